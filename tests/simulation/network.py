@@ -9,14 +9,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
-Address: TypeAlias = tuple[str, int]
-"""Host (an address literal, as on the wire without brackets) and port."""
-
-Receiver: TypeAlias = "Callable[[bytes, Address, VirtualTransport], None]"
+from sipstack.transport import Address, Receiver
 
 FIRST_FREE_PORT = 40000
 
@@ -92,6 +87,10 @@ class VirtualTransport:
         if self.closed:
             raise OSError("transport is closed")
         self._network._send(self, bytes(data), (destination[0], destination[1]))
+
+    def address_towards(self, destination: Address) -> Address:
+        """The local address, which no destination changes here."""
+        return self.local_address
 
     def close(self) -> None:
         """Leave the network. What is under way to here is dropped."""

@@ -7,8 +7,9 @@ import socket
 
 import pytest
 
+from sipstack.transport import Address, Transport
 from tests.simulation.clock import Deadlock, NotVirtual, Runaway, VirtualLoop, run
-from tests.simulation.network import Address, Conditions, VirtualNetwork, VirtualTransport
+from tests.simulation.network import Conditions, VirtualNetwork
 
 A, B = "192.0.2.1", "192.0.2.2"
 
@@ -17,7 +18,7 @@ class Listener:
     def __init__(self) -> None:
         self.heard: list[tuple[float, bytes, Address]] = []
 
-    def __call__(self, data: bytes, source: Address, transport: VirtualTransport) -> None:
+    def __call__(self, data: bytes, source: Address, transport: Transport) -> None:
         self.heard.append((asyncio.get_running_loop().time(), data, source))
 
     @property
@@ -40,8 +41,12 @@ def test_timers_fire_in_order_at_the_very_time_they_were_set_for() -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
         fired: list[tuple[str, float]] = []
+
+        def note(name: str) -> None:
+            fired.append((name, loop.time() - start))
+
         for name, delay in (("c", 0.3), ("a", 0.1), ("b", 0.1 + 0.2 - 0.1)):
-            loop.call_at(start + delay, lambda n=name: fired.append((n, loop.time() - start)))
+            loop.call_at(start + delay, note, name)
         await asyncio.sleep(1)
         assert [time for _, time in fired] == [
             (start + 0.1) - start,
