@@ -149,9 +149,9 @@ class Agent(Protocol):
 
 
 class OutgoingCall:
-    """One call that we make. :meth:`next` gives its events, the last of which is :class:`Failed` or :class:`Ended`.
+    """One call that we make.
 
-    ``on_media`` is called with the peer's media whenever a description was agreed on: early, at the answer, and at
+    ``on_event`` gets its events in order, the last of which is :class:`Failed` or :class:`Ended`. ``on_media`` is called with the peer's media whenever a description was agreed on: early, at the answer, and at
     each re-INVITE or UPDATE. ``redirect`` decides where a 3xx leads, ``None`` for nowhere; it is asked once.
     """
 
@@ -165,6 +165,7 @@ class OutgoingCall:
         call_id: str,
         contact_user: str,
         headers: Sequence[tuple[str, str]] = (),
+        on_event: Callable[[Event], None],
         on_media: Callable[[RemoteMedia], None],
         redirect: Callable[[Uri], Outbound | None] = lambda uri: None,
     ) -> None:
@@ -183,7 +184,7 @@ class OutgoingCall:
         self._on_media = on_media
         self._redirect = redirect
         self._redirected = False
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        self._on_event = on_event
         self._finished = asyncio.Event()
         self._sequence = 0
         self._attempt = Attempt(outbound.account)
@@ -201,14 +202,10 @@ class OutgoingCall:
 
     # --- what the caller does
 
-    def dial(self) -> None:
-        """Send the INVITE. Whatever goes wrong comes as :class:`Failed`."""
+    def dial(self, target: Target) -> None:
+        """Send the INVITE to ``target``. Whatever goes wrong comes as :class:`Failed`."""
         self._agent.attach(self)
-        self._send_invite()
-
-    async def next(self) -> Event:
-        """The next event, waiting for it."""
-        return await self._events.get()
+        self._transmit_invite(target, ())
 
     async def finished(self) -> None:
         """Wait until no request of this call is under way any more."""
@@ -239,20 +236,6 @@ class OutgoingCall:
         self._in_dialog(dialog, "OPTIONS", lambda status: then(status not in (408, 481, 503)))
 
     # --- the INVITE
-
-    def _send_invite(self) -> None:
-        self._agent.locate(
-            self.outbound.next_hop,
-            self.outbound.account,
-            self._located,
-            lambda why: self._fail(Failed(503, why)),
-        )
-
-    def _located(self, target: Target) -> None:
-        if self._hanging_up:
-            self._fail(Failed(487, REASONS[487]))
-            return
-        self._transmit_invite(target, ())
 
     def _transmit_invite(self, target: Target, authorization: Sequence[tuple[str, str]]) -> None:
         self._sequence += 1
@@ -303,14 +286,14 @@ class OutgoingCall:
 
     def _progress(self, response: Response) -> None:
         if response.status != 183 or not response.body:
-            self._events.put_nowait(Ringing(response.status))
+            self._on_event(Ringing(response.status))
         if _has_sdp(response):
             try:
                 remote = self._media.accept_answer(response.body)
             except SdpError:
                 return  # what the 2xx says counts, and is judged then
             self._on_media(remote)
-            self._events.put_nowait(EarlyMedia(remote))
+            self._on_event(EarlyMedia(remote))
 
     def _challenged(self, response: Response, source: Address) -> None:
         assert self._invite is not None and self._target is not None
@@ -327,9 +310,20 @@ class OutgoingCall:
             if outbound is not None:
                 self.outbound = outbound
                 self._attempt = Attempt(outbound.account)
-                self._send_invite()
+                self._agent.locate(
+                    outbound.next_hop,
+                    outbound.account,
+                    self._redirected_to,
+                    lambda why: self._fail(Failed(503, why)),
+                )
                 return
         self._fail(_failure(response))
+
+    def _redirected_to(self, target: Target) -> None:
+        if self._hanging_up:
+            self._fail(Failed(487, REASONS[487]))
+        else:
+            self._transmit_invite(target, ())
 
     def _success(self, response: Response) -> None:
         assert self._invite is not None
@@ -362,7 +356,7 @@ class OutgoingCall:
             return
         self.answered = True
         self._on_media(remote)
-        self._events.put_nowait(Answered(remote))
+        self._on_event(Answered(remote))
 
     def _acknowledge(self, dialog: Dialog) -> None:
         ack = dialog.request("ACK", self._sequence)
@@ -556,13 +550,13 @@ class OutgoingCall:
     def _fail(self, event: Failed, lingering: bool = False) -> None:
         if self.outcome is None:
             self.outcome = event
-            self._events.put_nowait(event)
+            self._on_event(event)
         if not lingering:
             self._finish()
 
     def _end(self, event: Ended) -> None:
         self.outcome = event
-        self._events.put_nowait(event)
+        self._on_event(event)
         if self._answer is not None:
             self._answer.stop()
             self._answer = None
