@@ -20,7 +20,7 @@ from sipstack.message import Uri
 MAX_PATTERN = 512
 """Characters that a whitelist pattern may have."""
 
-MAX_WAYS = 300_000
+MAX_WAYS = 140_000
 """Ways through a pattern that a match may have to try: enough for two unlimited repeats."""
 
 SUBJECT = 256
