@@ -147,7 +147,7 @@ class Timer(Enum):
     F = "F"
     G = "G"
     H = "H"
-    I = "I"
+    I = "I"  # noqa: E741 - the RFC's letter
     J = "J"
     K = "K"
     L = "L"
