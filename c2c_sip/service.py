@@ -13,7 +13,7 @@ from waitress.adjustments import Adjustments
 
 from c2c_sip import __version__
 from c2c_sip.api import create_app
-from c2c_sip.calling import Calling
+from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, own_servers
 from c2c_sip.config import Config, Trunk
 from c2c_sip.lab import Lab

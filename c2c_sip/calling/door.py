@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from c2c_sip.calling import policy, routing
+from c2c_sip.calling.contact import Contact, read_extension
 from c2c_sip.calling.engine import Engine
 from c2c_sip.calling.flow import Flow, Leg
 from c2c_sip.calling.plan import LegPlan, Plan
@@ -36,6 +37,14 @@ class Readiness:
 
     reasons: tuple[str, ...]
     full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LegRoute:
+    """Where one leg goes, and who it says is calling."""
+
+    destination: routing.Destination
+    caller: routing.Caller
 
 
 @dataclass(slots=True)
@@ -92,28 +101,22 @@ class Calling:
         :raises Refusal: it must not or cannot be placed; ``refusal.activation`` is the record, where there is one.
         """
         config = self._config
-        read = policy.check(
-            clicktocall,
-            contact,
-            account,
-            authenticated=authenticated,
-            region=config.calling.default_region,
-            trunks=config.trunks,
+        region = config.calling.default_region
+        checked = policy.check(
+            clicktocall, contact, account, authenticated=authenticated, region=region
         )
-        route = routing.plan(
-            clicktocall, account, read, trunks=config.trunks, region=config.calling.default_region
-        )
+        routes = self._routes(account, clicktocall, checked.contact)
         row: dict[str, Any] = {
             "id": secrets.token_hex(16),
             "account_id": account["id"],
             "clicktocall_id": clicktocall["id"],
-            "contact": contact,
+            "contact": checked.text,
             "created": self._wall(),
             "state": "initiated",
             "call_id": secrets.token_hex(12),
             "extension_call_id": secrets.token_hex(12),
         }
-        away = self._trunk_away(route)
+        away = self._trunk_away(routes)
         if away:
             row |= {
                 "state": "ended",
@@ -123,13 +126,11 @@ class Calling:
                 "sip_status": None,
             }
             self._store.create_activation(row).result()
-            raise Refusal(
-                "unavailable", message=away, retry_after=RETRY_AFTER, activation=row
-            )
+            raise Refusal("unavailable", away, retry_after=RETRY_AFTER, activation=row)
         self._admit(clicktocall)
         try:
             self._store.create_activation(row).result()
-            live = self._prepare(row, account, clicktocall, route)
+            live = self._prepare(row, clicktocall, routes)
         except BaseException:
             self._leave(clicktocall["id"])
             raise
@@ -141,9 +142,32 @@ class Calling:
         self._engine.submit(lambda: self._run(row["id"], live))
         return row
 
-    def _trunk_away(self, route: routing.Route) -> str:
+    def _routes(
+        self, account: Mapping[str, Any], clicktocall: Mapping[str, Any], contact: Contact
+    ) -> dict[str, LegRoute]:
+        """Where both legs go and whom they show, by role."""
+        config = self._config
+        region = config.calling.default_region
+        own_realm = str(account.get("realm") or "")
+        realm = str(clicktocall.get("realm") or own_realm)
+        extension = read_extension(clicktocall["extension"], region)
+        to_extension = routing.destination(extension, realm, config.trunks, region)
+        to_contact = routing.destination(contact, realm, config.trunks, region)
+        shown_to_extension = routing.shown_to_extension(clicktocall, contact, to_extension, region)
+        shown_to_contact = routing.shown_to_contact(clicktocall, extension, to_contact, region)
+        return {
+            "extension": LegRoute(
+                to_extension, routing.caller(shown_to_extension, to_extension, own_realm, region)
+            ),
+            "contact": LegRoute(
+                to_contact, routing.caller(shown_to_contact, to_contact, own_realm, region)
+            ),
+        }
+
+    def _trunk_away(self, routes: Mapping[str, LegRoute]) -> str:
         """Why a trunk that the call needs cannot be used now; empty when all can."""
-        for trunk in (route.extension.trunk, route.contact.trunk):
+        for route in routes.values():
+            trunk = route.destination.trunk
             registration = self._engine.registrations.get(trunk.name) if trunk else None
             if trunk is not None and registration is not None and not registration.registered:
                 return f"trunk {trunk.name} is not registered: {registration.last_error}"
@@ -153,17 +177,15 @@ class Calling:
         throttle = clicktocall.get("throttle") or 0
         with self._lock:
             if self._stopping:
-                raise Refusal("stopping", message="the service is stopping", retry_after=RETRY_AFTER)
+                raise Refusal("stopping", "the service is stopping", retry_after=RETRY_AFTER)
             if throttle and self._admitted[clicktocall["id"]] >= throttle:
                 raise Refusal(
                     "throttled",
-                    field="throttle",
-                    rule="throttle",
-                    message=f"{throttle} calls of this click-to-call are active already",
+                    f"{throttle} calls of this click-to-call are active already",
                     retry_after=RETRY_AFTER,
                 )
             if self._admitted.total() >= self._capacity():
-                raise Refusal("full", message="all lines are in use", retry_after=RETRY_AFTER)
+                raise Refusal("full", "all lines are in use", retry_after=RETRY_AFTER)
             self._admitted[clicktocall["id"]] += 1
 
     def _capacity(self) -> int:
@@ -181,9 +203,8 @@ class Calling:
     def _prepare(
         self,
         row: Mapping[str, Any],
-        account: Mapping[str, Any],
         clicktocall: Mapping[str, Any],
-        route: routing.Route,
+        routes: Mapping[str, LegRoute],
     ) -> _Live:
         config = self._config
         timeout = clicktocall.get("timeout")
@@ -196,12 +217,15 @@ class Calling:
             contact_text=row["contact"],
             extension=self._leg(
                 "extension",
-                route.extension,
+                routes["extension"],
                 row["extension_call_id"],
                 config.calling.extension_timeout,
             ),
             contact=self._leg(
-                "contact", route.contact, row["call_id"], timeout or config.calling.contact_timeout
+                "contact",
+                routes["contact"],
+                row["call_id"],
+                timeout or config.calling.contact_timeout,
             ),
             codecs=self._codecs,
             ringback=RINGBACK.get(tone, RINGBACK["us"]),
@@ -237,20 +261,19 @@ class Calling:
             settled,
         )
 
-    def _leg(
-        self, role: str, route: routing.LegRoute, call_id: str, timeout: float
-    ) -> LegPlan:
-        def redirect(uri: Uri) -> Outbound | None:
-            destination = routing.may_follow(route.destination, uri, self._config.trunks)
-            return self._outbound(destination) if destination is not None else None
+    def _leg(self, role: str, route: LegRoute, call_id: str, timeout: float) -> LegPlan:
+        trunk_hosts = [host for account in self._accounts.values() for host in account.servers]
 
-        trunk = route.trunk
+        def redirect(uri: Uri) -> Outbound | None:
+            where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
+            return self._outbound(where) if where is not None else None
+
         return LegPlan(
             role=role,
             outbound=self._outbound(route.destination),
             from_=route.caller.from_,
-            headers=tuple(route.caller.headers),
-            contact_user=(trunk.username if trunk else "") or "c2c",
+            headers=route.caller.headers,
+            contact_user=route.caller.contact_user,
             call_id=call_id,
             timeout=timeout,
             redirect=redirect,
