@@ -6,6 +6,7 @@ import logging
 import socket
 
 from sipstack.transport import Address, Receiver
+from sipstack.transport.route import route_to
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,6 @@ class UdpTransport:
         except OSError:
             self._socket.close()
             raise
-        self._family = family
         self._wildcard = ipaddress.ip_address(host).is_unspecified
         bound = self._socket.getsockname()
         self.local_address: Address = (bound[0], bound[1])
@@ -78,10 +78,7 @@ class UdpTransport:
         known = self._routes.get(destination[0])
         if known is not None and known[0] > now:
             return known[1], port
-        with socket.socket(self._family, socket.SOCK_DGRAM) as probe:
-            # connect() on UDP sends nothing: it only makes the kernel choose the source address.
-            probe.connect((destination[0], destination[1] or 9))
-            found: str = probe.getsockname()[0]
+        found = route_to(destination)
         if len(self._routes) >= ROUTES:
             self._routes.clear()
         self._routes[destination[0]] = (now + ROUTE_LIFETIME, found)
