@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote, unquote
 
 from c2c_sip.calling.contact import Contact, Number, Unreadable, read_contact, tel_digits
 from sipstack.message import Uri
@@ -25,6 +26,9 @@ MAX_WAYS = 140_000
 
 SUBJECT = 256
 """Characters of the longest text that a pattern is matched against."""
+
+# The characters of a SIP URI's user part that need no escape, RFC 3261 §25.1.
+_PLAIN = "-_.!~*'()&=+$,;?/"
 
 _parser: Any = importlib.import_module("re._parser")
 
@@ -119,8 +123,10 @@ def spellings(text: str, contact: Contact) -> list[str]:
     pattern looks for.
     """
     if isinstance(contact, Uri):
-        bare = Uri(contact.scheme, contact.user, None, contact.host, contact.port, (), ())
-        plain = not contact.params and contact.password is None and text.count("@") <= 1
+        # Written one way only: %31900 and 1900 are the same user.
+        user = None if contact.user is None else quote(unquote(contact.user), safe=_PLAIN)
+        bare = Uri(contact.scheme, user, None, contact.host, contact.port)
+        plain = not contact.params and contact.password is None and "%" not in text
         return [str(bare), text] if plain else [str(bare)]
     given = tel_digits(text) if text[:4].lower() == "tel:" else text
     forms = [given, contact.digits]
