@@ -2,7 +2,8 @@
 
 A :class:`ScriptedPhone` is a user agent of its own, built on the transactions and nothing above
 them, so that what it checks is not checked with itself. Its :class:`Script` says what it does with
-an INVITE; what it saw is in :attr:`ScriptedPhone.requests` and :attr:`ScriptedPhone.calls`.
+an INVITE; what it saw is in :attr:`ScriptedPhone.requests` and :attr:`ScriptedPhone.calls`, and
+what its peer owed it by the RFC and did not do in :attr:`ScriptedPhone.complaints`.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from sipstack.transaction import (
     Key,
     NonInviteClient,
     NonInviteServer,
+    ServerTransaction,
     Terminated,
     TimedOut,
     Timers,
@@ -181,6 +183,7 @@ class ScriptedPhone:
         self.responses: list[tuple[float, Response]] = []
         self.calls: list[PhoneCall] = []
         self.unreadable: list[bytes] = []
+        self.complaints: list[str] = []
         self.crashed = False
         self._loop = loop
         self._timers = timers
@@ -381,6 +384,8 @@ class ScriptedPhone:
             entry[2].set_result(response)
 
     def _unanswered(self, machine: Server | Client, why: str) -> None:
+        if isinstance(machine, ServerTransaction) and why == "TimedOut":
+            self.complaints.append(f"{machine.last_response!r}: never acknowledged")
         entry = self._clients.get(machine.key)
         if entry is not None and not entry[2].done():
             entry[2].set_exception(NoAnswer(f"{machine.request.method}: {why}"))
@@ -495,6 +500,7 @@ class ScriptedPhone:
             if self._loop.time() + 1e-6 >= end:
                 self.hang_up(call)
                 call.ended_by = "unacknowledged"
+                self.complaints.append("a 200 was never acknowledged")
                 return
             self._transmit(call.transaction, ok)
             self._repeat(call, ok, min(2 * interval, self._timers.t2), end)
