@@ -1,0 +1,156 @@
+"""The tables, as Peewee models bound to one database each (see :func:`bind`)."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import peewee as pw
+
+
+def bind(database: pw.Database) -> Any:
+    """The models of one database. Made anew for each, so that two stores in a process never share any."""
+
+    class Base(pw.Model):
+        class Meta:
+            database: pw.Database
+
+    Base._meta.database = database
+
+    class Account(Base):
+        id = pw.CharField(32, primary_key=True)
+        parent_id = pw.CharField(32, null=True, index=True)
+        name = pw.CharField(128)
+        realm = pw.CharField(253, unique=True)
+        document = pw.TextField(default="{}")
+        revision = pw.IntegerField(default=1)
+        created = pw.DoubleField()
+
+        class Meta:
+            table_name = "account"
+            database: pw.Database
+
+    class User(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
+        username = pw.CharField(128)
+        md5_hash = pw.CharField(255)
+        sha_hash = pw.CharField(255)
+        created = pw.DoubleField()
+
+        class Meta:
+            table_name = "user_"
+            indexes = ((("account", "username"), True),)
+            database: pw.Database
+
+    class ApiKey(Base):
+        id = pw.CharField(16, primary_key=True)
+        account = pw.ForeignKeyField(
+            Account, column_name="account_id", on_delete="CASCADE", index=True
+        )
+        secret_hash = pw.CharField(255)
+        created = pw.DoubleField()
+
+        class Meta:
+            table_name = "api_key"
+            database: pw.Database
+
+    class Token(Base):
+        token_hash = pw.CharField(64, primary_key=True)
+        account = pw.ForeignKeyField(
+            Account, column_name="account_id", on_delete="CASCADE", index=True
+        )
+        owner_id = pw.CharField(32, null=True)
+        method = pw.CharField(16)
+        created = pw.DoubleField()
+        expires = pw.DoubleField(index=True)
+
+        class Meta:
+            table_name = "token"
+            database: pw.Database
+
+    class ClickToCall(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(
+            Account, column_name="account_id", on_delete="CASCADE", index=True
+        )
+        document = pw.TextField()
+        revision = pw.IntegerField(default=1)
+        created = pw.DoubleField()
+        modified = pw.DoubleField()
+        # Set instead of deleting: the history of what was called outlives the definition.
+        deleted = pw.DoubleField(null=True)
+
+        class Meta:
+            table_name = "clicktocall"
+            database: pw.Database
+
+    class Activation(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
+        clicktocall = pw.ForeignKeyField(
+            ClickToCall, column_name="clicktocall_id", on_delete="CASCADE"
+        )
+        contact = pw.TextField()
+        created = pw.DoubleField()
+        state = pw.CharField(32, index=True)
+        result = pw.CharField(16, null=True)
+        cause = pw.CharField(64, null=True)
+        sip_status = pw.IntegerField(null=True)
+        call_id = pw.CharField(64, null=True)
+        cdr_id = pw.CharField(32, null=True)
+        extension_call_id = pw.CharField(64, null=True)
+        extension_cdr_id = pw.CharField(32, null=True)
+        duration_seconds = pw.IntegerField(default=0)
+        billing_seconds = pw.IntegerField(default=0)
+        ringing_seconds = pw.IntegerField(default=0)
+        ended = pw.DoubleField(null=True)
+
+        class Meta:
+            table_name = "activation"
+            indexes = ((("clicktocall", "created"), False),)
+            database: pw.Database
+
+    class Cdr(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
+        activation = pw.ForeignKeyField(
+            Activation, column_name="activation_id", on_delete="CASCADE", index=True
+        )
+        role = pw.CharField(16)
+        call_id = pw.CharField(64)
+        from_uri = pw.TextField()
+        to_uri = pw.TextField()
+        created = pw.DoubleField()
+        answered = pw.DoubleField(null=True)
+        ended = pw.DoubleField(null=True)
+        duration_seconds = pw.IntegerField(default=0)
+        billing_seconds = pw.IntegerField(default=0)
+        ringing_seconds = pw.IntegerField(default=0)
+        cause = pw.CharField(64, null=True)
+        sip_status = pw.IntegerField(null=True)
+        hangup_by = pw.CharField(16, null=True)
+        media = pw.TextField(null=True)
+
+        class Meta:
+            table_name = "cdr"
+            indexes = ((("account", "created"), False),)
+            database: pw.Database
+
+    class SchemaVersion(Base):
+        version = pw.IntegerField(primary_key=True)
+
+        class Meta:
+            table_name = "schema_version"
+            database: pw.Database
+
+    models = SimpleNamespace(
+        Account=Account,
+        User=User,
+        ApiKey=ApiKey,
+        Token=Token,
+        ClickToCall=ClickToCall,
+        Activation=Activation,
+        Cdr=Cdr,
+        SchemaVersion=SchemaVersion,
+    )
+    database.bind(list(vars(models).values()))
+    return models

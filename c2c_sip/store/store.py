@@ -1,0 +1,545 @@
+"""The store: every question to the database has a name here."""
+
+import json
+import re
+import secrets as random_source
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import peewee as pw
+from playhouse.db_url import connect as connect_url
+
+from c2c_sip.store import secrets
+from c2c_sip.store.migrations import StoreError, migrate
+from c2c_sip.store.models import bind
+from c2c_sip.store.writer import Writer
+
+#: Seconds that a token lives after it was last used.
+TOKEN_LIFETIME = 3600.0
+Row = dict[str, Any]
+
+
+class Taken(Exception):
+    """A value that has to be unique is in use; ``field`` names it."""
+
+    def __init__(self, field: str) -> None:
+        super().__init__(field)
+        self.field = field
+
+
+def _sqlite(path: str) -> pw.Database:
+    # FULL: a record that was promised is on disk, not only in the write-ahead log's cache.
+    return pw.SqliteDatabase(
+        path,
+        pragmas={
+            "journal_mode": "wal",
+            "foreign_keys": 1,
+            "synchronous": "full",
+            "busy_timeout": 10_000,
+            "cache_size": -4096,
+        },
+    )
+
+
+class Store:
+    """One database, opened by :meth:`open`. May be used from any thread: each reads on a connection of its own."""
+
+    def __init__(self, database: pw.Database) -> None:
+        self._database = database
+        self.models = bind(database)
+        migrate(database, self.models)
+        database.close()
+        self._writer = Writer(database)
+
+    @classmethod
+    def open(cls, url: str) -> "Store":
+        """Open ``sqlite:///FILE`` or ``postgresql://…`` and bring it up to date.
+
+        :raises StoreError: it cannot be opened, or is newer than the program.
+        """
+        try:
+            if url.startswith("sqlite:///"):
+                return cls(_sqlite(url.removeprefix("sqlite:///")))
+            return cls(connect_url(re.sub(r"^postgres(ql)?://", "psycopg3://", url)))
+        except (pw.PeeweeException, ImportError, RuntimeError) as error:
+            raise StoreError(f"the database cannot be opened: {error}") from error
+
+    def close(self) -> None:
+        """Write what is queued, and close."""
+        self._writer.close()
+        if not self._database.is_closed():
+            self._database.close()
+
+    def flush(self) -> None:
+        """Wait until all that was asked to be written so far is on disk."""
+        self._writer.submit(lambda: None).result()
+
+    def ping(self) -> None:
+        """Ask the database for a sign of life.
+
+        :raises peewee.PeeweeException: there is none.
+        """
+        with self._database.connection_context():
+            self._database.execute_sql("SELECT 1")
+
+    def release(self) -> None:
+        """Close the calling thread's connection: a server's connection must not outlive the request it served."""
+        if not isinstance(self._database, pw.SqliteDatabase) and not self._database.is_closed():
+            self._database.close()
+
+    def _write(self, work: Any) -> Any:
+        return self._writer.submit(work).result()
+
+    # --- accounts
+
+    def create_account(
+        self,
+        name: str,
+        *,
+        realm: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        parent_id: str | None = None,
+        document: Mapping[str, Any] | None = None,
+    ) -> Row:
+        """A new account with a user and an API key, which are told here and never again.
+
+        :returns: ``id``, ``name``, ``realm``, ``api_key``, ``username``, ``password``.
+        :raises Taken: the realm is in use.
+        """
+        account_id = random_source.token_hex(16)
+        realm = realm or f"{random_source.token_hex(4)}.sip.invalid"
+        username = username or "admin"
+        password = password or random_source.token_urlsafe(12)
+        now = time.time()
+        user = self._user_row(account_id, username, password, now)
+        key, key_row = self._key_row(account_id, now)
+
+        def work() -> None:
+            self.models.Account.insert(
+                id=account_id,
+                parent_id=parent_id,
+                name=name,
+                realm=realm.lower(),
+                document=json.dumps(dict(document or {})),
+                created=now,
+            ).execute()
+            self.models.User.insert(**user).execute()
+            self.models.ApiKey.insert(**key_row).execute()
+
+        try:
+            self._write(work)
+        except pw.IntegrityError as error:
+            raise Taken("realm") from error
+        return {
+            "id": account_id,
+            "name": name,
+            "realm": realm.lower(),
+            "api_key": key,
+            "username": username,
+            "password": password,
+        }
+
+    def _user_row(self, account_id: str, username: str, password: str, now: float) -> Row:
+        md5, sha = secrets.user_hashes(username, password)
+        return {
+            "id": random_source.token_hex(16),
+            "account": account_id,
+            "username": username,
+            "md5_hash": secrets.slow_hash(md5),
+            "sha_hash": secrets.slow_hash(sha),
+            "created": now,
+        }
+
+    def _key_row(self, account_id: str, now: float) -> tuple[str, Row]:
+        key = secrets.new_api_key()
+        row = {
+            "id": key[:16],
+            "account": account_id,
+            "secret_hash": secrets.slow_hash(key[16:]),
+            "created": now,
+        }
+        return key, row
+
+    def accounts(self) -> list[Row]:
+        """All accounts, oldest first."""
+        query = self.models.Account.select().order_by(self.models.Account.created)
+        return [self._account_row(row) for row in query.dicts()]
+
+    def account(self, account_id: str) -> Row | None:
+        """An account's document with ``id``, ``name``, ``realm``, ``parent_id`` and ``revision``."""
+        row = self.models.Account.select().where(self.models.Account.id == account_id).dicts().first()
+        return self._account_row(row) if row else None
+
+    def account_by(self, field: str, value: str) -> Row | None:
+        """The account of this ``name`` or ``realm``; ``None`` also where a name is not unique."""
+        column = getattr(self.models.Account, field)
+        rows = list(self.models.Account.select().where(pw.fn.LOWER(column) == value.lower()).limit(2).dicts())
+        return self._account_row(rows[0]) if len(rows) == 1 else None
+
+    def _account_row(self, row: Mapping[str, Any]) -> Row:
+        document: Row = json.loads(row["document"])
+        return document | {
+            "id": row["id"],
+            "name": row["name"],
+            "realm": row["realm"],
+            "parent_id": row["parent_id"],
+            "revision": row["revision"],
+        }
+
+    def update_account(self, account_id: str, document: Mapping[str, Any]) -> Row | None:
+        """Replace an account's document.
+
+        :raises Taken: the realm is in use.
+        """
+        model = self.models.Account
+        kept = {k: v for k, v in document.items() if k not in ("id", "name", "realm", "parent_id", "revision")}
+        changes = {
+            model.name: document["name"],
+            model.realm: str(document["realm"]).lower(),
+            model.document: json.dumps(kept),
+            model.revision: model.revision + 1,
+        }
+        try:
+            self._write(lambda: model.update(changes).where(model.id == account_id).execute())
+        except pw.IntegrityError as error:
+            raise Taken("realm") from error
+        return self.account(account_id)
+
+    def is_within(self, account_id: str, ancestor_id: str) -> bool:
+        """Whether an account is ``ancestor_id`` or below it in the tree."""
+        current: str | None = account_id
+        for _ in range(32):
+            if current is None or current == ancestor_id:
+                return current is not None
+            row = self.models.Account.select(self.models.Account.parent_id).where(
+                self.models.Account.id == current
+            ).dicts().first()
+            current = row["parent_id"] if row else None
+        return False
+
+    # --- who may do what
+
+    def check_user(self, account_id: str | None, method: str, credentials: str) -> str | None:
+        """The user of an account whose md5 or sha1 of ``user:password`` this is. Takes as long for a wrong one."""
+        users = []
+        if account_id is not None:
+            users = list(
+                self.models.User.select().where(self.models.User.account == account_id).dicts()
+            )
+        found = None
+        for user in users:
+            stored = user["md5_hash"] if method == "md5" else user["sha_hash"]
+            if secrets.verify(credentials.lower(), stored):
+                found = user["id"]
+        if not users:
+            secrets.verify(credentials, secrets.NOBODY)
+        return found
+
+    def check_api_key(self, key: str) -> str | None:
+        """The account of an API key."""
+        row = self.models.ApiKey.select().where(self.models.ApiKey.id == key[:16]).dicts().first()
+        ok = secrets.verify(key[16:], row["secret_hash"] if row else secrets.NOBODY)
+        return str(row["account"]) if row and ok else None
+
+    def api_key_id(self, account_id: str) -> str | None:
+        """The part of an account's API key that may be shown."""
+        query = self.models.ApiKey.select().where(self.models.ApiKey.account == account_id)
+        row = query.order_by(self.models.ApiKey.created.desc()).dicts().first()
+        return str(row["id"]) if row else None
+
+    def replace_api_key(self, account_id: str) -> str:
+        """A new API key for an account; those before no longer serve."""
+        key, row = self._key_row(account_id, time.time())
+        model = self.models.ApiKey
+
+        def work() -> None:
+            model.delete().where(model.account == account_id).execute()
+            model.insert(**row).execute()
+
+        self._write(work)
+        return key
+
+    def create_token(self, account_id: str, owner_id: str | None, method: str) -> str:
+        """A new token, told once."""
+        token = random_source.token_hex(32)
+        now = time.time()
+        model = self.models.Token
+
+        def work() -> None:
+            model.delete().where(model.expires < now).execute()
+            model.insert(
+                token_hash=secrets.token_hash(token),
+                account=account_id,
+                owner_id=owner_id,
+                method=method,
+                created=now,
+                expires=now + TOKEN_LIFETIME,
+            ).execute()
+
+        self._write(work)
+        return token
+
+    def check_token(self, token: str) -> Row | None:
+        """``account_id``, ``owner_id``, ``method``, ``created``, ``expires`` of a token that still serves."""
+        model = self.models.Token
+        now = time.time()
+        known = secrets.token_hash(token)
+        row = model.select().where(model.token_hash == known, model.expires > now).dicts().first()
+        if row is None:
+            return None
+        if row["expires"] - now < TOKEN_LIFETIME * 0.9:
+            # Used again: it lives on. Not at each use, which would be a write a request.
+            later = {model.expires: now + TOKEN_LIFETIME}
+            self._writer.submit(
+                lambda: model.update(later).where(model.token_hash == known).execute()
+            )
+        return {
+            "account_id": row["account"],
+            "owner_id": row["owner_id"],
+            "method": row["method"],
+            "created": row["created"],
+            "expires": row["expires"],
+        }
+
+    def revoke_token(self, token: str) -> None:
+        """Make a token serve no more."""
+        model = self.models.Token
+        known = secrets.token_hash(token)
+        self._write(lambda: model.delete().where(model.token_hash == known).execute())
+
+    # --- click-to-calls
+
+    def create_clicktocall(self, account_id: str, document: Mapping[str, Any]) -> Row:
+        """Keep a new click-to-call; its document with ``id``."""
+        identifier = random_source.token_hex(16)
+        now = time.time()
+        self._write(
+            lambda: self.models.ClickToCall.insert(
+                id=identifier,
+                account=account_id,
+                document=json.dumps(dict(document)),
+                created=now,
+                modified=now,
+            ).execute()
+        )
+        return dict(document) | {"id": identifier, "revision": 1}
+
+    def clicktocall(self, account_id: str, identifier: str) -> Row | None:
+        """A click-to-call's document with ``id`` and ``revision``; ``None`` for another account's."""
+        model = self.models.ClickToCall
+        row = (
+            model.select()
+            .where(model.id == identifier, model.account == account_id, model.deleted.is_null())
+            .dicts()
+            .first()
+        )
+        if row is None:
+            return None
+        document: Row = json.loads(row["document"])
+        return document | {"id": row["id"], "revision": row["revision"]}
+
+    def clicktocalls(self, account_id: str) -> list[Row]:
+        """All click-to-calls of an account, newest first, each with ``created``."""
+        model = self.models.ClickToCall
+        query = model.select().where(model.account == account_id, model.deleted.is_null())
+        return [
+            json.loads(row["document"]) | {"id": row["id"], "created": row["created"]}
+            for row in query.order_by(model.created.desc(), model.id).dicts()
+        ]
+
+    def update_clicktocall(
+        self, account_id: str, identifier: str, document: Mapping[str, Any]
+    ) -> Row | None:
+        """Replace a click-to-call's document."""
+        model = self.models.ClickToCall
+        changes = {
+            model.document: json.dumps(dict(document)),
+            model.revision: model.revision + 1,
+            model.modified: time.time(),
+        }
+        self._write(
+            lambda: (
+                model.update(changes)
+                .where(model.id == identifier, model.account == account_id, model.deleted.is_null())
+                .execute()
+            )
+        )
+        return self.clicktocall(account_id, identifier)
+
+    def delete_clicktocall(self, account_id: str, identifier: str) -> None:
+        """Take a click-to-call away; its records stay."""
+        model = self.models.ClickToCall
+        self._write(
+            lambda: (
+                model.update({model.deleted: time.time()})
+                .where(model.id == identifier, model.account == account_id)
+                .execute()
+            )
+        )
+
+    # --- activations and their legs
+
+    def create_activation(self, row: Mapping[str, Any]) -> "Future[Any]":
+        """Add a record; on disk once the future has a result."""
+        return self._writer.submit(lambda: self.models.Activation.insert(**_columns(row)).execute())
+
+    def update_activation(self, id: str, **changes: Any) -> "Future[Any]":
+        """Change a record. Does not wait."""
+        model = self.models.Activation
+        return self._writer.submit(
+            lambda: model.update(**changes).where(model.id == id).execute()
+        )
+
+    def add_cdr(self, row: Mapping[str, Any]) -> "Future[Any]":
+        """Add a leg's CDR. Does not wait."""
+        return self._writer.submit(lambda: self.models.Cdr.insert(**_columns(row)).execute())
+
+    def update_cdr(self, id: str, **changes: Any) -> "Future[Any]":
+        """Change a leg's CDR. Does not wait."""
+        if "media" in changes:
+            changes["media"] = json.dumps(changes["media"])
+        model = self.models.Cdr
+        return self._writer.submit(
+            lambda: model.update(**changes).where(model.id == id).execute()
+        )
+
+    def close_open_activations(self, now: float) -> int:
+        """End what a crash has left open; how many that were."""
+        activation, cdr = self.models.Activation, self.models.Cdr
+
+        def work() -> int:
+            cdr.update(ended=now, cause="NORMAL_TEMPORARY_FAILURE").where(
+                cdr.ended.is_null()
+            ).execute()
+            return int(
+                activation.update(
+                    state="ended", result="error", cause="NORMAL_TEMPORARY_FAILURE", ended=now
+                )
+                .where(activation.state != "ended")
+                .execute()
+            )
+
+        return int(self._write(work))
+
+    def activation(self, clicktocall_id: str, identifier: str) -> Row | None:
+        """One record of a click-to-call."""
+        model = self.models.Activation
+        row = model.select().where(
+            model.id == identifier, model.clicktocall == clicktocall_id
+        ).dicts().first()
+        return dict(row) if row else None
+
+    def history(
+        self,
+        clicktocall_id: str,
+        *,
+        start: tuple[float, str] | None,
+        limit: int | None,
+        ascending: bool,
+        where: Mapping[str, Any],
+        created_from: float | None = None,
+        created_to: float | None = None,
+    ) -> list[Row]:
+        """Records of a click-to-call in the order of time; ``start`` is (created, id) of the first wanted."""
+        model = self.models.Activation
+        return self._page(
+            model,
+            [model.clicktocall == clicktocall_id],
+            start,
+            limit,
+            ascending,
+            where,
+            created_from,
+            created_to,
+        )
+
+    def history_items(self, clicktocall_id: str) -> int:
+        """How many records a click-to-call has."""
+        model = self.models.Activation
+        return int(model.select().where(model.clicktocall == clicktocall_id).count())
+
+    def cdrs(
+        self,
+        account_id: str,
+        *,
+        start: tuple[float, str] | None,
+        limit: int | None,
+        ascending: bool,
+        where: Mapping[str, Any],
+        created_from: float | None = None,
+        created_to: float | None = None,
+    ) -> list[Row]:
+        """CDRs of an account in the order of time."""
+        model = self.models.Cdr
+        rows = self._page(
+            model,
+            [model.account == account_id],
+            start,
+            limit,
+            ascending,
+            where,
+            created_from,
+            created_to,
+        )
+        return [_cdr(row) for row in rows]
+
+    def cdr(self, account_id: str, identifier: str) -> Row | None:
+        """One CDR."""
+        model = self.models.Cdr
+        row = model.select().where(
+            model.id == identifier, model.account == account_id
+        ).dicts().first()
+        return _cdr(row) if row else None
+
+    def _page(
+        self,
+        model: Any,
+        conditions: Sequence[Any],
+        start: tuple[float, str] | None,
+        limit: int | None,
+        ascending: bool,
+        where: Mapping[str, Any],
+        created_from: float | None,
+        created_to: float | None,
+    ) -> list[Row]:
+        query = model.select().where(*conditions)
+        for name, value in where.items():
+            if name not in model._meta.fields and name not in model._meta.columns:
+                return []  # nothing has a field that is not there
+            query = query.where(model._meta.combined[name].cast("TEXT") == value)
+        if created_from is not None:
+            query = query.where(model.created >= created_from)
+        if created_to is not None:
+            query = query.where(model.created <= created_to)
+        if start is not None:
+            created, identifier = start
+            if ascending:
+                query = query.where(
+                    (model.created > created) | ((model.created == created) & (model.id >= identifier))
+                )
+            else:
+                query = query.where(
+                    (model.created < created) | ((model.created == created) & (model.id <= identifier))
+                )
+        order = (model.created, model.id)
+        query = query.order_by(*(order if ascending else (c.desc() for c in order)))
+        if limit is not None:
+            query = query.limit(limit)
+        return [dict(row) for row in query.dicts()]
+
+
+def _columns(row: Mapping[str, Any]) -> Row:
+    """Foreign keys by Peewee's names."""
+    names = {"account_id": "account", "clicktocall_id": "clicktocall", "activation_id": "activation"}
+    return {names.get(key, key): value for key, value in row.items()}
+
+
+def _cdr(row: Mapping[str, Any]) -> Row:
+    found = dict(row)
+    found["media"] = json.loads(found["media"]) if found["media"] else None
+    found["account_id"] = found.pop("account")
+    found["activation_id"] = found.pop("activation")
+    return found
