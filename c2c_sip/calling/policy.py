@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote, unquote
 
 from c2c_sip.calling.contact import Contact, Number, Unreadable, read_contact, tel_digits
@@ -33,10 +33,13 @@ _PLAIN = "-_.!~*'()&=+$,;?/"
 _parser: Any = importlib.import_module("re._parser")
 
 
+RefusalKind = Literal["validation", "throttled", "unavailable", "full", "stopping"]
+
+
 class Refusal(Exception):
     """An activation that does not take place.
 
-    :param kind: ``validation``, ``throttled``, ``unavailable``, ``full`` or ``stopping``
+    :param kind: which HTTP status it becomes, see ``c2c_sip/api/errors.py``
     :param field: the field that is wrong, for ``validation``
     :param rule: the validation rule it breaks, by Kazoo's names
     :param retry_after: seconds after which to try again
@@ -45,23 +48,23 @@ class Refusal(Exception):
 
     def __init__(
         self,
-        kind: str,
+        kind: RefusalKind,
         message: str,
         *,
         field: str = "",
         rule: str = "",
-        value: object = None,
+        value: Any = None,
         retry_after: int | None = None,
-        activation: dict[str, Any] | None = None,
+        activation: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind: RefusalKind = kind
         self.message = message
         self.field = field
         self.rule = rule
         self.value = value
         self.retry_after = retry_after
-        self.activation = activation
+        self.activation: dict[str, Any] | None = dict(activation) if activation else None
 
 
 @dataclass(frozen=True, slots=True)
