@@ -153,7 +153,7 @@ def hangup_cause(status: int, q850: int | None = None) -> str:
     network than the status that a gateway made of it, and so comes first; except 16, normal
     clearing, and 31, normal unspecified, which say nothing about a call that was refused.
     """
-    if q850 in _BY_Q850 and (status < 300 or q850 not in (16, 31)):
+    if q850 is not None and q850 in _BY_Q850 and (status < 300 or q850 not in (16, 31)):
         return _BY_Q850[q850]
     return _BY_STATUS.get(status) or _BY_CLASS.get(status // 100, "NORMAL_UNSPECIFIED")
 

@@ -12,7 +12,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import quote, unquote
 
 from c2c_sip.calling.contact import Contact, Number, Unreadable, read_contact, tel_digits
 from sipstack.message import Uri
@@ -26,13 +27,19 @@ MAX_WAYS = 140_000
 SUBJECT = 256
 """Characters of the longest text that a pattern is matched against."""
 
+# The characters of a SIP URI's user part that need no escape, RFC 3261 §25.1.
+_PLAIN = "-_.!~*'()&=+$,;?/"
+
 _parser: Any = importlib.import_module("re._parser")
+
+
+RefusalKind = Literal["validation", "throttled", "unavailable", "full", "stopping"]
 
 
 class Refusal(Exception):
     """An activation that does not take place.
 
-    :param kind: ``validation``, ``throttled``, ``unavailable``, ``full`` or ``stopping``
+    :param kind: which HTTP status it becomes, see ``c2c_sip/api/errors.py``
     :param field: the field that is wrong, for ``validation``
     :param rule: the validation rule it breaks, by Kazoo's names
     :param retry_after: seconds after which to try again
@@ -41,23 +48,23 @@ class Refusal(Exception):
 
     def __init__(
         self,
-        kind: str,
+        kind: RefusalKind,
         message: str,
         *,
         field: str = "",
         rule: str = "",
-        value: object = None,
+        value: Any = None,
         retry_after: int | None = None,
-        activation: dict[str, Any] | None = None,
+        activation: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.kind: RefusalKind = kind
         self.message = message
         self.field = field
         self.rule = rule
         self.value = value
         self.retry_after = retry_after
-        self.activation = activation
+        self.activation: dict[str, Any] | None = dict(activation) if activation else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +126,10 @@ def spellings(text: str, contact: Contact) -> list[str]:
     pattern looks for.
     """
     if isinstance(contact, Uri):
-        bare = Uri(contact.scheme, contact.user, None, contact.host, contact.port, (), ())
-        plain = not contact.params and contact.password is None and text.count("@") <= 1
+        # Written one way only: %31900 and 1900 are the same user.
+        user = None if contact.user is None else quote(unquote(contact.user), safe=_PLAIN)
+        bare = Uri(contact.scheme, user, None, contact.host, contact.port)
+        plain = not contact.params and contact.password is None and "%" not in text
         return [str(bare), text] if plain else [str(bare)]
     given = tel_digits(text) if text[:4].lower() == "tel:" else text
     forms = [given, contact.digits]

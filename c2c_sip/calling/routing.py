@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
+from urllib.parse import quote, unquote
 
 import phonenumbers
 
@@ -29,6 +30,13 @@ from c2c_sip.calling.policy import Refusal
 from sipstack.message import NameAddr, Uri
 
 MAX_DISPLAY_NAME = 128
+
+NOWHERE = "anonymous.invalid"
+"""The domain of a caller that has none, as in :rfc:`3261` §8.1.1.3."""
+
+# What a user part may have as it is (RFC 3261 §25.1), without the characters that mean something
+# to those who take a URI apart carelessly.
+_PLAIN_IN_USER = "-_.!~*'()&=+$,"
 
 
 class Trunk(Protocol):
@@ -92,7 +100,7 @@ class Caller:
 
     :param from_: the From, without its tag
     :param headers: further headers that say who calls
-    :param contact_user: the user part for our Contact
+    :param contact_user: the user part for our Contact, escaped
     """
 
     from_: NameAddr
@@ -243,8 +251,8 @@ def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Call
     trunk = to.trunk
     if trunk is None:
         user = _user(shown.party, "+e164", region)
-        uri = sip_uri(user, *_host_and_port(local_realm))
-        return Caller(NameAddr(_display(shown), uri, ()), (), user)
+        uri = sip_uri(user, *_host_and_port(local_realm or NOWHERE))
+        return Caller(NameAddr(_display(shown), uri, ()), (), uri.user or "")
     user = _user(shown.party, trunk.identity_format, region)
     if isinstance(shown.party, Uri) and trunk.caller_id:
         # An address on the net can't be shown as a telephone number.
@@ -256,7 +264,7 @@ def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Call
         from_user = user
     else:
         from_user = trunk.username or trunk.caller_id or user
-    from_name = user if "from-display" in shows else name
+    from_name = _safe(user) if "from-display" in shows else name
     identity = NameAddr(name, sip_uri(user, host, port), ())
     headers: list[tuple[str, str]] = []
     if "pai" in shows:
@@ -266,19 +274,17 @@ def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Call
     if "rpid" in shows:
         params = (("party", "calling"), ("privacy", "off"), ("screen", "no"))
         headers.append(("Remote-Party-ID", str(replace(identity, params=params))))
-    return Caller(
-        NameAddr(from_name, sip_uri(from_user, host, port), ()),
-        tuple(headers),
-        trunk.username or from_user,
-    )
+    from_ = sip_uri(from_user, host, port)
+    contact = sip_uri(trunk.username or from_user, host)
+    return Caller(NameAddr(from_name, from_, ()), tuple(headers), contact.user or "")
 
 
 # -- helpers -------------------------------------------------------------------------------------
 
 
 def sip_uri(user: str, host: str, port: int | None = None) -> Uri:
-    """``sip:user@host``, the user part escaped where it has to be."""
-    return Uri("sip", user, None, host, port, (), ())
+    """``sip:user@host``, from a user that is not escaped yet."""
+    return Uri("sip", quote(user, safe=_PLAIN_IN_USER), None, host, port, (), ())
 
 
 def same_host(one: str, other: str) -> bool:
@@ -335,12 +341,12 @@ def _user(party: Party, form: str, region: str) -> str:
         case Extension(user):
             return user
         case Uri():
-            return party.user or party.host
+            return unquote(party.user) if party.user else party.host
 
 
 def _words(party: Party) -> str:
     if isinstance(party, Uri):
-        return f"{party.user}@{party.host}" if party.user else party.host
+        return f"{unquote(party.user)}@{party.host}" if party.user else party.host
     return str(party)
 
 

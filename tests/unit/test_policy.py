@@ -188,6 +188,11 @@ def test_a_pattern_that_can_not_be_used_matches_nothing() -> None:
     assert refused("+14155550123", whitelist=[r"(\d+)+"]) == "pattern"
 
 
+def test_a_user_is_matched_without_its_escapes() -> None:
+    assert refused("sip:%31900@example.net", whitelist=["^(?!.*1900).*@example"]) == "pattern"
+    assert allowed("sip:b%6fb@example.net", whitelist=["^sip:bob@example"])
+
+
 def test_spellings_have_no_doubles() -> None:
     assert spellings("+14155550123", Number("+14155550123", "+14155550123")) == [
         "+14155550123",

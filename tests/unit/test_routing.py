@@ -263,6 +263,18 @@ def test_a_direct_leg_shows_the_number_in_the_local_realm_and_nothing_else() -> 
     assert found.contact_user == "101"
 
 
+def test_without_a_realm_a_direct_leg_comes_from_nowhere() -> None:
+    assert str(caller(Shown(MOBILE), DIRECT, "", "US").from_).endswith("@anonymous.invalid>")
+
+
+def test_escapes_of_a_shown_uri_are_neither_lost_nor_doubled() -> None:
+    uri = Uri.parse("sip:b%23%0d%0ab@example.com")
+    found = caller(Shown(uri), DIRECT, REALM, "US")
+    assert found.from_.uri.user == "b%23%0D%0Ab"
+    assert found.contact_user == "b%23%0D%0Ab"
+    assert found.from_.display_name == "b#b@example.com"
+
+
 def test_names_and_users_can_not_break_out_of_their_place() -> None:
     name = 'A" <sip:x@y>;tag=1, "\\B\r\nVia: z'
     from_, headers = shown(Extension("a;b?c@d>"), through(identity=["from", "pai"]), name)
