@@ -117,7 +117,7 @@ def _port_range(value: Any) -> tuple[int, int]:
     first, last = value
     if any(isinstance(one, bool) or not isinstance(one, int) for one in value):
         raise _Wrong(accepted)
-    if not 1024 <= first or not first + 3 <= last <= 65535:
+    if not first >= 1024 or not first + 3 <= last <= 65535:
         raise _Wrong(accepted)
     return first, last
 
@@ -188,7 +188,8 @@ class Media:
     address: str = _setting("", _text("an IP address", _ADDRESS))
     ports: tuple[int, int] = _setting((20000, 29999), _port_range)
     codecs: tuple[str, ...] = _setting(
-        ("PCMU", "PCMA"), _each(_one_of(*(n for n in CODECS if n != "telephone-event")), "a list of codecs", 1)
+        ("PCMU", "PCMA"),
+        _each(_one_of(*(n for n in CODECS if n != "telephone-event")), "a list of codecs", 1),
     )
     workers: int = _setting(0, _whole(0, 64))
     timeout: int = _setting(30, _whole(5, 3600))
@@ -214,14 +215,18 @@ _NUMBER_FORMAT = _one_of("+e164", "e164", "national", "as-is")
 class Trunk:
     """One provider or PBX that calls go through."""
 
-    name: str = _setting("", _required("a name of letters, digits, - and _", re.compile(r"[\w-]{1,64}\Z")))
+    name: str = _setting(
+        "", _required("a name of letters, digits, - and _", re.compile(r"[\w-]{1,64}\Z"))
+    )
     domain: str = _setting("", _required("HOST or HOST:PORT", _HOST_AND_PORT))
     transport: str = _setting("udp", _one_of("udp", "tcp", "tls"))
     register: bool = _setting(True, _flag)
     username: str = _setting("", _text())
     auth_username: str = _setting("", _text())
     password: str = _setting("", _text())
-    outbound_proxy: str = _setting("", _text("HOST, HOST:PORT or a SIP URI", re.compile(r"[^\s<>]+\Z")))
+    outbound_proxy: str = _setting(
+        "", _text("HOST, HOST:PORT or a SIP URI", re.compile(r"[^\s<>]+\Z"))
+    )
     expires: int = _setting(1800, _whole(60, 86400))
     number_format: str = _setting("+e164", _NUMBER_FORMAT)
     number_prefix: str = _setting("", _text("digits, *, # and +", re.compile(r"[0-9*#+]+\Z")))

@@ -9,7 +9,6 @@ from asyncio import AbstractEventLoop
 from dataclasses import replace
 
 import waitress.server
-from waitress.adjustments import Adjustments
 
 from c2c_sip import __version__
 from c2c_sip.api import create_app
@@ -48,7 +47,6 @@ class Service:
         self._engine: Engine
         self._http: waitress.server.MultiSocketServer | waitress.server.BaseWSGIServer
         self._http_thread: threading.Thread
-        self._stopped = threading.Event()
 
     def start(self) -> None:
         """Open the database, bind all sockets and serve.
@@ -62,9 +60,7 @@ class Service:
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
             if self.lab is not None:
-                self.config = replace(
-                    self.config, trunks=(*self.config.trunks, self.lab.start())
-                )
+                self.config = replace(self.config, trunks=(*self.config.trunks, self.lab.start()))
             self._start_engine()
             try:
                 self._start_http()
@@ -136,9 +132,9 @@ class Service:
         self._http_thread = threading.Thread(target=self._http.run, name="http", daemon=True)
         self._http_thread.start()
 
-    def wait(self) -> None:
-        """Block until :meth:`stop` has been called, from another thread or a signal handler's."""
-        self._stopped.wait()
+    def welcome(self) -> list[str]:
+        """What somebody who has just started the service may want to know."""
+        return self.lab.welcome() if self.lab is not None else []
 
     def stop(self, timeout: float = 8.0) -> None:
         """Refuse new calls, hang up the live ones, write everything down and let go of all sockets.
@@ -152,7 +148,6 @@ class Service:
         if self.lab is not None:
             self.lab.stop()
         self.store.close()
-        self._stopped.set()
 
 
 def _account(trunk: Trunk, rng: random.Random) -> Account:
@@ -181,6 +176,3 @@ def _transport(text: str, loop: AbstractEventLoop) -> Transport:
     _, _, address = text.partition(":")
     host, _, port = address.rpartition(":")
     return UdpTransport(host.strip("[]"), int(port), loop)
-
-
-__all__ = ["Adjustments", "Service"]

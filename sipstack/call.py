@@ -380,7 +380,10 @@ class OutgoingCall:
         if self._cancel_reason:
             cancel.add("Reason", self._cancel_reason)
         self._agent.send_cancel(
-            self._invite, cancel, self._target, Handlers(lambda response, source: None, lambda status: None)
+            self._invite,
+            cancel,
+            self._target,
+            Handlers(lambda response, source: None, lambda status: None),
         )
         # A server that lost the INVITE may never answer it: 64*T1 after the CANCEL it counts as cancelled (§9.1).
         self._give_up = self._agent.call_later(64 * self._agent.timers.t1, self._never_cancelled)
@@ -509,7 +512,9 @@ class OutgoingCall:
     def _described(self, request: Request, body: bytes) -> Response:
         assert self._target is not None
         contact = self._agent.contact(self._target, self._contact_user)
-        response = make_response(request, 200, headers=[("Contact", str(contact)), ("Allow", ALLOW)])
+        response = make_response(
+            request, 200, headers=[("Contact", str(contact)), ("Allow", ALLOW)]
+        )
         if body:
             response.add("Content-Type", SDP)
             response.body = body
@@ -606,7 +611,7 @@ class _PendingAnswer:
 
 #: Methods that a user agent may meet and that we have no use for; anything else is unknown to us.
 KNOWN_METHODS = frozenset(
-    "INVITE ACK CANCEL BYE OPTIONS REGISTER UPDATE INFO PRACK SUBSCRIBE NOTIFY REFER MESSAGE PUBLISH".split()
+    ["INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "UPDATE", "INFO", "PRACK", "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PUBLISH"]
 )
 
 

@@ -107,4 +107,3 @@ class Dialog:
         contacts = message.contacts
         if contacts:
             self.remote_target = contacts[0].uri
-

@@ -10,7 +10,12 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _MOST_LINES = 1000
 _MOST_MEDIA = 16
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
-_REVERSED = {"sendrecv": "sendrecv", "sendonly": "recvonly", "recvonly": "sendonly", "inactive": "inactive"}
+_REVERSED = {
+    "sendrecv": "sendrecv",
+    "sendonly": "recvonly",
+    "recvonly": "sendonly",
+    "inactive": "inactive",
+}
 
 
 class SdpError(ParseError):
@@ -166,12 +171,12 @@ def _media(lines: Sequence[str]) -> MediaDescription:
             continue
         name, _, value = line[2:].partition(":")
         if name == "rtpmap":
-            number, _, encoding = value.strip().partition(" ")
-            codec = _rtpmap(number, encoding.strip())
+            text, _, encoding = value.strip().partition(" ")
+            codec = _rtpmap(text, encoding.strip())
             maps[codec.payload_type] = codec
         elif name == "fmtp":
-            number, _, parameter = value.strip().partition(" ")
-            parameters[_number(number, 127)] = parameter.strip()
+            text, _, parameter = value.strip().partition(" ")
+            parameters[_number(text, 127)] = parameter.strip()
         elif name == "rtcp":
             parts = value.split()
             if parts:
@@ -238,9 +243,7 @@ class LocalMedia:
     ``address`` and ``port`` are where we receive RTP; ``codecs`` what we take, preferred first, with our numbers.
     """
 
-    def __init__(
-        self, address: str, port: int, codecs: tuple[Codec, ...], session_id: int
-    ) -> None:
+    def __init__(self, address: str, port: int, codecs: tuple[Codec, ...], session_id: int) -> None:
         self.address = address
         self.port = port
         #: What was agreed on, with the numbers that we receive; what we offer, before that.

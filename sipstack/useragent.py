@@ -291,7 +291,7 @@ class UserAgent:
                 case Terminated():
                     entry.stop()
                     held = self._clients if isinstance(entry, _Client) else self._servers
-                    held.pop(entry.machine.key, None)  # type: ignore[attr-defined]
+                    held.pop(entry.machine.key, None)
                     return
         self._arm(entry)
 
@@ -419,7 +419,9 @@ class UserAgent:
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Answer once, without a transaction. The tag is the same for each copy of the request."""
-        digest = hashlib.blake2b(repr(server_key(request)).encode(), key=self._secret, digest_size=8)
+        digest = hashlib.blake2b(
+            repr(server_key(request)).encode(), key=self._secret, digest_size=8
+        )
         try:
             response = make_response(
                 request, status, reason, to_tag=digest.hexdigest(), headers=list(headers)

@@ -13,7 +13,12 @@ from c2c_sip.store import Store
 
 
 def _signed_in(
-    store: Store, req: falcon.Request, resp: falcon.Response, account: Row, owner: str | None, by: str
+    store: Store,
+    req: falcon.Request,
+    resp: falcon.Response,
+    account: Row,
+    owner: str | None,
+    by: str,
 ) -> None:
     token = store.create_token(account["id"], owner, by)
     data = {
@@ -42,14 +47,19 @@ class UserAuth:
         names = [n for n in ("account_name", "account_realm", "realm") if data.get(n)]
         if not names and not errors:
             errors["account_name"] = {
-                "required": {"message": "account_name, account_realm or realm is required", "cause": None}
+                "required": {
+                    "message": "account_name, account_realm or realm is required",
+                    "cause": None,
+                }
             }
         if errors:
             raise invalid(errors)
         field = "name" if names[0] == "account_name" else "realm"
         account = self._store.account_by(field, data[names[0]])
         method = data.get("method", "md5")
-        owner = self._store.check_user(account["id"] if account else None, method, data["credentials"])
+        owner = self._store.check_user(
+            account["id"] if account else None, method, data["credentials"]
+        )
         if account is None or owner is None:
             raise unauthorized()
         _signed_in(self._store, req, resp, account, owner, "user_auth")

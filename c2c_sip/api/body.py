@@ -34,7 +34,9 @@ def read_data(req: falcon.Request) -> dict[str, Any]:
     """
     data = read_envelope(req).get("data")
     if data is None:
-        raise invalid({"data": {"required": {"message": "Field is required but missing", "cause": None}}})
+        raise invalid(
+            {"data": {"required": {"message": "Field is required but missing", "cause": None}}}
+        )
     return _object("data", data)
 
 
@@ -128,7 +130,7 @@ def _multipart(req: falcon.Request, octets: bytes) -> dict[str, str]:
     if not message.is_multipart():
         raise _malformed("the form is not multipart/form-data")
     fields: dict[str, str] = {}
-    for part in message.iter_parts():  # type: ignore[attr-defined]
+    for part in message.iter_parts():
         name = part.get_param("name", header="content-disposition")
         payload = part.get_payload(decode=True)
         if isinstance(name, str) and isinstance(payload, bytes):

@@ -31,7 +31,9 @@ class Cdr:
         self._store = store
         self._access = access
 
-    def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, cdr_id: str) -> None:
+    def on_get(
+        self, req: falcon.Request, resp: falcon.Response, account_id: str, cdr_id: str
+    ) -> None:
         """The CDR."""
         self._access.account(req, account_id)
         row = self._store.cdr(account_id, cdr_id)

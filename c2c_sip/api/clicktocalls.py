@@ -108,19 +108,21 @@ class ClickToCall:
         account, _ = self._access.clicktocall(req, account_id, id)
         self._update(req, resp, account, id, read_data(req))
 
-    def on_patch(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
+    def on_patch(
+        self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str
+    ) -> None:
         """Merge into it; null takes a field away."""
         account, found = self._access.clicktocall(req, account_id, id)
         self._update(req, resp, account, id, merged(found, read_data(req)))
 
-    def on_delete(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
+    def on_delete(
+        self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str
+    ) -> None:
         """Take it away."""
         account, found = self._access.clicktocall(req, account_id, id)
         items = self._store.history_items(id)
         self._store.delete_clicktocall(account_id, id)
-        envelope.success(
-            req, resp, shown(found, account, items), revision=found["revision"]
-        )
+        envelope.success(req, resp, shown(found, account, items), revision=found["revision"])
 
     def _update(
         self, req: falcon.Request, resp: falcon.Response, account: Row, id: str, document: Row
@@ -134,6 +136,4 @@ class ClickToCall:
         self, req: falcon.Request, resp: falcon.Response, account: Row, document: Row
     ) -> None:
         items = self._store.history_items(document["id"])
-        envelope.success(
-            req, resp, shown(document, account, items), revision=document["revision"]
-        )
+        envelope.success(req, resp, shown(document, account, items), revision=document["revision"])

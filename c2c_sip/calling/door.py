@@ -134,9 +134,7 @@ class Calling:
         except BaseException:
             self._leave(clicktocall["id"])
             raise
-        log.info(
-            "activation %s of %s from %s: %s", row["id"], clicktocall["id"], client, contact
-        )
+        log.info("activation %s of %s from %s: %s", row["id"], clicktocall["id"], client, contact)
         with self._lock:
             self._live[row["id"]] = live
         self._engine.submit(lambda: self._run(row["id"], live))

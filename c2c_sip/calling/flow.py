@@ -105,9 +105,14 @@ class Leg:
     def hears(self) -> bool:
         """Whether the peer may be expected to send audio: not while it holds us or refuses to send."""
         remote = self.remote
-        return remote is not None and not remote.on_hold and remote.direction in (
-            "sendrecv",
-            "sendonly",
+        return (
+            remote is not None
+            and not remote.on_hold
+            and remote.direction
+            in (
+                "sendrecv",
+                "sendonly",
+            )
         )
 
 

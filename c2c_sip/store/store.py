@@ -82,7 +82,7 @@ class Store:
         :raises peewee.PeeweeException: there is none.
         """
         with self._database.connection_context():
-            self._database.execute_sql("SELECT 1")
+            self.models.SchemaVersion.select().first()
 
     def release(self) -> None:
         """Close the calling thread's connection: a server's connection must not outlive the request it served."""
@@ -170,13 +170,20 @@ class Store:
 
     def account(self, account_id: str) -> Row | None:
         """An account's document with ``id``, ``name``, ``realm``, ``parent_id`` and ``revision``."""
-        row = self.models.Account.select().where(self.models.Account.id == account_id).dicts().first()
+        row = (
+            self.models.Account.select().where(self.models.Account.id == account_id).dicts().first()
+        )
         return self._account_row(row) if row else None
 
     def account_by(self, field: str, value: str) -> Row | None:
         """The account of this ``name`` or ``realm``; ``None`` also where a name is not unique."""
         column = getattr(self.models.Account, field)
-        rows = list(self.models.Account.select().where(pw.fn.LOWER(column) == value.lower()).limit(2).dicts())
+        rows = list(
+            self.models.Account.select()
+            .where(pw.fn.LOWER(column) == value.lower())
+            .limit(2)
+            .dicts()
+        )
         return self._account_row(rows[0]) if len(rows) == 1 else None
 
     def _account_row(self, row: Mapping[str, Any]) -> Row:
@@ -195,7 +202,11 @@ class Store:
         :raises Taken: the realm is in use.
         """
         model = self.models.Account
-        kept = {k: v for k, v in document.items() if k not in ("id", "name", "realm", "parent_id", "revision")}
+        kept = {
+            k: v
+            for k, v in document.items()
+            if k not in ("id", "name", "realm", "parent_id", "revision")
+        }
         changes = {
             model.name: document["name"],
             model.realm: str(document["realm"]).lower(),
@@ -214,9 +225,12 @@ class Store:
         for _ in range(32):
             if current is None or current == ancestor_id:
                 return current is not None
-            row = self.models.Account.select(self.models.Account.parent_id).where(
-                self.models.Account.id == current
-            ).dicts().first()
+            row = (
+                self.models.Account.select(self.models.Account.parent_id)
+                .where(self.models.Account.id == current)
+                .dicts()
+                .first()
+            )
             current = row["parent_id"] if row else None
         return False
 
@@ -389,9 +403,7 @@ class Store:
     def update_activation(self, id: str, **changes: Any) -> "Future[Any]":
         """Change a record. Does not wait."""
         model = self.models.Activation
-        return self._writer.submit(
-            lambda: model.update(**changes).where(model.id == id).execute()
-        )
+        return self._writer.submit(lambda: model.update(**changes).where(model.id == id).execute())
 
     def add_cdr(self, row: Mapping[str, Any]) -> "Future[Any]":
         """Add a leg's CDR. Does not wait."""
@@ -402,9 +414,7 @@ class Store:
         if "media" in changes:
             changes["media"] = json.dumps(changes["media"])
         model = self.models.Cdr
-        return self._writer.submit(
-            lambda: model.update(**changes).where(model.id == id).execute()
-        )
+        return self._writer.submit(lambda: model.update(**changes).where(model.id == id).execute())
 
     def close_open_activations(self, now: float) -> int:
         """End what a crash has left open; how many that were."""
@@ -427,9 +437,12 @@ class Store:
     def activation(self, clicktocall_id: str, identifier: str) -> Row | None:
         """One record of a click-to-call."""
         model = self.models.Activation
-        row = model.select().where(
-            model.id == identifier, model.clicktocall == clicktocall_id
-        ).dicts().first()
+        row = (
+            model.select()
+            .where(model.id == identifier, model.clicktocall == clicktocall_id)
+            .dicts()
+            .first()
+        )
         return dict(row) if row else None
 
     def history(
@@ -489,9 +502,12 @@ class Store:
     def cdr(self, account_id: str, identifier: str) -> Row | None:
         """One CDR."""
         model = self.models.Cdr
-        row = model.select().where(
-            model.id == identifier, model.account == account_id
-        ).dicts().first()
+        row = (
+            model.select()
+            .where(model.id == identifier, model.account == account_id)
+            .dicts()
+            .first()
+        )
         return _cdr(row) if row else None
 
     def _page(
@@ -518,11 +534,13 @@ class Store:
             created, identifier = start
             if ascending:
                 query = query.where(
-                    (model.created > created) | ((model.created == created) & (model.id >= identifier))
+                    (model.created > created)
+                    | ((model.created == created) & (model.id >= identifier))
                 )
             else:
                 query = query.where(
-                    (model.created < created) | ((model.created == created) & (model.id <= identifier))
+                    (model.created < created)
+                    | ((model.created == created) & (model.id <= identifier))
                 )
         order = (model.created, model.id)
         query = query.order_by(*(order if ascending else (c.desc() for c in order)))
@@ -533,7 +551,11 @@ class Store:
 
 def _columns(row: Mapping[str, Any]) -> Row:
     """Foreign keys by Peewee's names."""
-    names = {"account_id": "account", "clicktocall_id": "clicktocall", "activation_id": "activation"}
+    names = {
+        "account_id": "account",
+        "clicktocall_id": "clicktocall",
+        "activation_id": "activation",
+    }
     return {names.get(key, key): value for key, value in row.items()}
 
 

@@ -21,7 +21,16 @@ FORGET = 10.0
 class Latch:
     """The choice for one leg."""
 
-    __slots__ = ("_candidate", "_count", "_since", "_sequence", "_ssrc", "last", "signalled", "source")
+    __slots__ = (
+        "_candidate",
+        "_count",
+        "_sequence",
+        "_since",
+        "_ssrc",
+        "last",
+        "signalled",
+        "source",
+    )
 
     def __init__(self) -> None:
         self.signalled: Address | None = None

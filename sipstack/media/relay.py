@@ -473,9 +473,7 @@ class MediaPlane:
         if leg.destination is None:
             return
         marker = 0x80 if first else 0
-        packet = _HEADER.pack(
-            0x80, leg.tone_type | marker, leg.sequence, leg.timestamp, leg.ssrc
-        )
+        packet = _HEADER.pack(0x80, leg.tone_type | marker, leg.sequence, leg.timestamp, leg.ssrc)
         self._send(leg, packet + payload, 12 + len(payload), now)
 
 

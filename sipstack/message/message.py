@@ -299,7 +299,7 @@ class Message:
 
 
 _TRUSTED_NAMES = frozenset(COMPACT.values()) | frozenset(
-    "cseq max-forwards route record-route allow accept user-agent expires".split()
+    ["cseq", "max-forwards", "route", "record-route", "allow", "accept", "user-agent", "expires"]
 )
 
 
