@@ -9,6 +9,7 @@ from asyncio import AbstractEventLoop
 from dataclasses import replace
 
 import waitress.server
+from waitress import wasyncore
 
 from c2c_sip import __version__
 from c2c_sip.api import create_app
@@ -47,6 +48,8 @@ class Service:
         self._engine: Engine
         self._http: waitress.server.MultiSocketServer | waitress.server.BaseWSGIServer
         self._http_thread: threading.Thread
+        self._http_sockets: dict[int, object] = {}
+        self._http_ends = threading.Event()
 
     def start(self) -> None:
         """Open the database, bind all sockets and serve.
@@ -113,6 +116,7 @@ class Service:
         )
         self._http = waitress.server.create_server(
             app,
+            map=self._http_sockets,
             listen=http.listen,
             threads=http.threads,
             ident=None,
@@ -129,8 +133,17 @@ class Service:
             else self._http.effective_port
         )
         self.url = f"http://{host}:{port}"
-        self._http_thread = threading.Thread(target=self._http.run, name="http", daemon=True)
+        self._http_thread = threading.Thread(target=self._serve, name="http", daemon=True)
         self._http_thread.start()
+
+    def _serve(self) -> None:
+        """Waitress's own loop, but one that ends: its sockets must not be closed under it by another thread."""
+        while not self._http_ends.is_set():
+            wasyncore.loop(timeout=0.2, map=self._http_sockets, count=1)
+        self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=2)
+        # What the last requests have to say is still to be sent.
+        wasyncore.loop(timeout=0.05, map=self._http_sockets, count=4)
+        wasyncore.close_all(map=self._http_sockets, ignore_all=True)
 
     def welcome(self) -> list[str]:
         """What somebody who has just started the service may want to know."""
@@ -143,7 +156,8 @@ class Service:
         """
         end = time.monotonic() + timeout
         self.calling.stop(timeout / 2)
-        self._http.close()
+        self._http_ends.set()
+        self._http_thread.join(5.0)
         self._engine.stop(max(0.5, min(4.0, end - time.monotonic() - 2.0)))
         if self.lab is not None:
             self.lab.stop()

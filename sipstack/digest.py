@@ -179,7 +179,8 @@ class DigestServer:
     """Challenges, and checks the answers. Nonces carry their own time and seal, so none has to be remembered
     until it was used.
 
-    ``secret`` seals the nonces; ``lifetime`` in seconds is how long one serves. ``algorithms`` are challenged in
+    ``counting`` refuses a nonce count that was used before; not for a stateless proxy, to which a retransmission is
+    the same as a replay. ``secret`` seals the nonces; ``lifetime`` in seconds is how long one serves. ``algorithms`` are challenged in
     this order.
     """
 
@@ -190,11 +191,13 @@ class DigestServer:
         *,
         lifetime: float = 300.0,
         algorithms: tuple[str, ...] = ("SHA-256", "MD5"),
+        counting: bool = True,
     ) -> None:
         self.realm = realm
         self._secret = secret
         self._lifetime = lifetime
         self._algorithms = algorithms
+        self._counting = counting
         self._counts: dict[str, int] = {}
 
     def challenges(self, now: float, stale: bool = False) -> list[str]:
@@ -210,12 +213,15 @@ class DigestServer:
         self,
         header: str | None,
         method: str,
-        uri: str,
+        uri: str | None,
         password_of: Callable[[str], str | None],
         now: float,
         body: bytes = b"",
     ) -> Verdict:
-        """Check an Authorization against the password of its user, the request's method and URI, and its nonce count."""
+        """Check an Authorization against the password of its user, the request's method and URI, and its nonce count.
+
+        With ``uri`` ``None`` the URI that was digested is not compared: some phones digest another than they send.
+        """
         if header is None:
             return Verdict(False)
         try:
@@ -234,11 +240,11 @@ class DigestServer:
         secret = digest(f"{username}:{self.realm}:{password or ''}".encode())
         expected = _compute(digest, params, secret, method, body, session)
         matches = hmac.compare_digest(expected.encode(), params["response"].lower().encode())
-        if password is None or not matches or params["uri"] != uri:
+        if password is None or not matches or uri not in (None, params["uri"]):
             return Verdict(False, username)
         if not self._fresh(params["nonce"], now):
             return Verdict(False, username, stale=True)
-        if "qop" in params and not self._counted(params["nonce"], params.get("nc", "")):
+        if self._counting and "qop" in params and not self._counted(params["nonce"], params.get("nc", "")):
             return Verdict(False, username, stale=True)
         return Verdict(True, username)
 

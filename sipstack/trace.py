@@ -81,7 +81,8 @@ def ladder(messages: list[TracedMessage]) -> str:
     peers = list(dict.fromkeys(_text(entry.remote) for entry in messages))
     local = _text(messages[0].local)
     columns = [*peers[:1], local, *peers[1:]]
-    width = max(34, *(len(name) + 4 for name in columns))
+    widest = max(len(entry.summary) for entry in messages)
+    width = max(widest + 10, *(len(name) + 4 for name in columns))
     start = messages[0].time
     lines = ["   seconds  " + "".join(name.center(width) for name in columns)]
     for entry in messages:
@@ -89,7 +90,7 @@ def ladder(messages: list[TracedMessage]) -> str:
         left, right = min(ours, theirs), max(ours, theirs)
         to_right = entry.sent == (theirs > ours)
         span = width * (right - left)
-        label = f" {entry.summary} "[: span - 4]
+        label = f" {entry.summary} "
         shaft = label.center(span - 3, "-")
         arrow = f"|{shaft}>|" if to_right else f"|<{shaft}|"
         margin = width * left + width // 2

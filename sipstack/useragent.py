@@ -23,6 +23,7 @@ from sipstack.message import (
     parse_datagram,
 )
 from sipstack.resolver import ResolveError, Resolver, Target, literal_target
+from sipstack.symmetric import note_source, reply_address
 from sipstack.trace import Trace
 from sipstack.transaction import (
     Deliver,
@@ -344,7 +345,7 @@ class UserAgent:
             if request.method != "ACK":
                 self._answer(request, wrong.status, wrong.reason, source, transport)
             return
-        _note_source(request, source)
+        note_source(request, source)
         held = self._servers.get(server_key(request))
         if held is not None:
             self._record(request, octets, source, transport)
@@ -384,7 +385,7 @@ class UserAgent:
         machine = (InviteServer if request.method == "INVITE" else NonInviteServer)(
             request, transport.reliable, self.timers
         )
-        entry = _Server(machine, transport, _reply_address(request, source), self, call)
+        entry = _Server(machine, transport, _reply_to(request, source, transport), self, call)
         self._servers[machine.key] = entry
         self._run(entry, machine.start(self._loop.time()), source)
 
@@ -426,7 +427,7 @@ class UserAgent:
             response = make_response(
                 request, status, reason, to_tag=digest.hexdigest(), headers=list(headers)
             )
-            transport.send(response.serialize(), _reply_address(request, source))
+            transport.send(response.serialize(), _reply_to(request, source, transport))
         except (ParseError, ValueError, OSError) as error:
             log.debug("no answer to %s: %s", source[0], error)
 
@@ -520,26 +521,6 @@ def is_inside(host: str) -> bool:
     return ipaddress.ip_address(host).is_private
 
 
-def _note_source(request: Request, source: Address) -> None:
-    """Write where a request really came from into its top Via (:rfc:`3261` §18.2.1, :rfc:`3581` §4)."""
-    via = request.via
-    wants_port = any(name == "rport" for name, _ in via.params)
-    if not wants_port and via.host == source[0]:
-        return
-    params = tuple((n, v) for n, v in via.params if n not in ("rport", "received"))
-    params += (("received", source[0]),)
-    if wants_port:
-        params += (("rport", str(source[1])),)
-    request.remove_first("Via")
-    request.insert_first("Via", str(Via(via.transport, via.host, via.port, params)))
-
-
-def _reply_address(request: Request, source: Address) -> Address:
-    """Where responses go: the source address, and its port where ``rport`` was asked for.
-
-    ``maddr`` is not followed: it would have us send to whomever a stranger names.
-    """
-    via = request.via
-    if any(name == "rport" for name, _ in via.params):
-        return source
-    return source[0], via.port or 5060
+def _reply_to(request: Request, source: Address, transport: Transport) -> Address:
+    # A connection is known by its far end, and is what the answer goes back on (RFC 3261 §18.2.2).
+    return source if transport.reliable else reply_address(request, source)
