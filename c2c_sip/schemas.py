@@ -18,7 +18,49 @@ _REALM = r"^(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?$|^\[?[0-9A-Fa-f:.]
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}\Z")
 #: Headers that make a message what it is; nobody outside of the SIP stack sets them.
 _OWN_HEADERS = frozenset(
-    ["via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "route", "record-route", "max-forwards", "content-length", "l", "content-type", "c", "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "allow", "supported", "k", "require", "proxy-require", "content-encoding", "e", "content-disposition", "p-asserted-identity", "p-preferred-identity", "remote-party-id", "user-agent", "expires", "session-expires", "x", "min-se", "rack", "rseq", "reason"]
+    [
+        "via",
+        "v",
+        "from",
+        "f",
+        "to",
+        "t",
+        "call-id",
+        "i",
+        "cseq",
+        "contact",
+        "m",
+        "route",
+        "record-route",
+        "max-forwards",
+        "content-length",
+        "l",
+        "content-type",
+        "c",
+        "authorization",
+        "proxy-authorization",
+        "www-authenticate",
+        "proxy-authenticate",
+        "allow",
+        "supported",
+        "k",
+        "require",
+        "proxy-require",
+        "content-encoding",
+        "e",
+        "content-disposition",
+        "p-asserted-identity",
+        "p-preferred-identity",
+        "remote-party-id",
+        "user-agent",
+        "expires",
+        "session-expires",
+        "x",
+        "min-se",
+        "rack",
+        "rseq",
+        "reason",
+    ]
 )
 
 
@@ -169,7 +211,9 @@ def _message(rule: str, error: Any) -> str:
         case "type":
             kinds = error.constraint if isinstance(error.constraint, list) else [error.constraint]
             names = {"dict": "object", "list": "array"}
-            return "Value did not match type(s): " + ", ".join(names.get(str(k), str(k)) for k in kinds)
+            return "Value did not match type(s): " + ", ".join(
+                names.get(str(k), str(k)) for k in kinds
+            )
         case "minLength":
             return f"String must be at least {error.constraint} characters"
         case "maxLength":

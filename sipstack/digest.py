@@ -244,7 +244,11 @@ class DigestServer:
             return Verdict(False, username)
         if not self._fresh(params["nonce"], now):
             return Verdict(False, username, stale=True)
-        if self._counting and "qop" in params and not self._counted(params["nonce"], params.get("nc", "")):
+        if (
+            self._counting
+            and "qop" in params
+            and not self._counted(params["nonce"], params.get("nc", ""))
+        ):
             return Verdict(False, username, stale=True)
         return Verdict(True, username)
 

@@ -82,7 +82,9 @@ def _call(service: Service) -> tuple[dict[str, Any], str]:
     activation = _http("POST", f"{one}/connect", {"data": {"contact": CONTACT_NUMBER}})["data"]
 
     def state() -> dict[str, Any]:
-        found: dict[str, Any] = _http("GET", f"{one}/history/{activation['id']}", None, token)["data"]
+        found: dict[str, Any] = _http("GET", f"{one}/history/{activation['id']}", None, token)[
+            "data"
+        ]
         return found
 
     _until(lambda: state()["state"] in ("connected", "ended"), "the call to be connected")

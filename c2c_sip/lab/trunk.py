@@ -155,7 +155,9 @@ class LabTrunk:
     def _token(self, request: Request, purpose: str) -> str:
         """The same for each copy of a request, its CANCEL and its ACK, with nothing remembered (§16.11)."""
         via = request.via
-        text = f"{purpose}|{via.branch}|{via.host}|{via.port}|{request.call_id}|{request.cseq.number}"
+        text = (
+            f"{purpose}|{via.branch}|{via.host}|{via.port}|{request.call_id}|{request.cseq.number}"
+        )
         return hashlib.blake2b(text.encode(), key=self._secret, digest_size=12).hexdigest()
 
     def _forward(self, request: Request, uri: Uri, hop: Uri) -> None:

@@ -26,9 +26,8 @@ class Framing:
         self._buffer += data
         messages: list[bytes] = []
         while True:
-            if not self._needed:
-                if not self._skip_line_ends(messages) or not self._read_head():
-                    return messages
+            if not self._needed and not (self._skip_line_ends(messages) and self._read_head()):
+                return messages
             if len(self._buffer) < self._needed:
                 return messages
             messages.append(bytes(self._buffer[: self._needed]))
