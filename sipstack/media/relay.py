@@ -15,7 +15,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
+from functools import partial
+from random import Random, SystemRandom
 
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipstack.media.latch import Latch
@@ -218,7 +219,7 @@ class MediaPlane:
         rng: Random | None = None,
     ) -> None:
         self._clock = clock
-        self._rng = rng or Random(os.urandom(16))
+        self._rng = rng or SystemRandom()
         self._pairs = PortPairs(*ports)
         self._lock = threading.Lock()
         self._commands: deque[Callable[[], None]] = deque()
@@ -287,7 +288,7 @@ class MediaPlane:
                     continue
                 raise
             leg = MediaLeg(self, address, rtp, rtcp, self._rng.getrandbits(32))
-            self.command(lambda: self._add(leg))
+            self.command(partial(self._add, leg))
             return leg
         raise NoPortsLeft("the RTP ports are held by other programs")
 

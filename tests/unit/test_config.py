@@ -108,5 +108,5 @@ def test_a_registering_trunk_needs_its_account(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nothing.toml"):
+    with pytest.raises(ConfigError, match=r"nothing\.toml"):
         load(str(tmp_path / "nothing.toml"), {})
