@@ -399,7 +399,6 @@ fork=yes
 children=2
 disable_tcp=yes
 auto_aliases=no
-alias="{realm}"
 listen=udp:{host}:{port}
 mpath="{modules}"
 loadmodule "kex.so"
