@@ -1,3 +1,3 @@
-"""Click-to-call over SIP: an HTTP request rings an extension, then a contact, and joins the two."""
+"""Click-to-call without a PBX: one POST makes two phones talk."""
 
 __version__ = "0.1.0"

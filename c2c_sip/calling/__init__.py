@@ -1,1 +1,1 @@
-"""One click-to-call from click to hang-up: what may be dialled, where it goes, how it ends."""
+"""One click-to-call from click to hang-up: policy, routing, flow, recorder, and the door that the API knocks at."""

@@ -1,17 +1,6 @@
-"""Everything that outlives the process: accounts, click-to-calls, activations, CDRs."""
+"""What is kept: accounts, click-to-calls, the history of activations, and a CDR for each leg."""
 
-from __future__ import annotations
+from c2c_sip.store.migrations import StoreError
+from c2c_sip.store.store import Store, Taken
 
-from .errors import Conflict, StoreError
-from .paging import BadStartKey, Page, Paging
-from .store import TOKEN_LIFETIME, Store
-
-__all__ = [
-    "TOKEN_LIFETIME",
-    "BadStartKey",
-    "Conflict",
-    "Page",
-    "Paging",
-    "Store",
-    "StoreError",
-]
+__all__ = ["Store", "StoreError", "Taken"]

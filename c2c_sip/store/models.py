@@ -1,142 +1,156 @@
-"""The tables as Peewee sees them.
+"""The tables, as Peewee models bound to one database each (see :func:`bind`)."""
 
-The models are bound to no database: every query is executed on the one it is handed
-(`query.execute(database)`), so that two stores can live in one process. The tables themselves are
-made by `migrations`. Ids are 32 hexadecimal digits, times are seconds since 1970 as float.
-"""
-
-from __future__ import annotations
-
-import json
+from types import SimpleNamespace
 from typing import Any
 
-import peewee
+import peewee as pw
 
 
-class JsonField(peewee.TextField):
-    """A JSON document in a text column; text, since SQLite and PostgreSQL then keep it alike."""
+def bind(database: pw.Database) -> Any:
+    """The models of one database. Made anew for each, so that two stores in a process never share any."""
 
-    def db_value(self, value: Any) -> Any:
-        return None if value is None else json.dumps(value, separators=(",", ":"))
+    class Base(pw.Model):
+        class Meta:
+            database: pw.Database
 
-    def python_value(self, value: Any) -> Any:
-        return None if value is None else json.loads(value)
+    Base._meta.database = database
 
+    class Account(Base):
+        id = pw.CharField(32, primary_key=True)
+        parent_id = pw.CharField(32, null=True, index=True)
+        name = pw.CharField(128)
+        realm = pw.CharField(253, unique=True)
+        document = pw.TextField(default="{}")
+        revision = pw.IntegerField(default=1)
+        created = pw.DoubleField()
 
-class Account(peewee.Model):
-    """A customer. `path` is the ids from the topmost ancestor down to this account, with "/"."""
+        class Meta:
+            table_name = "account"
+            database: pw.Database
 
-    id = peewee.TextField(primary_key=True)
-    parent_id = peewee.TextField(null=True)
-    path = peewee.TextField()
-    name = peewee.TextField()
-    plain_name = peewee.TextField()
-    realm = peewee.TextField()
-    salt = peewee.TextField()
-    document = JsonField()
-    created = peewee.DoubleField()
-    modified = peewee.DoubleField()
+    class User(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
+        username = pw.CharField(128)
+        md5_hash = pw.CharField(255)
+        sha_hash = pw.CharField(255)
+        created = pw.DoubleField()
 
+        class Meta:
+            table_name = "user_"
+            indexes = ((("account", "username"), True),)
+            database: pw.Database
 
-class Login(peewee.Model):
-    """A user of an account and what proves it: scrypt of Kazoo's two credential hashes."""
+    class ApiKey(Base):
+        id = pw.CharField(16, primary_key=True)
+        account = pw.ForeignKeyField(
+            Account, column_name="account_id", on_delete="CASCADE", index=True
+        )
+        secret_hash = pw.CharField(255)
+        created = pw.DoubleField()
 
-    id = peewee.TextField(primary_key=True)
-    account_id = peewee.TextField()
-    username = peewee.TextField()
-    md5_hash = peewee.TextField()
-    sha_hash = peewee.TextField()
-    created = peewee.DoubleField()
+        class Meta:
+            table_name = "api_key"
+            database: pw.Database
 
+    class Token(Base):
+        token_hash = pw.CharField(64, primary_key=True)
+        account = pw.ForeignKeyField(
+            Account, column_name="account_id", on_delete="CASCADE", index=True
+        )
+        owner_id = pw.CharField(32, null=True)
+        method = pw.CharField(16)
+        created = pw.DoubleField()
+        expires = pw.DoubleField(index=True)
 
-class ApiKey(peewee.Model):
-    """The one API key of an account: the public part to find it by, the secret part's scrypt."""
+        class Meta:
+            table_name = "token"
+            database: pw.Database
 
-    account_id = peewee.TextField(primary_key=True)
-    public_id = peewee.TextField()
-    hash = peewee.TextField()
-    created = peewee.DoubleField()
+    class ClickToCall(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(
+            Account, column_name="account_id", on_delete="CASCADE", index=True
+        )
+        document = pw.TextField()
+        revision = pw.IntegerField(default=1)
+        created = pw.DoubleField()
+        modified = pw.DoubleField()
+        # Set instead of deleting: the history of what was called outlives the definition.
+        deleted = pw.DoubleField(null=True)
 
-    class Meta:
-        table_name = "api_key"
+        class Meta:
+            table_name = "clicktocall"
+            database: pw.Database
 
+    class Activation(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
+        clicktocall = pw.ForeignKeyField(
+            ClickToCall, column_name="clicktocall_id", on_delete="CASCADE"
+        )
+        contact = pw.TextField()
+        created = pw.DoubleField()
+        state = pw.CharField(32, index=True)
+        result = pw.CharField(16, null=True)
+        cause = pw.CharField(64, null=True)
+        sip_status = pw.IntegerField(null=True)
+        call_id = pw.CharField(64, null=True)
+        cdr_id = pw.CharField(32, null=True)
+        extension_call_id = pw.CharField(64, null=True)
+        extension_cdr_id = pw.CharField(32, null=True)
+        duration_seconds = pw.IntegerField(default=0)
+        billing_seconds = pw.IntegerField(default=0)
+        ringing_seconds = pw.IntegerField(default=0)
+        ended = pw.DoubleField(null=True)
 
-class Token(peewee.Model):
-    """A token handed out; only its SHA-256 is kept."""
+        class Meta:
+            table_name = "activation"
+            indexes = ((("clicktocall", "created"), False),)
+            database: pw.Database
 
-    hash = peewee.TextField(primary_key=True)
-    account_id = peewee.TextField()
-    owner_id = peewee.TextField(null=True)
-    method = peewee.TextField()
-    created = peewee.DoubleField()
-    expires = peewee.DoubleField()
+    class Cdr(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
+        activation = pw.ForeignKeyField(
+            Activation, column_name="activation_id", on_delete="CASCADE", index=True
+        )
+        role = pw.CharField(16)
+        call_id = pw.CharField(64)
+        from_uri = pw.TextField()
+        to_uri = pw.TextField()
+        created = pw.DoubleField()
+        answered = pw.DoubleField(null=True)
+        ended = pw.DoubleField(null=True)
+        duration_seconds = pw.IntegerField(default=0)
+        billing_seconds = pw.IntegerField(default=0)
+        ringing_seconds = pw.IntegerField(default=0)
+        cause = pw.CharField(64, null=True)
+        sip_status = pw.IntegerField(null=True)
+        hangup_by = pw.CharField(16, null=True)
+        media = pw.TextField(null=True)
 
+        class Meta:
+            table_name = "cdr"
+            indexes = ((("account", "created"), False),)
+            database: pw.Database
 
-class Clicktocall(peewee.Model):
-    """A click-to-call: the whole document, and beside it what lists show and filter by."""
+    class SchemaVersion(Base):
+        version = pw.IntegerField(primary_key=True)
 
-    id = peewee.TextField(primary_key=True)
-    account_id = peewee.TextField()
-    name = peewee.TextField()
-    extension = peewee.TextField()
-    realm = peewee.TextField(null=True)
-    document = JsonField()
-    history_items = peewee.BigIntegerField(default=0)
-    created = peewee.DoubleField()
-    modified = peewee.DoubleField()
-    deleted = peewee.DoubleField(null=True)
+        class Meta:
+            table_name = "schema_version"
+            database: pw.Database
 
-
-class Activation(peewee.Model):
-    """One click, from its being accepted to its end."""
-
-    id = peewee.TextField(primary_key=True)
-    account_id = peewee.TextField()
-    clicktocall_id = peewee.TextField()
-    contact = peewee.TextField()
-    created = peewee.DoubleField()
-    state = peewee.TextField(default="initiated")
-    result = peewee.TextField(null=True)
-    cause = peewee.TextField(null=True)
-    sip_status = peewee.BigIntegerField(null=True)
-    call_id = peewee.TextField(null=True)
-    cdr_id = peewee.TextField(null=True)
-    extension_call_id = peewee.TextField(null=True)
-    extension_cdr_id = peewee.TextField(null=True)
-    duration_seconds = peewee.BigIntegerField(default=0)
-    billing_seconds = peewee.BigIntegerField(default=0)
-    ringing_seconds = peewee.BigIntegerField(default=0)
-    ended = peewee.DoubleField(null=True)
-
-
-class Cdr(peewee.Model):
-    """One leg that was dialled. `role` is "extension" or "contact"."""
-
-    id = peewee.TextField(primary_key=True)
-    account_id = peewee.TextField()
-    activation_id = peewee.TextField()
-    role = peewee.TextField()
-    call_id = peewee.TextField()
-    from_uri = peewee.TextField(null=True)
-    to_uri = peewee.TextField(null=True)
-    created = peewee.DoubleField()
-    answered = peewee.DoubleField(null=True)
-    ended = peewee.DoubleField(null=True)
-    duration_seconds = peewee.BigIntegerField(default=0)
-    billing_seconds = peewee.BigIntegerField(default=0)
-    ringing_seconds = peewee.BigIntegerField(default=0)
-    cause = peewee.TextField(null=True)
-    sip_status = peewee.BigIntegerField(null=True)
-    hangup_by = peewee.TextField(null=True)
-    media = JsonField(default=dict)
-
-
-MODELS: tuple[type[peewee.Model], ...] = (
-    Account,
-    Login,
-    ApiKey,
-    Token,
-    Clicktocall,
-    Activation,
-    Cdr,
-)
+    models = SimpleNamespace(
+        Account=Account,
+        User=User,
+        ApiKey=ApiKey,
+        Token=Token,
+        ClickToCall=ClickToCall,
+        Activation=Activation,
+        Cdr=Cdr,
+        SchemaVersion=SchemaVersion,
+    )
+    database.bind(list(vars(models).values()))
+    return models

@@ -1,11 +1,8 @@
-"""The one thread that writes, and why it is quick: many writes share one commit.
+"""One thread that writes: what comes while it commits goes into the next commit together.
 
-With SQLite a commit is an fsync, so writing each row on its own would cap the service at the
-disk's rate. All that is waiting when a commit ends goes into the next one; each piece has a
-savepoint of its own, so one that fails takes nobody with it. Writes happen in the order asked.
+A commit waits for the disk, so the number of commits a second is small on any machine; the number of writes in one is
+not. And SQLite has one writer at a time anyway: here they queue instead of failing.
 """
-
-from __future__ import annotations
 
 import logging
 import queue
@@ -14,117 +11,76 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-import peewee
-
-from .database import Connections, PostgresqlConnections, run
-from .errors import StoreError
-
-T = TypeVar("T")
-Work = Callable[[Connections], T]
-
-LARGEST_GROUP = 512
+import peewee as pw
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+#: Writes in one transaction at most, so that the first in it does not wait for too long.
+BATCH = 256
+
 
 class Writer:
-    """Runs pieces of work on the database, in order, in one thread, in shared transactions."""
+    """Runs functions inside transactions of ``database``, in order."""
 
-    def __init__(self, database: Connections) -> None:
+    def __init__(self, database: pw.Database) -> None:
         self._database = database
-        self._queue: queue.SimpleQueue[tuple[Work[Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._queue: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Work[T]) -> Future[T]:
-        """Queue `work`; the future resolves once the transaction it ran in is committed."""
+    def submit(self, work: Callable[[], T]) -> "Future[T]":
+        """Have ``work`` done; the future has its result once that is on disk."""
         future: Future[T] = Future()
-        with self._lock:
-            if not self._closed:
-                self._queue.put((work, future))
-                return future
-        future.set_exception(StoreError("the store is closed"))
+        self._queue.put((work, future))
         return future
 
-    def close(self, timeout: float) -> bool:
-        """Take no more work, finish what is queued; False where that took too long."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+    def close(self) -> None:
+        """Write what is queued, and end."""
+        self._queue.put(None)
+        self._thread.join()
 
     def _run(self) -> None:
-        open_for_work = True
-        while open_for_work:
-            group: list[tuple[Work[Any], Future[Any]]] = []
-            entry = self._queue.get()
-            while True:
-                if entry is None:
-                    open_for_work = False
-                    break
-                group.append(entry)
-                if len(group) == LARGEST_GROUP:
-                    break
-                try:
-                    entry = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-            group = [(work, future) for work, future in group if _claim(future)]
-            if group:
-                self._commit(group)
-
-    def _commit(self, group: list[tuple[Work[Any], Future[Any]]]) -> None:
-        outcomes: list[tuple[Future[Any], Any, Exception | None]] = []
-        try:
-            with self._begin():
-                for work, future in group:
-                    try:
-                        with self._database.savepoint():
-                            outcomes.append((future, work(self._database), None))
-                    except Exception as error:  # noqa: BLE001 - whoever asked gets it, by the future
-                        outcomes.append((future, None, error))
-        except Exception as error:  # noqa: BLE001 - as above, and for all of them
-            log.error("a transaction of %d writes failed: %s", len(group), error)
-            self._reset()
-            for _, future in group:
-                failure = StoreError(f"not written: {error}")
-                failure.__cause__ = error
-                future.set_exception(failure)
-            return
-        for future, result, failed in outcomes:
-            if failed is None:
-                future.set_result(result)
-            else:
-                future.set_exception(_translated(failed))
-
-    def _begin(self) -> Any:
-        """A begun transaction; one that the server dropped meanwhile is opened anew, once."""
-        if isinstance(self._database, PostgresqlConnections) and not self._database.is_closed():
-            try:
-                run(self._database, "SELECT 1")
-            except peewee.DatabaseError:
-                self._reset()
-        return self._database.transaction()
-
-    def _reset(self) -> None:
-        try:
+        ending = False
+        while not ending:
+            entries = [self._queue.get()]
+            while len(entries) < BATCH and not self._queue.empty():
+                entries.append(self._queue.get())
+            ending = None in entries
+            self._commit([entry for entry in entries if entry is not None])
+        if not self._database.is_closed():
             self._database.close()
-        except peewee.PeeweeException as error:
-            log.warning("closing the writing connection: %s", error)
-            self._database.dispose()
 
-
-def _claim(future: Future[Any]) -> bool:
-    return future.set_running_or_notify_cancel()
-
-
-def _translated(error: Exception) -> Exception:
-    if isinstance(error, peewee.PeeweeException):
-        failure = StoreError(str(error))
-        failure.__cause__ = error
-        return failure
-    return error
+    def _commit(self, entries: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
+        done: list[tuple[Future[Any], Any]] = []
+        failed: list[tuple[Future[Any], BaseException]] = []
+        try:
+            if self._database.is_closed():
+                self._database.connect()
+            with self._database.atomic():
+                for work, future in entries:
+                    try:
+                        # A savepoint: one that fails must not take the others with it.
+                        with self._database.atomic():
+                            done.append((future, work()))
+                    except pw.OperationalError:
+                        raise  # the database itself is in trouble, not this write
+                    except Exception as error:
+                        failed.append((future, error))
+        except Exception as error:
+            log.exception("nothing could be written")
+            # A connection to a server may be gone; the next batch begins with a fresh one.
+            if not self._database.is_closed():
+                self._database.close()
+            for _, future in entries:
+                future.set_exception(error)
+            return
+        for future, result in done:
+            future.set_result(result)
+        for future, problem in failed:
+            if not isinstance(problem, pw.IntegrityError):
+                log.error("a write failed", exc_info=problem)
+            future.set_exception(problem)

@@ -1,0 +1,128 @@
+"""``/accounts``: the account itself, accounts below it, and its API key."""
+
+from typing import Any
+
+import falcon
+
+from c2c_sip.api import envelope
+from c2c_sip.api.access import Access, Row
+from c2c_sip.api.body import read_data
+from c2c_sip.api.errors import invalid
+from c2c_sip.schemas import ACCOUNT, validate
+from c2c_sip.store import Store, Taken
+
+#: What is ours to say, whatever a request has.
+_READ_ONLY = ("id", "parent_id", "revision")
+
+
+def _taken(error: Taken, document: Row) -> Exception:
+    detail = {"message": f"{error.field} is in use", "cause": document.get(error.field)}
+    return invalid({error.field: {"unique": detail}})
+
+
+def _shown(account: Row) -> Row:
+    return {name: value for name, value in account.items() if name != "revision"}
+
+
+class Accounts:
+    """``/accounts``."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Create an account below that of the token."""
+        session = self._access.required(req)
+        create_child(self._store, req, resp, session["account_id"])
+
+
+def create_child(store: Store, req: falcon.Request, resp: falcon.Response, parent_id: str) -> None:
+    """Create an account below another, with an API key of its own, which is told once."""
+    document = {k: v for k, v in read_data(req).items() if k not in _READ_ONLY}
+    errors = validate(ACCOUNT, document)
+    if errors:
+        raise invalid(errors)
+    rest = {k: v for k, v in document.items() if k not in ("name", "realm")}
+    try:
+        made = store.create_account(
+            document["name"], realm=document.get("realm"), parent_id=parent_id, document=rest
+        )
+    except Taken as error:
+        raise _taken(error, document) from error
+    account = store.account(made["id"]) or {}
+    secret = {name: made[name] for name in ("api_key", "username", "password")}
+    envelope.success(req, resp, _shown(account) | secret, status=201, revision=1)
+
+
+class Account:
+    """``/accounts/{account_id}``."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
+        """Its document."""
+        account = self._access.account(req, account_id)
+        envelope.success(req, resp, _shown(account), revision=account["revision"])
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
+        """Create an account below it."""
+        self._access.account(req, account_id)
+        create_child(self._store, req, resp, account_id)
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
+        """Replace the document; what only we may say stays."""
+        account = self._access.account(req, account_id)
+        self._replace(req, resp, account, {"realm": account["realm"]} | read_data(req))
+
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
+        """Merge into the document; null takes a field away."""
+        account = self._access.account(req, account_id)
+        self._replace(req, resp, account, merged(account, read_data(req)))
+
+    def _replace(
+        self, req: falcon.Request, resp: falcon.Response, account: Row, document: Row
+    ) -> None:
+        document = {k: v for k, v in document.items() if k not in _READ_ONLY}
+        errors = validate(ACCOUNT, document)
+        if errors:
+            raise invalid(errors)
+        try:
+            changed = self._store.update_account(account["id"], document) or {}
+        except Taken as error:
+            raise _taken(error, document) from error
+        envelope.success(req, resp, _shown(changed), revision=changed["revision"])
+
+
+def merged(document: Any, changes: Any) -> Any:
+    """A JSON merge patch (:rfc:`7396`): objects are merged, null removes, anything else replaces."""
+    if not isinstance(changes, dict):
+        return changes
+    result = dict(document) if isinstance(document, dict) else {}
+    for name, value in changes.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+class ApiKey:
+    """``/accounts/{account_id}/api_key``. The key itself is told only when it is made: what is kept is a hash."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
+        """The part of the key that may be shown."""
+        self._access.account(req, account_id)
+        envelope.success(req, resp, {"api_key_id": self._store.api_key_id(account_id)})
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
+        """A new key; the one before no longer serves."""
+        self._access.account(req, account_id)
+        key = self._store.replace_api_key(account_id)
+        envelope.success(req, resp, {"api_key": key, "api_key_id": key[:16]}, status=201)

@@ -1,0 +1,113 @@
+"""``/user_auth``, ``/api_auth`` and ``/token_auth``: from a secret to a token, and the token's end."""
+
+from typing import Any
+
+import falcon
+
+from c2c_sip.api import envelope
+from c2c_sip.api.access import Access, Row, token_of
+from c2c_sip.api.body import read_data
+from c2c_sip.api.errors import invalid, unauthorized
+from c2c_sip.schemas import API_AUTH, USER_AUTH, validate
+from c2c_sip.store import Store
+
+
+def _signed_in(
+    store: Store,
+    req: falcon.Request,
+    resp: falcon.Response,
+    account: Row,
+    owner: str | None,
+    by: str,
+) -> None:
+    token = store.create_token(account["id"], owner, by)
+    data = {
+        "account_id": account["id"],
+        "account_name": account["name"],
+        "owner_id": owner,
+        "method": by,
+        "is_reseller": False,
+        "reseller_id": account["parent_id"],
+        "language": "en-us",
+        "apps": [],
+    }
+    envelope.success(req, resp, data, status=201, auth_token=token)
+
+
+class UserAuth:
+    """A user's name and password, hashed together as Kazoo's clients do."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Sign in."""
+        data = read_data(req)
+        errors = validate(USER_AUTH, data)
+        names = [n for n in ("account_name", "account_realm", "realm") if data.get(n)]
+        if not names and not errors:
+            errors["account_name"] = {
+                "required": {
+                    "message": "account_name, account_realm or realm is required",
+                    "cause": None,
+                }
+            }
+        if errors:
+            raise invalid(errors)
+        field = "name" if names[0] == "account_name" else "realm"
+        account = self._store.account_by(field, data[names[0]])
+        method = data.get("method", "md5")
+        owner = self._store.check_user(
+            account["id"] if account else None, method, data["credentials"]
+        )
+        if account is None or owner is None:
+            raise unauthorized()
+        _signed_in(self._store, req, resp, account, owner, "user_auth")
+
+
+class ApiAuth:
+    """An account's API key."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Sign in."""
+        data = read_data(req)
+        errors = validate(API_AUTH, data)
+        if "required" in errors.get("api_key", {}) or "type" in errors.get("api_key", {}):
+            raise invalid(errors)
+        account_id = self._store.check_api_key(data["api_key"]) if not errors else None
+        account = self._store.account(account_id) if account_id else None
+        if account is None:
+            raise unauthorized()
+        _signed_in(self._store, req, resp, account, None, "api_auth")
+
+
+class TokenAuth:
+    """The token in use."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Look at it."""
+        envelope.success(req, resp, self._described(self._access.required(req)))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Revoke it."""
+        session = self._access.required(req)
+        self._store.revoke_token(token_of(req) or "")
+        req.context.token = None
+        envelope.success(req, resp, self._described(session))
+
+    @staticmethod
+    def _described(session: Row) -> dict[str, Any]:
+        return {
+            "account_id": session["account_id"],
+            "owner_id": session["owner_id"],
+            "method": session["method"],
+            "created": envelope.iso(session["created"]),
+            "expires": envelope.iso(session["expires"]),
+        }

@@ -1,0 +1,42 @@
+"""``/accounts/{account_id}/cdrs``: one record a leg."""
+
+import falcon
+
+from c2c_sip.api import envelope, listing
+from c2c_sip.api.access import Access
+from c2c_sip.api.errors import not_found
+from c2c_sip.store import Store
+
+
+class Cdrs:
+    """The list."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
+        """CDRs, newest first."""
+        self._access.account(req, account_id)
+        rows, more = listing.page(
+            lambda **query: self._store.cdrs(account_id, **query), listing.read(req)
+        )
+        envelope.success(req, resp, [envelope.cdr(row) for row in rows], **more)
+
+
+class Cdr:
+    """One of them."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    def on_get(
+        self, req: falcon.Request, resp: falcon.Response, account_id: str, cdr_id: str
+    ) -> None:
+        """The CDR."""
+        self._access.account(req, account_id)
+        row = self._store.cdr(account_id, cdr_id)
+        if row is None:
+            raise not_found()
+        envelope.success(req, resp, envelope.cdr(row))

@@ -1,0 +1,128 @@
+"""``…/{id}/connect``: the activation, and its state."""
+
+import threading
+
+import falcon
+
+from c2c_sip.api import envelope
+from c2c_sip.api.access import Access, Row
+from c2c_sip.api.body import read_contact
+from c2c_sip.api.errors import ApiError, not_found, unauthorized
+from c2c_sip.calling.door import Calling
+from c2c_sip.config import Config
+from c2c_sip.store import Store
+
+#: Hangup causes that mean that nobody answered.
+_UNANSWERED = frozenset({"NO_ANSWER", "NO_USER_RESPONSE", "ALLOTTED_TIMEOUT"})
+#: Seconds beyond both ringing times that a blocking request waits.
+_SLACK = 5.0
+
+
+class Connect:
+    """Starts calls."""
+
+    def __init__(self, store: Store, access: Access, calling: Calling, config: Config) -> None:
+        self._store = store
+        self._access = access
+        self._calling = calling
+        self._config = config
+        # A request that waits for a call holds one of the server's threads; two are kept for the others.
+        self._waiting = threading.BoundedSemaphore(max(1, config.http.threads - 2))
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
+        """Start a call."""
+        self._start(req, resp, account_id, id)
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
+        """Start a call, from a link."""
+        self._start(req, resp, account_id, id)
+
+    def _start(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
+        account = self._store.account(account_id)
+        definition = self._store.clicktocall(account_id, id) if account else None
+        if account is None or definition is None:
+            raise not_found()
+        session = self._access.session(req)
+        authenticated = session is not None and self._store.is_within(
+            account_id, session["account_id"]
+        )
+        if definition.get("auth_required") and not authenticated:
+            raise unauthorized()
+        contact = read_contact(req)
+        blocking = (req.get_param("blocking") or "").lower() == "true"
+        if blocking and not self._waiting.acquire(blocking=False):
+            raise ApiError(
+                503,
+                "too_many_requests",
+                {"message": "too many requests wait for their calls"},
+                {"Retry-After": "5"},
+            )
+        try:
+            row = self._calling.activate(
+                account,
+                definition,
+                contact,
+                authenticated=authenticated,
+                client=client_address(req, self._config.http.trusted_proxies),
+            )
+            if blocking:
+                self._finish(req, resp, definition, row)
+                return
+        finally:
+            if blocking:
+                self._waiting.release()
+        status = 202 if envelope.version_of(req) == "v2" else 200
+        envelope.success(req, resp, envelope.activation(row), status=status)
+
+    def _finish(
+        self, req: falcon.Request, resp: falcon.Response, definition: Row, row: Row
+    ) -> None:
+        """Answer a blocking request, once the two are connected or it is known that they will not be."""
+        calling = self._config.calling
+        contact_timeout = definition.get("timeout") or calling.contact_timeout
+        self._calling.wait(row["id"], calling.extension_timeout + contact_timeout + _SLACK)
+        final = self._store.activation(definition["id"], row["id"]) or row
+        shown = envelope.activation(final)
+        if final.get("result") == "success":
+            envelope.success(req, resp, shown)
+        elif final.get("result") is None or final.get("cause") in _UNANSWERED:
+            raise ApiError(504, "no_answer", shown)
+        else:
+            raise ApiError(503, "call_failed", shown)
+
+
+class ActivationState:
+    """``…/connect/{activation_id}``: how far an activation is, for whoever started it."""
+
+    def __init__(self, store: Store, access: Access) -> None:
+        self._store = store
+        self._access = access
+
+    def on_get(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        account_id: str,
+        id: str,
+        activation_id: str,
+    ) -> None:
+        """Its state; public if the click-to-call is."""
+        definition = self._store.clicktocall(account_id, id)
+        if definition is None:
+            raise not_found()
+        if definition.get("auth_required"):
+            self._access.account(req, account_id)
+        row = self._store.activation(id, activation_id)
+        if row is None:
+            raise not_found()
+        envelope.success(req, resp, envelope.activation(row))
+
+
+def client_address(req: falcon.Request, trusted: tuple[str, ...]) -> str:
+    """Where the request came from; what a trusted proxy says of it is believed."""
+    address: str = req.remote_addr
+    for hop in reversed((req.get_header("X-Forwarded-For") or "").split(",")):
+        if address not in trusted or not hop.strip():
+            break
+        address = hop.strip()
+    return address

@@ -1,0 +1,375 @@
+"""The door between the API's threads and the engine: activations go in, states and live legs are seen from outside."""
+
+import logging
+import random
+import secrets
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from c2c_sip.calling import policy, routing
+from c2c_sip.calling.contact import Contact, read_extension
+from c2c_sip.calling.engine import Engine
+from c2c_sip.calling.flow import Flow, Leg
+from c2c_sip.calling.plan import LegPlan, Plan
+from c2c_sip.calling.policy import Refusal
+from c2c_sip.calling.recorder import Recorder
+from c2c_sip.config import Config
+from c2c_sip.store import Store
+from sipstack.account import Account
+from sipstack.call import Outbound
+from sipstack.media.tones import BUSY, RINGBACK
+from sipstack.message import Uri
+from sipstack.sdp import codec_list
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a caller that found the service full or a trunk away may try again.
+RETRY_AFTER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether new calls can be placed: the reasons why not, and whether it is only that all lines are taken."""
+
+    reasons: tuple[str, ...]
+    full: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LegRoute:
+    """Where one leg goes, and who it says is calling."""
+
+    destination: routing.Destination
+    caller: routing.Caller
+
+
+@dataclass(slots=True)
+class _Live:
+    """An activation that has not ended."""
+
+    account_id: str
+    clicktocall_id: str
+    contact: str
+    flow: Flow
+    recorder: Recorder
+    started: float
+    settled: threading.Event
+
+
+class Calling:
+    """Takes activations and shows what became of them. All public methods may be called from any thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        engine: Engine,
+        accounts: Mapping[str, Account],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._engine = engine
+        self._accounts = accounts
+        self._wall = wall
+        self._rng = random.SystemRandom()
+        self._codecs = codec_list(config.media.codecs)
+        self._lock = threading.Lock()
+        self._live: dict[str, _Live] = {}
+        #: Activations admitted and not ended, by click-to-call: a slot is taken before the record is written.
+        self._admitted: Counter[str] = Counter()
+        self._stopping = False
+        self._idle = threading.Condition(self._lock)
+
+    # --- activation
+
+    def activate(
+        self,
+        account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        contact: str,
+        *,
+        authenticated: bool,
+        client: str,
+    ) -> dict[str, Any]:
+        """Check an activation, write it down, and start the call; the history row, which is on disk on return.
+
+        :raises Refusal: it must not or cannot be placed; ``refusal.activation`` is the record, where there is one.
+        """
+        config = self._config
+        region = config.calling.default_region
+        checked = policy.check(
+            clicktocall, contact, account, authenticated=authenticated, region=region
+        )
+        routes = self._routes(account, clicktocall, checked.contact)
+        row: dict[str, Any] = {
+            "id": secrets.token_hex(16),
+            "account_id": account["id"],
+            "clicktocall_id": clicktocall["id"],
+            "contact": checked.text,
+            "created": self._wall(),
+            "state": "initiated",
+            "call_id": secrets.token_hex(12),
+            "extension_call_id": secrets.token_hex(12),
+        }
+        away = self._trunk_away(routes)
+        if away:
+            row |= {
+                "state": "ended",
+                "result": "error",
+                "cause": "NORMAL_TEMPORARY_FAILURE",
+                "ended": row["created"],
+                "sip_status": None,
+            }
+            self._store.create_activation(row).result()
+            raise Refusal("unavailable", away, retry_after=RETRY_AFTER, activation=row)
+        self._admit(clicktocall)
+        try:
+            self._store.create_activation(row).result()
+            live = self._prepare(row, clicktocall, routes)
+        except BaseException:
+            self._leave(clicktocall["id"])
+            raise
+        log.info("activation %s of %s from %s: %s", row["id"], clicktocall["id"], client, contact)
+        with self._lock:
+            self._live[row["id"]] = live
+        self._engine.submit(lambda: self._run(row["id"], live))
+        return row
+
+    def _routes(
+        self, account: Mapping[str, Any], clicktocall: Mapping[str, Any], contact: Contact
+    ) -> dict[str, LegRoute]:
+        """Where both legs go and whom they show, by role."""
+        config = self._config
+        region = config.calling.default_region
+        own_realm = str(account.get("realm") or "")
+        realm = str(clicktocall.get("realm") or own_realm)
+        extension = read_extension(clicktocall["extension"], region)
+        to_extension = routing.destination(extension, realm, config.trunks, region)
+        to_contact = routing.destination(contact, realm, config.trunks, region)
+        shown_to_extension = routing.shown_to_extension(clicktocall, contact, to_extension, region)
+        shown_to_contact = routing.shown_to_contact(clicktocall, extension, to_contact, region)
+        return {
+            "extension": LegRoute(
+                to_extension, routing.caller(shown_to_extension, to_extension, own_realm, region)
+            ),
+            "contact": LegRoute(
+                to_contact, routing.caller(shown_to_contact, to_contact, own_realm, region)
+            ),
+        }
+
+    def _trunk_away(self, routes: Mapping[str, LegRoute]) -> str:
+        """Why a trunk that the call needs cannot be used now; empty when all can."""
+        for route in routes.values():
+            trunk = route.destination.trunk
+            registration = self._engine.registrations.get(trunk.name) if trunk else None
+            if trunk is not None and registration is not None and not registration.registered:
+                return f"trunk {trunk.name} is not registered: {registration.last_error}"
+        return ""
+
+    def _admit(self, clicktocall: Mapping[str, Any]) -> None:
+        throttle = clicktocall.get("throttle") or 0
+        with self._lock:
+            if self._stopping:
+                raise Refusal("stopping", "the service is stopping", retry_after=RETRY_AFTER)
+            if throttle and self._admitted[clicktocall["id"]] >= throttle:
+                raise Refusal(
+                    "throttled",
+                    f"{throttle} calls of this click-to-call are active already",
+                    retry_after=RETRY_AFTER,
+                )
+            if self._admitted.total() >= self._capacity():
+                raise Refusal("full", "all lines are in use", retry_after=RETRY_AFTER)
+            self._admitted[clicktocall["id"]] += 1
+
+    def _capacity(self) -> int:
+        """Calls at once: the setting, and never more than there are ports for two legs each."""
+        ports = self._engine.media.capacity // 2
+        limit = self._config.calling.max_calls
+        return min(limit, ports) if limit else ports
+
+    def _leave(self, clicktocall_id: str) -> None:
+        with self._lock:
+            self._admitted[clicktocall_id] -= 1
+            if self._admitted[clicktocall_id] <= 0:
+                del self._admitted[clicktocall_id]
+
+    def _prepare(
+        self,
+        row: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        routes: Mapping[str, LegRoute],
+    ) -> _Live:
+        config = self._config
+        timeout = clicktocall.get("timeout")
+        tone = clicktocall.get("ringback") or config.media.ringback
+        media = clicktocall.get("media") or {}
+        plan = Plan(
+            activation_id=row["id"],
+            account_id=row["account_id"],
+            clicktocall_id=row["clicktocall_id"],
+            contact_text=row["contact"],
+            extension=self._leg(
+                "extension",
+                routes["extension"],
+                row["extension_call_id"],
+                config.calling.extension_timeout,
+            ),
+            contact=self._leg(
+                "contact",
+                routes["contact"],
+                row["call_id"],
+                timeout or config.calling.contact_timeout,
+            ),
+            codecs=self._codecs,
+            ringback=RINGBACK.get(tone, RINGBACK["us"]),
+            busy=BUSY.get(tone, BUSY["us"]),
+            busy_seconds=config.calling.busy_tone,
+            max_duration=config.calling.max_duration,
+            media_timeout=config.media.timeout,
+            ignore_early_media=bool(media.get("ignore_early_media")),
+        )
+        settled = threading.Event()
+
+        def changed(state: str) -> None:
+            if state in ("connected", "failed", "ended"):
+                settled.set()
+
+        recorder = Recorder(
+            self._store,
+            activation_id=row["id"],
+            account_id=row["account_id"],
+            created=row["created"],
+            new_id=lambda: secrets.token_hex(16),
+            wall=self._wall,
+            changed=changed,
+        )
+        flow = Flow(plan, self._engine.desk, recorder)
+        return _Live(
+            row["account_id"],
+            row["clicktocall_id"],
+            row["contact"],
+            flow,
+            recorder,
+            row["created"],
+            settled,
+        )
+
+    def _leg(self, role: str, route: LegRoute, call_id: str, timeout: float) -> LegPlan:
+        trunk_hosts = [host for account in self._accounts.values() for host in account.servers]
+
+        def redirect(uri: Uri) -> Outbound | None:
+            where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
+            return self._outbound(where) if where is not None else None
+
+        return LegPlan(
+            role=role,
+            outbound=self._outbound(route.destination),
+            from_=route.caller.from_,
+            headers=route.caller.headers,
+            contact_user=route.caller.contact_user,
+            call_id=call_id,
+            timeout=timeout,
+            redirect=redirect,
+        )
+
+    def _outbound(self, destination: routing.Destination) -> Outbound:
+        trunk = destination.trunk
+        return Outbound(destination.uri, self._accounts[trunk.name] if trunk else None)
+
+    async def _run(self, activation_id: str, live: _Live) -> None:
+        try:
+            await live.flow.run()
+        finally:
+            live.settled.set()
+            self._leave(live.clicktocall_id)
+            with self._idle:
+                self._live.pop(activation_id, None)
+                self._idle.notify_all()
+
+    # --- looking
+
+    def wait(self, activation_id: str, timeout: float) -> None:
+        """Block until the activation is connected, has failed or ended, and its record says so; or ``timeout`` seconds."""
+        with self._lock:
+            live = self._live.get(activation_id)
+        if live is not None:
+            live.settled.wait(timeout)
+        self._store.flush()
+
+    def channels(self, account_id: str) -> list[dict[str, Any]]:
+        """The live legs of an account."""
+        with self._lock:
+            lives = [(i, live) for i, live in self._live.items() if live.account_id == account_id]
+        return [
+            self._channel(activation_id, live, leg)
+            for activation_id, live in lives
+            for leg in list(live.flow.legs.values())
+            if leg.call.outcome is None
+        ]
+
+    def channel(self, account_id: str, call_id: str) -> dict[str, Any] | None:
+        """One live leg by its Call-ID; ``None`` when there is none such."""
+        for channel in self.channels(account_id):
+            if channel["call_id"] == call_id:
+                return channel
+        return None
+
+    def _channel(self, activation_id: str, live: _Live, leg: Leg) -> dict[str, Any]:
+        other = live.flow.plan.contact if leg.plan.role == "extension" else live.flow.plan.extension
+        return {
+            "id": leg.plan.call_id,
+            "call_id": leg.plan.call_id,
+            "uuid": leg.plan.call_id,
+            "other_leg_call_id": other.call_id,
+            "activation_id": activation_id,
+            "clicktocall_id": live.clicktocall_id,
+            "role": leg.plan.role,
+            "direction": "outbound",
+            "answered": leg.call.answered,
+            "state": live.recorder.current,
+            "from": str(leg.plan.from_.uri),
+            "to": str(leg.plan.outbound.uri),
+            "elapsed_s": max(0, int(self._wall() - live.started)),
+        }
+
+    def hangup(self, account_id: str, call_id: str) -> bool:
+        """Hang up the call that a live leg is of; whether there was one."""
+        channel = self.channel(account_id, call_id)
+        if channel is None:
+            return False
+        with self._lock:
+            live = self._live.get(channel["activation_id"])
+        if live is None:
+            return False
+        self._engine.soon(lambda: live.flow.hang_up("NORMAL_CLEARING"))
+        return True
+
+    def readiness(self) -> Readiness:
+        """Whether a call can be placed now."""
+        reasons = [
+            f"trunk {name} is not registered: {registration.last_error}"
+            for name, registration in self._engine.registrations.items()
+            if not registration.registered
+        ]
+        with self._lock:
+            if self._stopping:
+                reasons.append("the service is stopping")
+            full = self._admitted.total() >= self._capacity()
+        return Readiness(tuple(reasons), full)
+
+    # --- the end
+
+    def stop(self, timeout: float) -> None:
+        """Take no more activations, hang up the live calls, and wait at most ``timeout`` seconds for their records."""
+        with self._lock:
+            self._stopping = True
+            lives = list(self._live.values())
+        for live in lives:
+            self._engine.soon(lambda live=live: live.flow.hang_up("SYSTEM_SHUTDOWN"))  # type: ignore[misc]
+        with self._idle:
+            self._idle.wait_for(lambda: not self._live, timeout)

@@ -1,0 +1,209 @@
+"""The engine: the one thread that runs the event loop with all of SIP, and the desk where flows get their legs."""
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from c2c_sip.calling.flow import Leg, LegError
+from c2c_sip.calling.plan import LegPlan
+from sipstack.account import Account
+from sipstack.call import Event, OutgoingCall
+from sipstack.media import MediaPlane
+from sipstack.registration import Registration
+from sipstack.resolver import Target
+from sipstack.sdp import Codec, LocalMedia
+from sipstack.transport import Address, Transport
+from sipstack.useragent import UserAgent
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Builds the user agent inside the running loop, where its sockets belong.
+UserAgentFactory = Callable[[asyncio.AbstractEventLoop], UserAgent]
+
+
+class SipDesk:
+    """Makes legs of a user agent and a media plane. ``media_address`` overrides the RTP's local address."""
+
+    def __init__(
+        self,
+        agent: UserAgent,
+        media: MediaPlane,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        rng: random.Random,
+        media_address: str = "",
+    ) -> None:
+        self._agent = agent
+        self._media = media
+        self._loop = loop
+        self._rng = rng
+        self._media_address = media_address
+
+    def now(self) -> float:
+        """The loop's clock, which is the monotonic clock that the media plane counts on."""
+        return self._loop.time()
+
+    async def open_leg(
+        self, plan: LegPlan, codecs: tuple[Codec, ...], on_event: Callable[[Event], None]
+    ) -> Leg:
+        """See :meth:`c2c_sip.calling.flow.Desk.open_leg`."""
+        found: asyncio.Future[Target | str] = self._loop.create_future()
+
+        def settle(result: Target | str) -> None:
+            if not found.done():
+                found.set_result(result)
+
+        outbound = plan.outbound
+        self._agent.locate(outbound.next_hop, outbound.account, settle, settle)
+        target = await found
+        if isinstance(target, str):
+            raise LegError(target)
+        try:
+            bind, announced = self._agent.own_host(target)
+            if self._media_address:
+                if announced == bind:
+                    announced = self._media_address
+                bind = self._media_address
+            media = self._media.open(bind)
+        except OSError as error:
+            raise LegError(str(error)) from error
+        local = LocalMedia(announced, media.rtp_port, codecs, self._rng.getrandbits(48))
+        leg = Leg(plan, media, local, codecs)
+        call = OutgoingCall(
+            self._agent,
+            outbound,
+            local,
+            from_=plan.from_,
+            call_id=plan.call_id,
+            contact_user=plan.contact_user,
+            headers=plan.headers,
+            on_event=on_event,
+            on_media=leg.described,
+            redirect=plan.redirect,
+        )
+        leg.attach(call, lambda: call.dial(target))
+        return leg
+
+
+class Engine:
+    """Runs a user agent and the registrations of its accounts in a thread of its own."""
+
+    def __init__(
+        self,
+        build: UserAgentFactory,
+        media: MediaPlane,
+        *,
+        accounts: Sequence[tuple[Account, int]],
+        media_address: str = "",
+        rng: random.Random,
+    ) -> None:
+        """``accounts`` are those to be registered, each with the expiry to ask for, in seconds."""
+        self.media = media
+        self.desk: SipDesk
+        self.agent: UserAgent
+        self.registrations: dict[str, Registration] = {}
+        self._build = build
+        self._accounts = accounts
+        self._media_address = media_address
+        self._rng = rng
+        self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread and bind the sockets.
+
+        :raises OSError: a listening address cannot be bound.
+        """
+        self._thread.start()
+        self.media.start()
+        try:
+            self.call(self._set_up())
+        except BaseException:
+            self.media.close()
+            self._halt()
+            raise
+
+    async def _set_up(self) -> None:
+        self.agent = self._build(self._loop)
+        self.desk = SipDesk(
+            self.agent,
+            self.media,
+            loop=self._loop,
+            rng=self._rng,
+            media_address=self._media_address,
+        )
+        for account, expires in self._accounts:
+            registration = Registration(self.agent, account, expires=expires, rng=self._rng)
+            self.registrations[account.name] = registration
+            self._keep(registration.run())
+
+    def call(self, work: Coroutine[Any, Any, T], timeout: float | None = 10.0) -> T:
+        """Run ``work`` in the engine's thread and wait for its result, at most ``timeout`` seconds."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
+
+    def submit(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a coroutine in the engine's thread, from any thread, and return at once."""
+        self._loop.call_soon_threadsafe(lambda: self._keep(work()))
+
+    def soon(self, then: Callable[[], None]) -> None:
+        """Have ``then`` called in the engine's thread, from any thread."""
+        self._loop.call_soon_threadsafe(then)
+
+    @property
+    def tasks(self) -> int:
+        """Flows and registrations at work."""
+        return len(self._tasks)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a task of the engine failed", exc_info=task.exception())
+
+    def stop(self, grace: float) -> None:
+        """Un-register, wait at most ``grace`` seconds for requests under way, and end the thread."""
+        try:
+            self.call(self._wind_up(grace), grace + 5.0)
+        finally:
+            self.media.close()
+            self._halt()
+
+    async def _wind_up(self, grace: float) -> None:
+        for task in self._tasks:
+            task.cancel()
+        end = self._loop.time() + grace
+        await asyncio.gather(
+            *(registration.close() for registration in self.registrations.values()),
+            return_exceptions=True,
+        )
+        while self.agent.calls and self._loop.time() < end:
+            await asyncio.sleep(0.02)
+        self.agent.close()
+
+    def _halt(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5.0)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+
+def own_servers(accounts: Sequence[Account]) -> Callable[[Address], int]:
+    """What an INVITE from outside gets: 480 from a trunk's servers, since nobody is here to answer; 403 from others."""
+
+    def refuse(source: Address) -> int:
+        return 480 if any(account.owns(source) for account in accounts) else 403
+
+    return refuse
+
+
+__all__ = ["Engine", "SipDesk", "Transport", "UserAgentFactory", "own_servers"]

@@ -1,0 +1,42 @@
+"""What is decided about an activation before the first packet leaves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sipstack.call import Outbound
+from sipstack.media import Tone
+from sipstack.message import NameAddr, Uri
+from sipstack.sdp import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class LegPlan:
+    """How one leg is to be dialled; ``timeout`` in seconds of ringing."""
+
+    role: str
+    outbound: Outbound
+    from_: NameAddr
+    headers: tuple[tuple[str, str], ...]
+    contact_user: str
+    call_id: str
+    timeout: float
+    redirect: Callable[[Uri], Outbound | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that was decided about an activation before the first packet leaves. Times in seconds."""
+
+    activation_id: str
+    account_id: str
+    clicktocall_id: str
+    contact_text: str
+    extension: LegPlan
+    contact: LegPlan
+    codecs: tuple[Codec, ...]
+    ringback: Tone
+    busy: Tone
+    busy_seconds: float
+    max_duration: float
+    media_timeout: float
+    ignore_early_media: bool = False

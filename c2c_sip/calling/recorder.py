@@ -1,0 +1,150 @@
+"""Writes down what happens to one activation: its history record and one CDR a leg that was dialled."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from c2c_sip.calling.plan import LegPlan
+from sipstack.media import LegCounters
+
+
+class Ledger(Protocol):
+    """The part of the store that a recorder writes to. Nothing here waits for the disk."""
+
+    def update_activation(self, id: str, **changes: Any) -> "Future[Any]":
+        """Change an activation's record."""
+
+    def add_cdr(self, row: Mapping[str, Any]) -> "Future[Any]":
+        """Add a leg's CDR."""
+
+    def update_cdr(self, id: str, **changes: Any) -> "Future[Any]":
+        """Change a leg's CDR."""
+
+
+class Recorder:
+    """One activation's pen. ``wall`` gives the time of day in Unix seconds, ``changed`` is told of each new state."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        activation_id: str,
+        account_id: str,
+        created: float,
+        new_id: Callable[[], str],
+        wall: Callable[[], float],
+        changed: Callable[[str], None],
+    ) -> None:
+        self.is_connected = False
+        #: The state as last written; see the contract's list.
+        self.current = "initiated"
+        self._ledger = ledger
+        self._activation_id = activation_id
+        self._account_id = account_id
+        self._created = created
+        self._new_id = new_id
+        self._wall = wall
+        self._changed = changed
+        self._connected_at: float | None = None
+        self._outcome: tuple[str, int | None] | None = None
+        self._cdrs: dict[str, dict[str, Any]] = {}
+
+    def state(self, state: str, **changes: Any) -> None:
+        """Enter a state."""
+        self.current = state
+        self._ledger.update_activation(self._activation_id, state=state, **changes)
+        self._changed(state)
+
+    def leg_dialled(self, plan: LegPlan) -> None:
+        """A leg's INVITE is about to leave."""
+        cdr: dict[str, Any] = {
+            "id": self._new_id(),
+            "account_id": self._account_id,
+            "activation_id": self._activation_id,
+            "role": plan.role,
+            "call_id": plan.call_id,
+            "from_uri": str(plan.from_.uri),
+            "to_uri": str(plan.outbound.uri),
+            "created": self._wall(),
+            "answered": None,
+            "ended": None,
+            "ringing": None,
+        }
+        self._cdrs[plan.role] = cdr
+        self._ledger.add_cdr({k: v for k, v in cdr.items() if k != "ringing"})
+        column = "cdr_id" if plan.role == "contact" else "extension_cdr_id"
+        self._ledger.update_activation(self._activation_id, **{column: cdr["id"]})
+
+    def ringing(self, role: str) -> None:
+        """A leg rings; told once."""
+        cdr = self._cdrs[role]
+        if cdr["ringing"] is None:
+            cdr["ringing"] = self._wall()
+            self.state(f"{role}_ringing")
+
+    def answered(self, role: str) -> None:
+        """A leg was answered."""
+        self._cdrs[role]["answered"] = self._wall()
+
+    def connected(self) -> None:
+        """The two are connected."""
+        self.is_connected = True
+        self._connected_at = self._wall()
+        self.state("connected", result="success")
+
+    def outcome(self, cause: str, status: int | None) -> None:
+        """It is known that the two will not be connected, though the extension still hears a tone."""
+        self._outcome = (cause, status)
+        self._ledger.update_activation(
+            self._activation_id, result="error", cause=cause, sip_status=status
+        )
+        self._changed("failed")
+
+    def leg_ended(
+        self, role: str, cause: str, status: int | None, guilty: str, counters: LegCounters
+    ) -> None:
+        """A leg is over; ``guilty`` is the role of the leg that ended the call, empty when neither did."""
+        cdr = self._cdrs.get(role)
+        if cdr is None:
+            return
+        ended = self._wall()
+        answered = cdr["answered"]
+        own_cause, own_status = cause, status
+        if guilty and guilty != role:
+            # The other leg's failure is not this one's.
+            own_status = 200 if answered else 487
+            own_cause = "NORMAL_CLEARING" if answered else "ORIGINATOR_CANCEL"
+        self._ledger.update_cdr(
+            cdr["id"],
+            answered=answered,
+            ended=ended,
+            duration_seconds=_seconds(cdr["created"], ended),
+            billing_seconds=_seconds(answered, ended),
+            ringing_seconds=_seconds(cdr["ringing"], answered or ended),
+            cause=own_cause,
+            sip_status=own_status if own_status is not None else (200 if answered else None),
+            hangup_by="peer" if guilty == role else "local",
+            media=asdict(counters),
+        )
+
+    def ended(self, cause: str, status: int | None) -> None:
+        """The call is over and everything of it is given back."""
+        if self._outcome is not None:
+            cause, status = self._outcome
+        now = self._wall()
+        ringing = self._cdrs.get("contact") or self._cdrs.get("extension") or {}
+        self.state(
+            "ended",
+            result="success" if self.is_connected else "error",
+            cause=cause,
+            sip_status=status if status is not None else (200 if self.is_connected else None),
+            ended=now,
+            duration_seconds=_seconds(self._created, now),
+            billing_seconds=_seconds(self._connected_at, now),
+            ringing_seconds=_seconds(ringing.get("ringing"), ringing.get("answered") or now),
+        )
+
+
+def _seconds(start: float | None, end: float) -> int:
+    return 0 if start is None else max(0, round(end - start))

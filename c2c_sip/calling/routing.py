@@ -1,0 +1,380 @@
+"""Where a leg is dialled to and who it says is calling. Pure.
+
+A number goes to ``sip:NUMBER@trunk.domain`` through a trunk, an extension to
+``sip:EXTENSION@realm`` through the same trunk, a SIP URI as it is written past any trunk and
+without any credentials.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
+from urllib.parse import quote, unquote
+
+import phonenumbers
+
+from c2c_sip.calling.contact import (
+    Contact,
+    Extension,
+    Number,
+    Party,
+    Unreadable,
+    parse_e164,
+    read_contact,
+    read_extension,
+)
+from c2c_sip.calling.policy import Refusal
+from sipstack.message import NameAddr, Uri
+
+MAX_DISPLAY_NAME = 128
+
+NOWHERE = "anonymous.invalid"
+"""The domain of a caller that has none, as in :rfc:`3261` §8.1.1.3."""
+
+# What a user part may have as it is (RFC 3261 §25.1), without the characters that mean something
+# to those who take a URI apart carelessly.
+_PLAIN_IN_USER = "-_.!~*'()&=+$,"
+
+
+class Trunk(Protocol):
+    """The settings of a trunk that say how to dial through it and who to be."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def domain(self) -> str: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def outbound_proxy(self) -> str: ...
+    @property
+    def number_format(self) -> str: ...
+    @property
+    def number_prefix(self) -> str: ...
+    @property
+    def identity(self) -> Sequence[str]: ...
+    @property
+    def identity_format(self) -> str: ...
+    @property
+    def caller_id(self) -> str: ...
+    @property
+    def from_user(self) -> str: ...
+    @property
+    def from_domain(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a leg goes.
+
+    :param kind: ``trunk``: through :attr:`trunk`; ``direct``: to the URI's own host
+    :param uri: the Request-URI, and To
+    :param party: what was dialled
+    """
+
+    kind: Literal["trunk", "direct"]
+    uri: Uri
+    party: Party
+    trunk: Trunk | None = None
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether this is a telephone number in full, dialled through a trunk."""
+        return self.trunk is not None and isinstance(self.party, Number) and bool(self.party.e164)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Who a leg is to show as the caller: a number (or user), and a name or nothing."""
+
+    party: Party
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, in SIP's terms.
+
+    :param from_: the From, without its tag
+    :param headers: further headers that say who calls
+    :param contact_user: the user part for our Contact, escaped
+    """
+
+    from_: NameAddr
+    headers: tuple[tuple[str, str], ...]
+    contact_user: str
+
+
+# -- where to ------------------------------------------------------------------------------------
+
+
+def choose_trunk(trunks: Sequence[Trunk], realm: str) -> Trunk:
+    """The trunk whose domain is the realm, else the first.
+
+    :raises Refusal: of the kind ``unavailable``: there is none
+    """
+    for trunk in trunks:
+        if same_host(_host_and_port(trunk.domain)[0], realm):
+            return trunk
+    if not trunks:
+        raise Refusal("unavailable", "no trunk is configured that could dial this")
+    return trunks[0]
+
+
+def destination(party: Party, realm: str, trunks: Sequence[Trunk], region: str) -> Destination:
+    """Where a contact, or an extension of this realm, is dialled to.
+
+    :param realm: the click-to-call's realm, else the account's
+    :param region: the region in which national numbers are at home
+    :raises Refusal: of the kind ``unavailable``: it takes a trunk and there is none
+    """
+    if isinstance(party, Uri):
+        return Destination("direct", replace(party, headers=()), party)
+    trunk = choose_trunk(trunks, realm)
+    if isinstance(party, Extension):
+        host, port = _host_and_port(realm or trunk.domain)
+        user = party.user
+    else:
+        host, port = _host_and_port(trunk.domain)
+        user = trunk.number_prefix + format_number(party, trunk.number_format, region)
+    return Destination("trunk", sip_uri(user, host, port), party, trunk)
+
+
+def format_number(number: Number, form: str, region: str) -> str:
+    """A number in the form that a trunk wants.
+
+    :param form: ``+e164``; ``e164``, without the plus; ``national``, as it is dialled within the
+        region: with the national prefix (``1`` in the US, ``0`` in the UK, none in Italy), and
+        with the region's international prefix (``011`` in the US, ``00`` where there is no one
+        answer) for other countries; ``as-is``, as it was written, without separators
+
+    A number that is not one in full stays as it was written in any form.
+    """
+    if number.e164 is None or form == "as-is":
+        return number.digits
+    if form == "e164":
+        return number.e164[1:]
+    if form != "national":
+        return number.e164
+    parsed = parse_e164(number.e164)
+    if parsed is None:
+        return "00" + number.e164[1:]
+    if parsed.country_code == phonenumbers.country_code_for_region(region):
+        prefix = phonenumbers.ndd_prefix_for_region(region, True) or ""
+        return prefix + phonenumbers.national_significant_number(parsed)
+    dialled = phonenumbers.format_out_of_country_calling_number(parsed, region)
+    if dialled.startswith("+"):
+        return "00" + number.e164[1:]
+    return re.sub(r"\D", "", dialled)
+
+
+def may_follow(
+    original: Destination,
+    uri: Uri,
+    trunks: Sequence[Trunk],
+    trunk_hosts: Collection[str] = (),
+) -> Destination | None:
+    """Where a 3xx may lead a leg, or ``None``: nowhere.
+
+    Whoever is called directly must not send us to a trunk, which may let us in by our address and
+    bill us; a trunk may send us back to itself, with our password, or away, without it.
+
+    :param original: where the leg was dialled to
+    :param uri: the Contact of the redirection
+    :param trunk_hosts: further hosts that are trunks', such as the addresses their names have
+    """
+    if uri.scheme not in ("sip", "sips") or not uri.host or uri.has_param("maddr"):
+        return None
+    if original.uri.scheme == "sips" and uri.scheme != "sips":
+        return None  # RFC 3261 §8.1.3.4
+    target = replace(
+        uri,
+        headers=(),
+        params=tuple(param for param in uri.params if param[0].lower() != "method"),
+    )
+    trunk = original.trunk
+    if trunk is not None and same_host(target.host, _host_and_port(trunk.domain)[0]):
+        return replace(original, uri=target)
+    others = [host for trunk in trunks for host in _hosts_of(trunk)]
+    if any(same_host(target.host, host) for host in (*others, *trunk_hosts)):
+        return None
+    return Destination("direct", target, target)
+
+
+# -- who calls -----------------------------------------------------------------------------------
+
+
+def shown_to_extension(
+    clicktocall: Mapping[str, Any], contact: Contact, extension: Destination, region: str
+) -> Shown:
+    """Who the extension sees calling: ``caller_id_number``, else the contact.
+
+    Where the extension is itself an outside number, the trunk's ``caller_id`` with the contact as
+    the name, since providers refuse a number that is not the account's.
+    """
+    wanted = _wanted(clicktocall, "caller_id_number", region)
+    if wanted is not None:
+        return Shown(wanted)
+    trunk = extension.trunk
+    if trunk is not None and trunk.caller_id and extension.is_outside:
+        return Shown(_read_shown(trunk.caller_id, region), _words(contact))
+    return Shown(contact)
+
+
+def shown_to_contact(
+    clicktocall: Mapping[str, Any], extension: Party, contact: Destination, region: str
+) -> Shown:
+    """Who the contact sees calling: ``outbound_callee_id_number``, else the extension.
+
+    An extension means nothing outside, so there the trunk's ``caller_id``, where it has one,
+    stands for it. The name is ``outbound_callee_id_name``, or none.
+    """
+    name = str(clicktocall.get("outbound_callee_id_name") or "")
+    wanted = _wanted(clicktocall, "outbound_callee_id_number", region)
+    if wanted is not None:
+        return Shown(wanted, name)
+    trunk = contact.trunk
+    inside = not (isinstance(extension, Number) and extension.e164)
+    if trunk is not None and trunk.caller_id and contact.is_outside and inside:
+        return Shown(_read_shown(trunk.caller_id, region), name)
+    return Shown(extension, name)
+
+
+def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Caller:
+    """The From and the headers in which a leg shows its caller.
+
+    :param local_realm: the domain of a direct leg's From: the account's realm, or our own address
+    """
+    trunk = to.trunk
+    if trunk is None:
+        user = _user(shown.party, "+e164", region)
+        uri = sip_uri(user, *_host_and_port(local_realm or NOWHERE))
+        return Caller(NameAddr(_display(shown), uri, ()), (), uri.user or "")
+    user = _user(shown.party, trunk.identity_format, region)
+    if isinstance(shown.party, Uri) and trunk.caller_id:
+        # An address on the net can't be shown as a telephone number.
+        user = _user(_read_shown(trunk.caller_id, region), trunk.identity_format, region)
+    host, port = _host_and_port(trunk.from_domain or trunk.domain)
+    shows = set(trunk.identity)
+    name = _display(shown)
+    if "from" in shows and trunk.from_user != "account":
+        from_user = user
+    else:
+        from_user = trunk.username or trunk.caller_id or user
+    from_name = _safe(user) if "from-display" in shows else name
+    identity = NameAddr(name, sip_uri(user, host, port), ())
+    headers: list[tuple[str, str]] = []
+    if "pai" in shows:
+        headers.append(("P-Asserted-Identity", str(identity)))
+    if "ppi" in shows:
+        headers.append(("P-Preferred-Identity", str(identity)))
+    if "rpid" in shows:
+        params = (("party", "calling"), ("privacy", "off"), ("screen", "no"))
+        headers.append(("Remote-Party-ID", str(replace(identity, params=params))))
+    from_ = sip_uri(from_user, host, port)
+    contact = sip_uri(trunk.username or from_user, host)
+    return Caller(NameAddr(from_name, from_, ()), tuple(headers), contact.user or "")
+
+
+# -- helpers -------------------------------------------------------------------------------------
+
+
+def sip_uri(user: str, host: str, port: int | None = None) -> Uri:
+    """``sip:user@host``, from a user that is not escaped yet."""
+    return Uri("sip", quote(user, safe=_PLAIN_IN_USER), None, host, port, (), ())
+
+
+def same_host(one: str, other: str) -> bool:
+    """Whether two hosts are the same name or the same address."""
+    return _canonical(one) == _canonical(other)
+
+
+def _canonical(host: str) -> str:
+    host = host.strip("[]").rstrip(".").lower()
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return host
+
+
+def _hosts_of(trunk: Trunk) -> list[str]:
+    hosts = [_host_and_port(trunk.domain)[0]]
+    if trunk.outbound_proxy:
+        hosts.append(_host_and_port(trunk.outbound_proxy)[0])
+    return hosts
+
+
+def _host_and_port(text: str) -> tuple[str, int | None]:
+    """The host and port of a trunk's domain, a realm, or an outbound proxy's URI."""
+    text = text.strip()
+    if text.lower().startswith(("sip:", "sips:")):
+        text = text.partition(":")[2]
+    text = text.partition(";")[0].rpartition("@")[2]
+    if text.count(":") > 1 and not text.startswith("["):
+        return text, None
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdecimal() and not host.endswith(":"):
+        return host.strip("[]"), int(port)
+    return text.strip("[]"), None
+
+
+def _wanted(clicktocall: Mapping[str, Any], field: str, region: str) -> Party | None:
+    text = str(clicktocall.get(field) or "")
+    return _read_shown(text, region) if text.strip() else None
+
+
+def _read_shown(text: str, region: str) -> Party:
+    try:
+        return read_extension(text, region)
+    except Unreadable:
+        # A caller id is only shown: what is no number is shown as it is, made safe.
+        return Extension(_safe(text) or "anonymous")
+
+
+def _user(party: Party, form: str, region: str) -> str:
+    match party:
+        case Number():
+            return format_number(party, form, region)
+        case Extension(user):
+            return user
+        case Uri():
+            return unquote(party.user) if party.user else party.host
+
+
+def _words(party: Party) -> str:
+    if isinstance(party, Uri):
+        return f"{unquote(party.user)}@{party.host}" if party.user else party.host
+    return str(party)
+
+
+def _display(shown: Shown) -> str:
+    if shown.name:
+        return _safe(shown.name)
+    return _safe(_words(shown.party)) if isinstance(shown.party, Uri) else ""
+
+
+def _safe(text: str) -> str:
+    """A text without what must not stand in a header, and not too long."""
+    return "".join(c for c in text if c.isprintable()).strip()[:MAX_DISPLAY_NAME]
+
+
+__all__ = [
+    "Caller",
+    "Destination",
+    "Shown",
+    "Trunk",
+    "caller",
+    "choose_trunk",
+    "destination",
+    "format_number",
+    "may_follow",
+    "read_contact",
+    "read_extension",
+    "same_host",
+    "shown_to_contact",
+    "shown_to_extension",
+    "sip_uri",
+]

@@ -1,0 +1,383 @@
+"""The settings: a TOML file, overridden by environment variables, checked as a whole before anything starts.
+
+Each setting is a field of a dataclass here, with its default and the check of its value; nothing else lists them but
+``conf/c2c_sip.toml``, which a test compares with this.
+"""
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import phonenumbers
+
+from sipstack.media.tones import RINGBACK
+from sipstack.sdp import CODECS
+
+DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
+ENVIRONMENT_PREFIX = "C2C_SIP_"
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
+_LISTEN = re.compile(rf"{_HOST}:\d{{1,5}}\Z")
+_SIP_LISTEN = re.compile(r"(udp|tcp|tls):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):(\d{1,5})\Z")
+_HOST_AND_PORT = re.compile(rf"{_HOST}(?::\d{{1,5}})?\Z")
+_URL = re.compile(r"(sqlite:///.+|postgres(ql)?://.+)\Z")
+
+
+class ConfigError(Exception):
+    """All that is wrong with a configuration, one line each in ``problems``."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class _Wrong(Exception):
+    """A value that is not accepted; the text says what is."""
+
+
+Check = Callable[[Any], Any]
+
+
+def _text(accepted: str = "text", pattern: re.Pattern[str] | None = None) -> Check:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or _CONTROL.search(value):
+            raise _Wrong(accepted)
+        if value and pattern is not None and not pattern.match(value):
+            raise _Wrong(accepted)
+        return value
+
+    return check
+
+
+def _required(accepted: str, pattern: re.Pattern[str]) -> Check:
+    optional = _text(accepted, pattern)
+
+    def check(value: Any) -> Any:
+        if not value:
+            raise _Wrong(accepted)
+        return optional(value)
+
+    return check
+
+
+def _whole(least: int, most: int) -> Check:
+    accepted = f"a whole number from {least} to {most}"
+
+    def check(value: Any) -> int:
+        if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}", value):
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise _Wrong(accepted)
+        return value
+
+    return check
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if not isinstance(value, bool):
+        raise _Wrong("true or false")
+    return value
+
+
+def _one_of(*allowed: str) -> Check:
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            raise _Wrong("one of " + ", ".join(allowed))
+        return value
+
+    return check
+
+
+def _each(check: Check, accepted: str, least: int = 0) -> Check:
+    def check_all(value: Any) -> tuple[Any, ...]:
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        if not isinstance(value, list) or len(value) < least:
+            raise _Wrong(accepted)
+        try:
+            return tuple(check(one) for one in value)
+        except _Wrong as error:
+            raise _Wrong(f"{accepted}, each {error}") from error
+
+    return check_all
+
+
+def _port_range(value: Any) -> tuple[int, int]:
+    accepted = "[first, last] with 1024 <= first, first + 3 <= last <= 65535"
+    if isinstance(value, str):
+        value = [int(part) for part in re.findall(r"\d{1,5}", value)]
+    if not isinstance(value, list) or len(value) != 2:
+        raise _Wrong(accepted)
+    first, last = value
+    if any(isinstance(one, bool) or not isinstance(one, int) for one in value):
+        raise _Wrong(accepted)
+    if not first >= 1024 or not first + 3 <= last <= 65535:
+        raise _Wrong(accepted)
+    return first, last
+
+
+def _sip_listen(value: Any) -> str:
+    match = _SIP_LISTEN.match(value) if isinstance(value, str) else None
+    if match is None or int(match.group(3)) > 65535:
+        raise _Wrong("udp|tcp|tls:ADDRESS:PORT")
+    return str(value)
+
+
+def _listen(value: Any) -> str:
+    if not isinstance(value, str) or not _LISTEN.match(value):
+        raise _Wrong("ADDRESS:PORT")
+    if int(value.rpartition(":")[2]) > 65535:
+        raise _Wrong("ADDRESS:PORT")
+    return value
+
+
+def _region(value: Any) -> str:
+    if not isinstance(value, str) or value not in phonenumbers.SUPPORTED_REGIONS:
+        raise _Wrong("an ISO 3166 country code in capitals")
+    return value
+
+
+def _setting(default: Any, check: Check) -> Any:
+    return field(default=default, metadata={"check": check})
+
+
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Http:
+    """Where and how HTTP is served."""
+
+    listen: str = _setting("127.0.0.1:8000", _listen)
+    threads: int = _setting(8, _whole(1, 256))
+    allowed_origins: tuple[str, ...] = _setting((), _each(_text(), "a list of origins"))
+    trusted_proxies: tuple[str, ...] = _setting((), _each(_text(), "a list of addresses"))
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Where the records are kept."""
+
+    url: str = _setting(
+        "sqlite:///c2c.db",
+        _required("sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME", _URL),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sip:
+    """The signalling side."""
+
+    listen: tuple[str, ...] = _setting(
+        ("udp:0.0.0.0:5060",), _each(_sip_listen, "a list of listening addresses", 1)
+    )
+    public_address: str = _setting("", _text("an IP address", _ADDRESS))
+    user_agent: str = _setting("c2c-sip", _text())
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """The RTP side; ``timeout`` in seconds of silence before a peer is asked whether it is still there."""
+
+    address: str = _setting("", _text("an IP address", _ADDRESS))
+    ports: tuple[int, int] = _setting((20000, 29999), _port_range)
+    codecs: tuple[str, ...] = _setting(
+        ("PCMU", "PCMA"),
+        _each(_one_of(*(n for n in CODECS if n != "telephone-event")), "a list of codecs", 1),
+    )
+    workers: int = _setting(0, _whole(0, 64))
+    timeout: int = _setting(30, _whole(5, 3600))
+    ringback: str = _setting("us", _one_of(*RINGBACK))
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """Limits of calls; times in seconds."""
+
+    extension_timeout: int = _setting(30, _whole(1, 600))
+    contact_timeout: int = _setting(60, _whole(1, 600))
+    max_duration: int = _setting(14400, _whole(1, 604800))
+    max_calls: int = _setting(0, _whole(0, 100000))
+    default_region: str = _setting("US", _region)
+    busy_tone: int = _setting(3, _whole(0, 60))
+
+
+_NUMBER_FORMAT = _one_of("+e164", "e164", "national", "as-is")
+
+
+@dataclass(frozen=True, slots=True)
+class Trunk:
+    """One provider or PBX that calls go through."""
+
+    name: str = _setting(
+        "", _required("a name of letters, digits, - and _", re.compile(r"[\w-]{1,64}\Z"))
+    )
+    domain: str = _setting("", _required("HOST or HOST:PORT", _HOST_AND_PORT))
+    transport: str = _setting("udp", _one_of("udp", "tcp", "tls"))
+    register: bool = _setting(True, _flag)
+    username: str = _setting("", _text())
+    auth_username: str = _setting("", _text())
+    password: str = _setting("", _text())
+    outbound_proxy: str = _setting(
+        "", _text("HOST, HOST:PORT or a SIP URI", re.compile(r"[^\s<>]+\Z"))
+    )
+    expires: int = _setting(1800, _whole(60, 86400))
+    number_format: str = _setting("+e164", _NUMBER_FORMAT)
+    number_prefix: str = _setting("", _text("digits, *, # and +", re.compile(r"[0-9*#+]+\Z")))
+    identity: tuple[str, ...] = _setting(
+        ("from",), _each(_one_of("from", "from-display", "pai", "ppi", "rpid"), "a list", 1)
+    )
+    identity_format: str = _setting("+e164", _NUMBER_FORMAT)
+    caller_id: str = _setting("", _text())
+    from_user: str = _setting("number", _one_of("number", "account"))
+    from_domain: str = _setting("", _text("HOST or HOST:PORT", _HOST_AND_PORT))
+    tls_server_name: str = _setting("", _text("a host name", re.compile(r"[A-Za-z0-9._-]+\Z")))
+
+    def __repr__(self) -> str:
+        return f"Trunk({self.name!r}, {self.domain!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All settings. ``Config()`` has the defaults."""
+
+    http: Http = Http()
+    database: Database = Database()
+    sip: Sip = Sip()
+    media: Media = Media()
+    calling: Calling = Calling()
+    trunks: tuple[Trunk, ...] = ()
+
+
+_SECTIONS: dict[str, type[Any]] = {
+    "http": Http,
+    "database": Database,
+    "sip": Sip,
+    "media": Media,
+    "calling": Calling,
+}
+
+
+def load(path: str | None, environ: Mapping[str, str]) -> Config:
+    """The configuration: of ``path``, else of ``$C2C_SIP_CONFIG``, else of the usual file, else the defaults.
+
+    ``C2C_SIP_SECTION__KEY`` in ``environ`` overrides a setting, ``C2C_SIP_TRUNK__0__KEY`` one of the first trunk;
+    lists are written with commas.
+
+    :raises ConfigError: with every mistake at once.
+    """
+    named = path or environ.get("C2C_SIP_CONFIG")
+    chosen = Path(named or DEFAULT_PATH)
+    document: dict[str, Any] = {}
+    if named or chosen.exists():
+        try:
+            document = tomllib.loads(chosen.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([f"{chosen}: cannot be read: {error}"]) from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError([f"{chosen}: not TOML: {error}"]) from error
+    problems: list[str] = []
+    _override(document, environ, problems)
+    config = _read(document, problems)
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _override(document: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
+    for name in sorted(environ):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name == "C2C_SIP_CONFIG":
+            continue
+        keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        match keys:
+            case [section, key] if isinstance(document.setdefault(section, {}), dict):
+                document[section][key] = environ[name]
+            case ["trunk", index, key] if index.isdecimal() and int(index) < 64:
+                trunks = document.setdefault("trunk", [])
+                if isinstance(trunks, list):
+                    while len(trunks) <= int(index):
+                        trunks.append({})
+                    if isinstance(trunks[int(index)], dict):
+                        trunks[int(index)][key] = environ[name]
+            case _:
+                problems.append(
+                    f"{name}: accepted: {ENVIRONMENT_PREFIX}SECTION__KEY or {ENVIRONMENT_PREFIX}TRUNK__NUMBER__KEY"
+                )
+
+
+def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
+    sections: dict[str, Any] = {}
+    for name, given in document.items():
+        if name == "trunk":
+            continue
+        if name not in _SECTIONS:
+            known = ", ".join([*_SECTIONS, "trunk"])
+            problems.append(f"{name}: unknown section; accepted: {known}")
+        elif not isinstance(given, dict):
+            problems.append(f"{name}: got {given!r}, accepted: a section [{name}]")
+        else:
+            sections[name] = _section(name, _SECTIONS[name], given, problems)
+    trunks = document.get("trunk", [])
+    if not isinstance(trunks, list) or not all(isinstance(trunk, dict) for trunk in trunks):
+        problems.append("trunk: accepted: sections [[trunk]]")
+        trunks = []
+    read = tuple(
+        _section(f"trunk[{index}]", Trunk, trunk, problems) for index, trunk in enumerate(trunks)
+    )
+    names = [trunk.name for trunk in read]
+    for index, name in enumerate(names):
+        if name and name in names[:index]:
+            problems.append(f"trunk[{index}].name: got {name!r}, accepted: a name of its own")
+    for index, trunk in enumerate(read):
+        if trunk.register and not trunk.username:
+            problems.append(
+                f"trunk[{index}].username: got '', accepted: the account to register, or register = false"
+            )
+    return replace(Config(), **sections, trunks=read)
+
+
+def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: list[str]) -> Any:
+    known: dict[str, Field[Any]] = {entry.name: entry for entry in fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        name = key
+        if key.endswith("_file") and key.removesuffix("_file") in known:
+            name = key.removesuffix("_file")
+            try:
+                value = Path(str(value)).read_text("utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                problems.append(f"{where}.{key}: got {value!r}, which cannot be read: {error}")
+                continue
+        if name not in known:
+            accepted = ", ".join(known)
+            problems.append(f"{where}.{key}: unknown setting; accepted: {accepted}")
+            continue
+        try:
+            values[name] = known[name].metadata["check"](value)
+        except _Wrong as error:
+            shown = "..." if name == "password" else repr(value)
+            problems.append(f"{where}.{key}: got {shown}, accepted: {error}")
+    if kind is Trunk:
+        for name in ("name", "domain"):
+            if name not in given:
+                problems.append(f"{where}.{name}: missing")
+    return kind(**values)
+
+
+__all__ = [
+    "Calling",
+    "Config",
+    "ConfigError",
+    "Database",
+    "Http",
+    "Media",
+    "Sip",
+    "Trunk",
+    "load",
+]

@@ -1,0 +1,82 @@
+"""The lab: a trunk and two phones in the same process, for the demo and for whoever tries things out."""
+
+import asyncio
+import secrets
+import threading
+from collections.abc import Mapping
+
+from c2c_sip.config import Trunk
+from c2c_sip.lab.phone import LabPhone
+from c2c_sip.lab.trunk import LabTrunk
+
+#: The number by which the second phone is called from outside, from a range kept for examples.
+CONTACT_NUMBER = "+12025550102"
+EXTENSION = "101"
+#: What the phones play, in Hz: far from each other, and from any ringback or busy tone.
+EXTENSION_TONE, CONTACT_TONE = 1000.0, 1400.0
+
+
+class Lab:
+    """The lab at work. ``host`` is an address of this machine."""
+
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="lab", daemon=True)
+        self._accounts: Mapping[str, str] = {
+            user: secrets.token_urlsafe(12) for user in ("c2c", EXTENSION, "102")
+        }
+        self._trunk: LabTrunk | None = None
+        self.extension: LabPhone
+        self.contact: LabPhone
+
+    def start(self) -> Trunk:
+        """Start the trunk and register the phones; the settings with which a service uses the trunk."""
+        self._thread.start()
+        trunk = asyncio.run_coroutine_threadsafe(self._make_trunk(), self._loop).result(5.0)
+        self._trunk = trunk
+        self.extension = self._phone(EXTENSION, EXTENSION_TONE)
+        self.contact = self._phone("102", CONTACT_TONE)
+        host, port = trunk.address
+        return Trunk(
+            name="lab",
+            domain=f"{host}:{port}",
+            username="c2c",
+            password=self._accounts["c2c"],
+            expires=300,
+        )
+
+    async def _make_trunk(self) -> LabTrunk:
+        return LabTrunk(
+            self._host,
+            0,
+            loop=self._loop,
+            accounts=self._accounts,
+            aliases={CONTACT_NUMBER: "102"},
+            realm="lab",
+        )
+
+    def _phone(self, user: str, tone: float) -> LabPhone:
+        assert self._trunk is not None
+        phone = LabPhone(self._trunk.address, user, self._accounts[user], tone=tone)
+        phone.start()
+        return phone
+
+    def welcome(self) -> list[str]:
+        """How to use it."""
+        return [
+            f"lab: the extension is {EXTENSION}, the contact {CONTACT_NUMBER}; both answer after a second",
+        ]
+
+    def stop(self) -> None:
+        """Stop the phones and the trunk."""
+        for phone in (getattr(self, "extension", None), getattr(self, "contact", None)):
+            if phone is not None:
+                phone.stop()
+        if self._trunk is not None:
+            self._loop.call_soon_threadsafe(self._trunk.close)
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(3.0)
+        if not self._thread.is_alive():
+            self._loop.close()

@@ -1,0 +1,175 @@
+"""The lab's trunk: a registrar, and a stateless proxy (:rfc:`3261` §16.11) between those registered with it."""
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Mapping
+
+from sipstack.digest import DigestServer
+from sipstack.message import (
+    NameAddr,
+    ParseError,
+    Request,
+    Response,
+    Uri,
+    Via,
+    check_request,
+    make_response,
+    parse_datagram,
+)
+from sipstack.registrar import Registrar
+from sipstack.symmetric import note_source, reply_address
+from sipstack.transport import Address, Transport
+from sipstack.transport.udp import UdpTransport
+
+log = logging.getLogger(__name__)
+
+
+class LabTrunk:
+    """A trunk on one UDP socket of a running loop.
+
+    ``accounts`` are passwords by user; ``aliases`` are numbers and the user that each rings. INVITEs have to come
+    from an account, and are challenged.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        accounts: Mapping[str, str],
+        aliases: Mapping[str, str] | None = None,
+        realm: str,
+    ) -> None:
+        self._loop = loop
+        self._accounts = accounts
+        self._aliases = dict(aliases or {})
+        self._secret = secrets.token_bytes(16)
+        # pyVoIP has MD5 only, and takes the last of several challenges.
+        self._digest = DigestServer(realm, self._secret, algorithms=("MD5",), counting=False)
+        self._registrar = Registrar(
+            self._digest,
+            accounts.get,
+            new_tag=lambda: secrets.token_hex(6),
+            # pyVoIP digests another URI than it sends.
+            strict_uri=False,
+        )
+        self._transport = UdpTransport(host, port, loop)
+        self._transport.receiver = self._receive
+        self.address = self._transport.local_address
+        self._own = Uri("sip", None, None, *self.address, (("lr", None),), ())
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._transport.close()
+
+    def _receive(self, octets: bytes, source: Address, transport: Transport) -> None:
+        try:
+            if not octets.strip():
+                return
+            message = parse_datagram(octets)
+            if isinstance(message, Response):
+                self._pass_back(message)
+                return
+            wrong = check_request(message)
+            if wrong is not None:
+                if message.method != "ACK":
+                    self._refuse(message, source, wrong.status, wrong.reason)
+                return
+            note_source(message, source)
+            self._route(message, source)
+        except ParseError as error:
+            request = error.request
+            if request is not None and request.method != "ACK":
+                self._refuse(request, source, error.status, error.reason)
+        except (ValueError, OSError) as error:
+            log.debug("lab trunk, from %s: %s", source[0], error)
+
+    def _pass_back(self, response: Response) -> None:
+        """A response goes where the Via below ours says (§16.7)."""
+        if (response.via.host, response.via.port) != self.address:
+            return
+        response.remove_first("Via")
+        if response.get("Via") is None:
+            return
+        via = response.via
+        host = via.received or via.host
+        self._transport.send(response.serialize(), (host, via.rport or via.port or 5060))
+
+    def _refuse(
+        self,
+        request: Request,
+        source: Address,
+        status: int,
+        reason: str | None = None,
+        headers: list[tuple[str, str]] | None = None,
+    ) -> None:
+        tag = self._token(request, "tag")
+        response = make_response(request, status, reason, to_tag=tag, headers=headers or [])
+        self._transport.send(response.serialize(), reply_address(request, source))
+
+    def _route(self, request: Request, source: Address) -> None:
+        now = self._loop.time()
+        if request.method == "REGISTER":
+            response = self._registrar.receive(request, source, now)
+            self._transport.send(response.serialize(), reply_address(request, source))
+            return
+        hops = request.max_forwards
+        if hops == 0:
+            if request.method != "ACK":
+                self._refuse(request, source, 483)
+            return
+        if request.routes and self._is_own(request.routes[0].uri):
+            request.remove_first("Route")
+        if request.to.tag is not None and not self._is_own(request.uri):
+            target = request.routes[0].uri if request.routes else request.uri
+            self._forward(request, request.uri, target)
+            return
+        if request.method == "OPTIONS" and not request.uri.user:
+            self._refuse(request, source, 200)
+            return
+        if request.method == "INVITE" and not self._admitted(request, source, now):
+            return
+        user = self._aliases.get(request.uri.user or "", request.uri.user or "")
+        bindings = self._registrar.bindings(user, now)
+        if not bindings:
+            if request.method != "ACK":
+                self._refuse(request, source, 480 if user in self._accounts else 404)
+            return
+        self._forward(request, bindings[0].contact, bindings[0].contact)
+
+    def _admitted(self, request: Request, source: Address, now: float) -> bool:
+        header = request.get("Proxy-Authorization")
+        verdict = self._digest.verify(header, "INVITE", None, self._accounts.get, now)
+        if not verdict.ok:
+            challenges = self._digest.challenges(now, verdict.stale)
+            headers = [("Proxy-Authenticate", challenge) for challenge in challenges]
+            self._refuse(request, source, 407, None, headers)
+        return verdict.ok
+
+    def _is_own(self, uri: Uri) -> bool:
+        return (uri.host, uri.port or 5060) == self.address and not uri.user
+
+    def _token(self, request: Request, purpose: str) -> str:
+        """The same for each copy of a request, its CANCEL and its ACK, with nothing remembered (§16.11)."""
+        via = request.via
+        text = (
+            f"{purpose}|{via.branch}|{via.host}|{via.port}|{request.call_id}|{request.cseq.number}"
+        )
+        return hashlib.blake2b(text.encode(), key=self._secret, digest_size=12).hexdigest()
+
+    def _forward(self, request: Request, uri: Uri, hop: Uri) -> None:
+        branch = f"z9hG4bK{self._token(request, 'branch')}"
+        # A BYE of pyVoIP has the Vias of the INVITE: its branch would be that of the call's first request.
+        if request.method not in ("INVITE", "CANCEL", "ACK"):
+            branch += request.method
+        onward = Request(request.method, uri, request.headers, request.body)
+        onward.remove("Proxy-Authorization")
+        onward.set("Max-Forwards", str((request.max_forwards or 70) - 1))
+        if request.method == "INVITE" and request.to.tag is None:
+            onward.insert_first("Record-Route", str(NameAddr("", self._own, ())))
+        via = Via("UDP", *self.address, (("rport", None), ("branch", branch)))
+        onward.insert_first("Via", str(via))
+        self._transport.send(onward.serialize(), (hop.host, hop.port or 5060))

@@ -1,0 +1,192 @@
+"""The service: the only place that builds the parts and joins them."""
+
+import logging
+import random
+import socket
+import threading
+import time
+from asyncio import AbstractEventLoop
+from dataclasses import replace
+
+import waitress.server
+from waitress import wasyncore
+
+from c2c_sip import __version__
+from c2c_sip.api import create_app
+from c2c_sip.calling.door import Calling
+from c2c_sip.calling.engine import Engine, own_servers
+from c2c_sip.config import Config, Trunk
+from c2c_sip.lab import Lab
+from c2c_sip.store import Store
+from sipstack.account import Account
+from sipstack.digest import Credentials
+from sipstack.media import MediaPlane
+from sipstack.message import Uri
+from sipstack.trace import Trace
+from sipstack.transport import Transport
+from sipstack.transport.udp import UdpTransport
+from sipstack.useragent import UserAgent
+
+log = logging.getLogger(__name__)
+
+#: The largest HTTP request that is read at all, in bytes; the API's own limit for a document is below it.
+LARGEST_REQUEST = 256 * 1024
+
+
+class Service:
+    """The running program. ``lab`` adds the built-in trunk and its phones."""
+
+    def __init__(self, config: Config, lab: bool = False) -> None:
+        self.config = config
+        self.store: Store
+        self.calling: Calling
+        #: What went over the wire, by Call-ID.
+        self.trace = Trace()
+        #: Where HTTP requests are accepted, once started.
+        self.url = ""
+        self.lab = Lab() if lab else None
+        self._engine: Engine
+        self._http: waitress.server.MultiSocketServer | waitress.server.BaseWSGIServer
+        self._http_thread: threading.Thread
+        self._http_sockets: dict[int, object] = {}
+        self._http_ends = threading.Event()
+
+    def start(self) -> None:
+        """Open the database, bind all sockets and serve.
+
+        :raises OSError: an address is taken.
+        :raises c2c_sip.store.StoreError: the database cannot be used.
+        """
+        self.store = Store.open(self.config.database.url)
+        try:
+            left_open = self.store.close_open_activations(time.time())
+            if left_open:
+                log.warning("%d activations were cut off when the service last ended", left_open)
+            if self.lab is not None:
+                self.config = replace(self.config, trunks=(*self.config.trunks, self.lab.start()))
+            self._start_engine()
+            try:
+                self._start_http()
+            except BaseException:
+                self._engine.stop(0.0)
+                raise
+        except BaseException:
+            if self.lab is not None:
+                self.lab.stop()
+            self.store.close()
+            raise
+
+    def _start_engine(self) -> None:
+        config = self.config
+        rng = random.SystemRandom()
+        accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
+
+        def build(loop: AbstractEventLoop) -> UserAgent:
+            return UserAgent(
+                [_transport(text, loop) for text in config.sip.listen],
+                loop=loop,
+                rng=rng,
+                name=config.sip.user_agent,
+                public_address=config.sip.public_address,
+                trace=self.trace,
+                refuse_invite=own_servers(list(accounts.values())),
+            )
+
+        media = MediaPlane(ports=config.media.ports)
+        self._engine = Engine(
+            build,
+            media,
+            accounts=[
+                (accounts[trunk.name], trunk.expires) for trunk in config.trunks if trunk.register
+            ],
+            media_address=config.media.address,
+            rng=rng,
+        )
+        self._engine.start()
+        self.calling = Calling(config, self.store, self._engine, accounts)
+
+    def _start_http(self) -> None:
+        http = self.config.http
+        app = create_app(
+            store=self.store,
+            calling=self.calling,
+            config=self.config,
+            version=__version__,
+            node=socket.gethostname(),
+        )
+        self._http = waitress.server.create_server(
+            app,
+            map=self._http_sockets,
+            listen=http.listen,
+            threads=http.threads,
+            ident=None,
+            max_request_body_size=LARGEST_REQUEST,
+            max_request_header_size=32 * 1024,
+            connection_limit=500,
+            channel_timeout=30,
+            clear_untrusted_proxy_headers=False,
+        )
+        host = http.listen.rpartition(":")[0]
+        port = (
+            self._http.effective_listen[0][1]
+            if isinstance(self._http, waitress.server.MultiSocketServer)
+            else self._http.effective_port
+        )
+        self.url = f"http://{host}:{port}"
+        self._http_thread = threading.Thread(target=self._serve, name="http", daemon=True)
+        self._http_thread.start()
+
+    def _serve(self) -> None:
+        """Waitress's own loop, but one that ends: its sockets must not be closed under it by another thread."""
+        while not self._http_ends.is_set():
+            wasyncore.loop(timeout=0.2, map=self._http_sockets, count=1)
+        self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=2)
+        # What the last requests have to say is still to be sent.
+        wasyncore.loop(timeout=0.05, map=self._http_sockets, count=4)
+        wasyncore.close_all(map=self._http_sockets, ignore_all=True)
+
+    def welcome(self) -> list[str]:
+        """What somebody who has just started the service may want to know."""
+        return self.lab.welcome() if self.lab is not None else []
+
+    def stop(self, timeout: float = 8.0) -> None:
+        """Refuse new calls, hang up the live ones, write everything down and let go of all sockets.
+
+        ``timeout`` in seconds bounds the wait for peers that do not answer.
+        """
+        end = time.monotonic() + timeout
+        self.calling.stop(timeout / 2)
+        self._http_ends.set()
+        self._http_thread.join(5.0)
+        self._engine.stop(max(0.5, min(4.0, end - time.monotonic() - 2.0)))
+        if self.lab is not None:
+            self.lab.stop()
+        self.store.close()
+
+
+def _account(trunk: Trunk, rng: random.Random) -> Account:
+    credentials = None
+    if trunk.password:
+        credentials = Credentials(trunk.auth_username or trunk.username, trunk.password)
+    proxy = trunk.outbound_proxy
+    if proxy and not proxy.startswith(("sip:", "sips:")):
+        proxy = f"sip:{proxy}"
+    outbound = Uri.parse(proxy) if proxy else None
+    if outbound is not None and not outbound.has_param("lr"):
+        outbound = replace(outbound, params=(*outbound.params, ("lr", None)))
+    return Account(
+        name=trunk.name,
+        domain=Uri.parse(f"sip:{trunk.domain}"),
+        username=trunk.username,
+        credentials=credentials,
+        outbound_proxy=outbound,
+        transport=trunk.transport.upper(),
+        make_cnonce=lambda: f"{rng.getrandbits(64):016x}",
+    )
+
+
+def _transport(text: str, loop: AbstractEventLoop) -> Transport:
+    """The transport of one ``sip.listen`` entry, ``udp:ADDRESS:PORT``."""
+    _, _, address = text.partition(":")
+    host, _, port = address.rpartition(":")
+    return UdpTransport(host.strip("[]"), int(port), loop)

@@ -1,0 +1,46 @@
+"""How c2c-sip is packaged."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "c2c_sip" / "__init__.py").read_text())
+assert VERSION is not None
+
+setup(
+    name="c2c-sip",
+    version=VERSION.group(1),
+    description="Click-to-call without a PBX: one POST makes two phones talk",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="GPL-3.0-or-later",
+    packages=find_packages(include=["c2c_sip", "c2c_sip.*", "sipstack", "sipstack.*"]),
+    package_data={"c2c_sip": ["py.typed"], "sipstack": ["py.typed"]},
+    python_requires=">=3.11",
+    install_requires=[
+        "falcon>=4.0,<5",
+        "waitress>=3.0.1,<4",
+        "peewee>=3.17,<5",
+        "cerberus>=1.3.5,<2",
+        "pyVoIP>=1.6.8,<2",
+        # pyVoIP needs audioop, which Python 3.13 no longer brings.
+        "audioop-lts; python_version >= '3.13'",
+        "phonenumbers>=8.13",
+        "dnspython>=2.6,<3",
+        "click>=8.1,<9",
+    ],
+    extras_require={
+        "postgres": ["psycopg[binary]>=3.1,<4"],
+        "test": [
+            "pytest>=8",
+            "pytest-timeout>=2.3",
+            "hypothesis>=6.100",
+            "mypy>=1.11",
+            "ruff>=0.6",
+            "import-linter>=2.0",
+        ],
+    },
+    entry_points={"console_scripts": ["c2c-sip=c2c_sip.cli:main"]},
+)

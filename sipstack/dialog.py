@@ -1,0 +1,109 @@
+"""Dialogs: what two user agents know of each other once a request has made one (:rfc:`3261` §12). Pure."""
+
+from dataclasses import dataclass
+
+from sipstack.message import CSeq, NameAddr, ParseError, Request, Response, Uri
+
+
+@dataclass(slots=True)
+class Dialog:
+    """The state of one dialog, seen from our side.
+
+    ``local`` and ``remote`` are the From and To of the requests we send, with their tags; sequence numbers are those
+    last used.
+    """
+
+    call_id: str
+    local: NameAddr
+    remote: NameAddr
+    local_sequence: int
+    remote_sequence: int | None
+    remote_target: Uri
+    route_set: tuple[NameAddr, ...]
+
+    @classmethod
+    def from_response(cls, request: Request, response: Response) -> "Dialog":
+        """The dialog that a 1xx or 2xx to our ``request`` makes (:rfc:`3261` §12.1.2).
+
+        A 2xx must have a Contact; one without still has to be acknowledged and hung up, so where it is missing the
+        Request-URI stands in.
+
+        :raises ParseError: To, Contact or Record-Route cannot be read.
+        """
+        contacts = response.contacts
+        target = contacts[0].uri if contacts else request.uri
+        return cls(
+            call_id=request.call_id,
+            local=request.from_,
+            remote=response.to,
+            local_sequence=request.cseq.number,
+            remote_sequence=None,
+            remote_target=target,
+            route_set=tuple(reversed(response.record_routes)),
+        )
+
+    @classmethod
+    def from_request(cls, request: Request, local_tag: str) -> "Dialog":
+        """The dialog that our 1xx or 2xx to the peer's ``request`` makes (:rfc:`3261` §12.1.1).
+
+        :raises ParseError: the request has no usable Contact or Record-Route.
+        """
+        contacts = request.contacts
+        if not contacts:
+            raise ParseError(400, "Missing Contact")
+        return cls(
+            call_id=request.call_id,
+            local=request.to.with_tag(local_tag),
+            remote=request.from_,
+            local_sequence=0,
+            remote_sequence=request.cseq.number,
+            remote_target=contacts[0].uri,
+            route_set=tuple(request.record_routes),
+        )
+
+    @property
+    def remote_tag(self) -> str | None:
+        """The peer's tag."""
+        return self.remote.tag
+
+    def request(self, method: str, sequence: int | None = None) -> Request:
+        """A request within the dialog, without Via and Contact (:rfc:`3261` §12.2.1.1).
+
+        ``sequence`` is given for an ACK, which has the number of its INVITE; anything else takes the next one.
+        """
+        if sequence is None:
+            self.local_sequence += 1
+            sequence = self.local_sequence
+        target, routes = self.remote_target, list(self.route_set)
+        if routes and not routes[0].uri.has_param("lr"):
+            # A strict router expects itself in the Request-URI and the target at the end of the Route.
+            routes.append(NameAddr("", target, ()))
+            target = routes.pop(0).uri
+        request = Request(method, target)
+        for route in routes:
+            request.add("Route", str(route))
+        request.add("Max-Forwards", "70")
+        request.add("From", str(self.local))
+        request.add("To", str(self.remote))
+        request.add("Call-ID", self.call_id)
+        request.add("CSeq", str(CSeq(sequence, method)))
+        return request
+
+    def next_hop(self) -> Uri:
+        """Where a request of this dialog is sent: the first route, or the peer's Contact."""
+        return self.route_set[0].uri if self.route_set else self.remote_target
+
+    def check_sequence(self, request: Request) -> ParseError | None:
+        """Take the request's CSeq, or say what to answer when it is out of order (:rfc:`3261` §12.2.2)."""
+        number = request.cseq.number
+        if self.remote_sequence is not None and number < self.remote_sequence:
+            return ParseError(500, "CSeq Out Of Order")
+        if request.method not in ("ACK", "CANCEL"):
+            self.remote_sequence = number
+        return None
+
+    def refresh_target(self, message: Request | Response) -> None:
+        """Take the Contact of a target refresh request, or of the 2xx to one (re-INVITE, UPDATE)."""
+        contacts = message.contacts
+        if contacts:
+            self.remote_target = contacts[0].uri

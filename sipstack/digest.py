@@ -1,0 +1,278 @@
+"""Digest access authentication for SIP, client and server (:rfc:`7616`, :rfc:`8760`, :rfc:`3261` §22). Pure."""
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sipstack.message import ParseError, Response
+from sipstack.message.headers import quote_string, unquote_string
+
+__all__ = ["Credentials", "DigestClient", "DigestError", "DigestServer", "Verdict"]
+
+_ALGORITHMS: dict[str, tuple[int, Callable[[bytes], str]]] = {
+    "SHA-512-256": (3, lambda octets: hashlib.new("sha512_256", octets).hexdigest()),
+    "SHA-256": (2, lambda octets: hashlib.sha256(octets).hexdigest()),
+    "MD5": (1, lambda octets: hashlib.md5(octets, usedforsecurity=False).hexdigest()),
+}
+"""By name: strength for comparison, and the hash."""
+
+_PARAM = re.compile(r'\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*')
+_MOST_PARAMS = 32
+
+
+class DigestError(ParseError):
+    """No challenge that we can answer, or an Authorization that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A user name and its password."""
+
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.username!r}, ...)"
+
+
+def _parse(text: str) -> dict[str, str]:
+    """The parameters of a ``Digest`` challenge or answer, names in lower case, quotes undone."""
+    scheme, _, rest = text.strip().partition(" ")
+    if scheme.lower() != "digest":
+        raise DigestError(400, "Not Digest")
+    found: dict[str, str] = {}
+    position = 0
+    rest = rest.strip()
+    while position < len(rest):
+        match = _PARAM.match(rest, position)
+        if match is None or len(found) >= _MOST_PARAMS:
+            raise DigestError(400, "Malformed Digest parameters")
+        value = match.group(2)
+        name = match.group(1).lower()
+        if name in found:
+            raise DigestError(400, "Repeated Digest parameter")
+        found[name] = unquote_string(value) if value.startswith('"') else value
+        position = match.end()
+    return found
+
+
+def _algorithm(params: dict[str, str]) -> tuple[int, Callable[[bytes], str], bool] | None:
+    name = params.get("algorithm", "MD5").upper()
+    session = name.endswith("-SESS")
+    known = _ALGORITHMS.get(name.removesuffix("-SESS"))
+    return (*known, session) if known is not None else None
+
+
+def _compute(
+    digest: Callable[[bytes], str],
+    params: dict[str, str],
+    secret: str,
+    method: str,
+    body: bytes,
+    session: bool,
+) -> str:
+    """The ``response`` value for the parameters of an Authorization; ``secret`` is H(username:realm:password)."""
+
+    def h(text: str) -> str:
+        return digest(text.encode("utf-8", "surrogateescape"))
+
+    a1 = secret
+    if session:
+        a1 = h(f"{secret}:{params['nonce']}:{params.get('cnonce', '')}")
+    qop = params.get("qop")
+    a2 = f"{method}:{params['uri']}"
+    if qop == "auth-int":
+        a2 += f":{digest(body)}"
+    if qop is None:
+        return h(f"{a1}:{params['nonce']}:{h(a2)}")
+    return h(
+        f"{a1}:{params['nonce']}:{params.get('nc', '')}:{params.get('cnonce', '')}:{qop}:{h(a2)}"
+    )
+
+
+class DigestClient:
+    """Answers challenges with one user's password; counts the uses of each nonce."""
+
+    def __init__(self, credentials: Credentials, make_cnonce: Callable[[], str]) -> None:
+        self._credentials = credentials
+        self._make_cnonce = make_cnonce
+        self._counts: dict[str, int] = {}
+
+    def authorize(
+        self, response: Response, method: str, uri: str, body: bytes = b""
+    ) -> tuple[str, str]:
+        """The header (name, value) that answers the strongest challenge of a 401 or 407 that we support.
+
+        :raises DigestError: there is none.
+        """
+        proxy = response.status == 407
+        best: tuple[int, dict[str, str]] | None = None
+        for line in response.get_all("Proxy-Authenticate" if proxy else "WWW-Authenticate"):
+            try:
+                params = _parse(line)
+            except DigestError:
+                continue  # Basic, or a scheme to come: another line may have what we can do
+            algorithm = _algorithm(params)
+            if algorithm is None or "nonce" not in params or "realm" not in params:
+                continue
+            offered = [q.strip().lower() for q in params.get("qop", "").split(",") if q.strip()]
+            if offered and not {"auth", "auth-int"} & set(offered):
+                continue
+            if best is None or algorithm[0] > best[0]:
+                best = (algorithm[0], params)
+        if best is None:
+            raise DigestError(400, "No challenge that can be answered")
+        name = "Proxy-Authorization" if proxy else "Authorization"
+        return name, self._answer(best[1], method, uri, body)
+
+    def stale(self, response: Response) -> bool:
+        """Whether the challenge only says that the nonce was too old, not that the password was wrong."""
+        proxy = response.status == 407
+        for line in response.get_all("Proxy-Authenticate" if proxy else "WWW-Authenticate"):
+            try:
+                if _parse(line).get("stale", "").lower() == "true":
+                    return True
+            except DigestError:
+                continue
+        return False
+
+    def _answer(self, challenge: dict[str, str], method: str, uri: str, body: bytes) -> str:
+        algorithm = _algorithm(challenge)
+        assert algorithm is not None
+        _, digest, session = algorithm
+        user, realm, nonce = self._credentials.username, challenge["realm"], challenge["nonce"]
+        params = {"username": user, "realm": realm, "nonce": nonce, "uri": uri}
+        offered = [q.strip().lower() for q in challenge.get("qop", "").split(",")]
+        if "auth" in offered or "auth-int" in offered:
+            if len(self._counts) > 100:
+                self._counts.clear()  # old nonces; a fresh challenge begins at one again
+            self._counts[nonce] = self._counts.get(nonce, 0) + 1
+            params["qop"] = "auth" if "auth" in offered else "auth-int"
+            params["nc"] = f"{self._counts[nonce]:08x}"
+        if "qop" in params or session:
+            params["cnonce"] = self._make_cnonce()
+        secret = digest(f"{user}:{realm}:{self._credentials.password}".encode())
+        params["response"] = _compute(digest, params, secret, method, body, session)
+        if "opaque" in challenge:
+            params["opaque"] = challenge["opaque"]
+        if "algorithm" in challenge:
+            params["algorithm"] = challenge["algorithm"]
+        bare = ("qop", "nc", "algorithm")
+        return "Digest " + ", ".join(
+            f"{name}={value if name in bare else quote_string(value)}"
+            for name, value in params.items()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an Authorization was worth: ``stale`` asks for a new challenge with ``stale=true``."""
+
+    ok: bool
+    username: str = ""
+    stale: bool = False
+
+
+class DigestServer:
+    """Challenges, and checks the answers. Nonces carry their own time and seal, so none has to be remembered
+    until it was used.
+
+    ``counting`` refuses a nonce count that was used before; not for a stateless proxy, to which a retransmission is
+    the same as a replay. ``secret`` seals the nonces; ``lifetime`` in seconds is how long one serves. ``algorithms`` are challenged in
+    this order.
+    """
+
+    def __init__(
+        self,
+        realm: str,
+        secret: bytes,
+        *,
+        lifetime: float = 300.0,
+        algorithms: tuple[str, ...] = ("SHA-256", "MD5"),
+        counting: bool = True,
+    ) -> None:
+        self.realm = realm
+        self._secret = secret
+        self._lifetime = lifetime
+        self._algorithms = algorithms
+        self._counting = counting
+        self._counts: dict[str, int] = {}
+
+    def challenges(self, now: float, stale: bool = False) -> list[str]:
+        """The values of the WWW-Authenticate or Proxy-Authenticate headers of a challenge, one an algorithm."""
+        nonce = self._nonce(now)
+        suffix = ", stale=true" if stale else ""
+        return [
+            f'Digest realm={quote_string(self.realm)}, nonce="{nonce}", algorithm={algorithm}, qop="auth"{suffix}'
+            for algorithm in self._algorithms
+        ]
+
+    def verify(
+        self,
+        header: str | None,
+        method: str,
+        uri: str | None,
+        password_of: Callable[[str], str | None],
+        now: float,
+        body: bytes = b"",
+    ) -> Verdict:
+        """Check an Authorization against the password of its user, the request's method and URI, and its nonce count.
+
+        With ``uri`` ``None`` the URI that was digested is not compared: some phones digest another than they send.
+        """
+        if header is None:
+            return Verdict(False)
+        try:
+            params = _parse(header)
+        except DigestError:
+            return Verdict(False)
+        algorithm = _algorithm(params)
+        needed = {"username", "realm", "nonce", "uri", "response"}
+        if algorithm is None or not needed <= params.keys() or params["realm"] != self.realm:
+            return Verdict(False)
+        username = params["username"]
+        if params.get("algorithm", "MD5").upper().removesuffix("-SESS") not in self._algorithms:
+            return Verdict(False, username)
+        password = password_of(username)
+        _, digest, session = algorithm
+        secret = digest(f"{username}:{self.realm}:{password or ''}".encode())
+        expected = _compute(digest, params, secret, method, body, session)
+        matches = hmac.compare_digest(expected.encode(), params["response"].lower().encode())
+        if password is None or not matches or uri not in (None, params["uri"]):
+            return Verdict(False, username)
+        if not self._fresh(params["nonce"], now):
+            return Verdict(False, username, stale=True)
+        if (
+            self._counting
+            and "qop" in params
+            and not self._counted(params["nonce"], params.get("nc", ""))
+        ):
+            return Verdict(False, username, stale=True)
+        return Verdict(True, username)
+
+    def _nonce(self, now: float) -> str:
+        stamp = f"{int(now * 1000):x}"
+        return f"{stamp}.{self._seal(stamp)}"
+
+    def _seal(self, stamp: str) -> str:
+        return hmac.new(self._secret, stamp.encode(), "sha256").hexdigest()[:32]
+
+    def _fresh(self, nonce: str, now: float) -> bool:
+        stamp, _, seal = nonce.partition(".")
+        if not hmac.compare_digest(seal.encode(), self._seal(stamp).encode()):
+            return False
+        return 0 <= now - int(stamp, 16) / 1000 <= self._lifetime
+
+    def _counted(self, nonce: str, text: str) -> bool:
+        """Whether this nonce count is higher than any before: a repeated one is a replay (:rfc:`7616` §5.5)."""
+        if not re.fullmatch(r"[0-9a-fA-F]{8}", text):
+            return False
+        count = int(text, 16)
+        if count <= self._counts.get(nonce, 0):
+            return False
+        while len(self._counts) >= 10_000:
+            self._counts.pop(next(iter(self._counts)))
+        self._counts[nonce] = count
+        return True

@@ -1,0 +1,46 @@
+"""RTP port pairs: an even port for RTP, the odd one above it for RTCP (:rfc:`3550` §11)."""
+
+from collections import deque
+
+
+class NoPortsLeft(Exception):
+    """All port pairs are in use."""
+
+
+class PortPairs:
+    """Gives out pairs of ``first``..``last`` in turn. A pair given back rests for ``rest`` seconds, so that what is
+    still under way to it does not reach the next call; it is reused sooner only when nothing else is left.
+    """
+
+    def __init__(self, first: int, last: int, rest: float = 5.0) -> None:
+        start = first + first % 2
+        self._free = deque((port, 0.0) for port in range(start, last, 2))
+        self._rest = rest
+        self.capacity = len(self._free)
+
+    @property
+    def in_use(self) -> int:
+        """Pairs that are given out."""
+        return self.capacity - len(self._free)
+
+    def take(self, now: float) -> int:
+        """The RTP port of a pair.
+
+        :raises NoPortsLeft: there is none.
+        """
+        if not self._free:
+            raise NoPortsLeft("all RTP ports are in use")
+        for _ in range(min(len(self._free), 64)):
+            port, ready = self._free.popleft()
+            if ready <= now:
+                return port
+            self._free.append((port, ready))
+        return self._free.popleft()[0]
+
+    def skip(self, port: int, now: float) -> None:
+        """Give back a pair that somebody else holds: it is tried last."""
+        self.give_back(port, now)
+
+    def give_back(self, port: int, now: float) -> None:
+        """A pair is no longer used."""
+        self._free.append((port, now + self._rest))

@@ -1,0 +1,23 @@
+"""SIP messages: URIs, headers, requests and responses, and their way from and to the wire (:rfc:`3261` §7, §25)."""
+
+from sipstack.message.errors import ParseError
+from sipstack.message.headers import CSeq, NameAddr, Via
+from sipstack.message.message import REASONS, Message, Request, Response, make_response
+from sipstack.message.parser import check_request, parse_datagram
+from sipstack.message.uri import Params, Uri
+
+__all__ = [
+    "REASONS",
+    "CSeq",
+    "Message",
+    "NameAddr",
+    "Params",
+    "ParseError",
+    "Request",
+    "Response",
+    "Uri",
+    "Via",
+    "check_request",
+    "make_response",
+    "parse_datagram",
+]

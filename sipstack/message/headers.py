@@ -1,0 +1,299 @@
+"""Typed header values and how they are split (:rfc:`3261` §7.3, §20)."""
+
+import re
+from dataclasses import dataclass, replace
+
+from sipstack.message.errors import ParseError
+from sipstack.message.uri import Params, Uri, hostport_text, parse_hostport
+
+#: The compact names of :rfc:`3261` §7.3.3 and later RFCs, and the names they stand for, in lower case.
+COMPACT = {
+    "a": "accept-contact",
+    "b": "referred-by",
+    "c": "content-type",
+    "d": "request-disposition",
+    "e": "content-encoding",
+    "f": "from",
+    "i": "call-id",
+    "j": "reject-contact",
+    "k": "supported",
+    "l": "content-length",
+    "m": "contact",
+    "o": "event",
+    "r": "refer-to",
+    "s": "subject",
+    "t": "to",
+    "u": "allow-events",
+    "v": "via",
+    "x": "session-expires",
+    "y": "identity",
+}
+
+TOKEN = re.compile(r"[A-Za-z0-9!%*_+`'~.-]+\Z")
+_STOPS = re.compile(r'[",<>\\]')
+_PARAM_STOPS = re.compile(r'[";\\]')
+_MOST_PARAMS = 64
+
+
+def canonical(name: str) -> str:
+    """A header's name for comparison: lower case, the compact form spelled out."""
+    lowered = name.lower()
+    return COMPACT.get(lowered, lowered)
+
+
+def split_values(text: str) -> list[str]:
+    """Cut a comma-joined header value, leaving commas in quoted strings and angle brackets alone.
+
+    :raises ParseError: a quote or bracket is not closed, or there is an empty value.
+    """
+    if "," not in text:
+        return [text.strip()]
+    values: list[str] = []
+    start = position = 0
+    quoted = angled = False
+    while True:
+        found = _STOPS.search(text, position)
+        if found is None:
+            break
+        sign, at = found.group(), found.start()
+        position = at + 1
+        if quoted:
+            if sign == "\\":
+                position += 1
+            elif sign == '"':
+                quoted = False
+        elif sign == '"' and not angled:
+            quoted = True
+        elif sign == "<":
+            angled = True
+        elif sign == ">":
+            angled = False
+        elif sign == "," and not angled:
+            values.append(text[start:at].strip())
+            start = position
+    if quoted or angled:
+        raise ParseError(400, "Unbalanced quotes or brackets")
+    values.append(text[start:].strip())
+    return [value for value in values if value]
+
+
+def split_params(text: str) -> list[str]:
+    """Cut at semicolons outside of quoted strings."""
+    if '"' not in text:
+        return text.split(";")
+    parts: list[str] = []
+    start = position = 0
+    quoted = False
+    while True:
+        found = _PARAM_STOPS.search(text, position)
+        if found is None:
+            break
+        sign, at = found.group(), found.start()
+        position = at + 1
+        if quoted:
+            if sign == "\\":
+                position += 1
+            elif sign == '"':
+                quoted = False
+        elif sign == '"':
+            quoted = True
+        elif sign == ";":
+            parts.append(text[start:at])
+            start = position
+    if quoted:
+        raise ParseError(400, "Unbalanced quotes")
+    parts.append(text[start:])
+    return parts
+
+
+def parse_params(text: str) -> Params:
+    """Header parameters after the first semicolon, which ``text`` begins with or is empty."""
+    text = text.strip()
+    if not text:
+        return ()
+    if text[0] != ";":
+        raise ParseError(400, "Malformed parameters")
+    params: list[tuple[str, str | None]] = []
+    for part in split_params(text[1:]):
+        name, equals, value = part.partition("=")
+        name, value = name.strip(), value.strip()
+        if not name:
+            if part.strip():
+                raise ParseError(400, "Malformed parameters")
+            continue  # a stray semicolon, which some phones send
+        if not TOKEN.match(name):
+            raise ParseError(400, "Malformed parameters")
+        params.append((name, value if equals else None))
+    if len(params) > _MOST_PARAMS:
+        raise ParseError(400, "Too many parameters")
+    return tuple(params)
+
+
+def params_text(params: Params) -> str:
+    """The inverse of :func:`parse_params`."""
+    return "".join(f";{n}" if v is None else f";{n}={v}" for n, v in params)
+
+
+def unquote_string(text: str) -> str:
+    """The content of a quoted string (with its quotes), escapes undone."""
+    inner = text[1:-1]
+    return re.sub(r"\\(.)", r"\1", inner) if "\\" in inner else inner
+
+
+def quote_string(text: str) -> str:
+    """A quoted string with this content."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+@dataclass(frozen=True, slots=True)
+class NameAddr:
+    """A display name, a URI and header parameters: From, To, Contact, Route, …; ``display_name`` without quotes."""
+
+    display_name: str
+    uri: Uri
+    params: Params = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "NameAddr":
+        """Read a name-addr or addr-spec with parameters.
+
+        :raises ParseError: it is neither.
+        """
+        text = text.strip()
+        name = ""
+        if text.startswith('"'):
+            end = _quoted_end(text)
+            name, text = unquote_string(text[:end]), text[end:].lstrip()
+            if not text.startswith("<"):
+                raise ParseError(400, "Malformed address")
+        if "<" in text:
+            before, _, rest = text.partition("<")
+            name = name or " ".join(before.split())
+            address, closed, after = rest.partition(">")
+            if not closed or '"' in before:
+                raise ParseError(400, "Malformed address")
+            return cls(name, Uri.parse(address.strip()), parse_params(after))
+        # Without brackets everything after the semicolon belongs to the header, not to the URI (§20).
+        address, semicolon, after = text.partition(";")
+        if "," in address or "?" in address:
+            raise ParseError(400, "Malformed address")
+        return cls(name, Uri.parse(address.strip()), parse_params(semicolon + after))
+
+    def __str__(self) -> str:
+        name = f"{quote_string(self.display_name)} " if self.display_name else ""
+        return f"{name}<{self.uri}>{params_text(self.params)}"
+
+    @property
+    def tag(self) -> str | None:
+        """The ``tag`` parameter."""
+        return self.param("tag")
+
+    def param(self, name: str) -> str | None:
+        """The value of a header parameter (lower-case ``name``)."""
+        for known, value in self.params:
+            if known.lower() == name:
+                return value
+        return None
+
+    def with_tag(self, tag: str) -> "NameAddr":
+        """The same with this tag."""
+        others = tuple(param for param in self.params if param[0].lower() != "tag")
+        return replace(self, params=(*others, ("tag", tag)))
+
+
+def _quoted_end(text: str) -> int:
+    position = 1
+    while True:
+        found = re.compile(r'["\\]').search(text, position)
+        if found is None:
+            raise ParseError(400, "Unbalanced quotes")
+        if found.group() == '"':
+            return found.end()
+        position = found.end() + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Via:
+    """One hop of a message's way (:rfc:`3261` §20.42)."""
+
+    transport: str
+    host: str
+    port: int | None
+    params: Params = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Via":
+        """Read one Via value.
+
+        :raises ParseError: it is none.
+        """
+        head, semicolon, after = text.partition(";")
+        protocol, _, sent_by = head.strip().replace("\t", " ").partition(" ")
+        pieces = (protocol + sent_by if protocol.count("/") < 2 else protocol).split("/")
+        if protocol.count("/") < 2:
+            # White space around the slashes is allowed.
+            before, _, last = head.strip().rpartition("/")
+            transport, _, sent_by = last.strip().partition(" ")
+            pieces = [piece.strip() for piece in before.split("/")] + [transport]
+        if len(pieces) != 3 or pieces[0].upper() != "SIP" or pieces[1] != "2.0":
+            raise ParseError(400, "Malformed Via")
+        if not TOKEN.match(pieces[2]):
+            raise ParseError(400, "Malformed Via")
+        host, port = parse_hostport("".join(sent_by.split()))
+        return cls(pieces[2].upper(), host, port, parse_params(semicolon + after))
+
+    def __str__(self) -> str:
+        sent_by = hostport_text(self.host, self.port)
+        return f"SIP/2.0/{self.transport} {sent_by}{params_text(self.params)}"
+
+    def param(self, name: str) -> str | None:
+        """The value of a parameter (lower-case ``name``)."""
+        for known, value in self.params:
+            if known.lower() == name:
+                return value
+        return None
+
+    def has_param(self, name: str) -> bool:
+        """Whether there is a parameter of this name, with or without a value."""
+        return any(known.lower() == name for known, _ in self.params)
+
+    @property
+    def branch(self) -> str | None:
+        """The transaction's branch."""
+        return self.param("branch")
+
+    @property
+    def received(self) -> str | None:
+        """The address that the message really came from."""
+        return self.param("received")
+
+    @property
+    def rport(self) -> int | None:
+        """The port that the message really came from (:rfc:`3581`); ``None`` also where only asked for."""
+        value = self.param("rport") or ""
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 6 else None
+
+
+@dataclass(frozen=True, slots=True)
+class CSeq:
+    """A sequence number and its method."""
+
+    number: int
+    method: str
+
+    @classmethod
+    def parse(cls, text: str) -> "CSeq":
+        """Read a CSeq; the number is below 2**31 (:rfc:`3261` §8.1.1.5).
+
+        :raises ParseError: it is none.
+        """
+        parts = text.split()
+        if len(parts) != 2 or not parts[0].isascii() or not parts[0].isdigit():
+            raise ParseError(400, "Malformed CSeq")
+        if len(parts[0]) > 10 or int(parts[0]) >= 2**31 or not TOKEN.match(parts[1]):
+            raise ParseError(400, "Malformed CSeq")
+        return cls(int(parts[0]), parts[1])
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.method}"

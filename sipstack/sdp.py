@@ -1,0 +1,381 @@
+"""Session descriptions (:rfc:`8866`) and one audio stream's side of offer and answer (:rfc:`3264`). Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sipstack.message import ParseError
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_MOST_LINES = 1000
+_MOST_MEDIA = 16
+DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
+_REVERSED = {
+    "sendrecv": "sendrecv",
+    "sendonly": "recvonly",
+    "recvonly": "sendonly",
+    "inactive": "inactive",
+}
+
+
+class SdpError(ParseError):
+    """A description that cannot be read (400) or that shares nothing with us (488)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """One RTP payload format: its number in a description, encoding name, clock rate in Hz, channels, parameters."""
+
+    payload_type: int
+    name: str
+    clock_rate: int
+    channels: int = 1
+    fmtp: str | None = None
+
+    def same_as(self, other: "Codec") -> bool:
+        """Whether the encoding is the same, whatever its number."""
+        return (
+            self.name.upper() == other.name.upper()
+            and self.clock_rate == other.clock_rate
+            and self.channels == other.channels
+        )
+
+
+CODECS: dict[str, Codec] = {
+    "PCMU": Codec(0, "PCMU", 8000),
+    "PCMA": Codec(8, "PCMA", 8000),
+    "G722": Codec(9, "G722", 8000),
+    "opus": Codec(107, "opus", 48000, 2, "useinbandfec=1"),
+    "telephone-event": Codec(101, "telephone-event", 8000, 1, "0-16"),
+}
+"""The formats that we offer, by the names of the settings."""
+
+_STATIC: dict[int, Codec] = {
+    0: CODECS["PCMU"],
+    3: Codec(3, "GSM", 8000),
+    4: Codec(4, "G723", 8000),
+    8: CODECS["PCMA"],
+    9: CODECS["G722"],
+    13: Codec(13, "CN", 8000),
+    18: Codec(18, "G729", 8000),
+}
+
+
+def codec_list(names: Sequence[str]) -> tuple[Codec, ...]:
+    """The codecs of these names in this order, and telephone-event.
+
+    :raises KeyError: a name that we do not know.
+    """
+    codecs = [CODECS[name] for name in names if name != "telephone-event"]
+    return (*codecs, CODECS["telephone-event"])
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDescription:
+    """One ``m=`` section. ``address`` is ``None`` where only the session has one."""
+
+    kind: str
+    port: int
+    protocol: str
+    formats: tuple[str, ...]
+    codecs: tuple[Codec, ...] = ()
+    direction: str | None = None
+    address: str | None = None
+    rtcp_port: int | None = None
+    rtcp_address: str | None = None
+    ptime: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDescription:
+    """A whole description, as far as an audio call needs it."""
+
+    origin: str
+    address: str | None
+    direction: str | None
+    media: tuple[MediaDescription, ...]
+
+    @classmethod
+    def parse(cls, octets: bytes) -> "SessionDescription":
+        """Read a description; bare line feeds and missing lines that nobody needs are forgiven.
+
+        :raises SdpError: 400, it is none.
+        """
+        text = octets.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+        lines = [line.rstrip("\r ") for line in text.split("\n") if line.strip()]
+        if not lines or len(lines) > _MOST_LINES:
+            raise SdpError(400, "No usable SDP")
+        if _CONTROL.search(text.replace("\r", "")):
+            raise SdpError(400, "Control character in SDP")
+        if lines[0].replace(" ", "") != "v=0":
+            raise SdpError(400, "SDP without v=0")
+        session: list[str] = []
+        sections: list[list[str]] = []
+        for line in lines:
+            if line[1:2] != "=":
+                raise SdpError(400, "Malformed SDP line")
+            if line[0] == "m":
+                sections.append([line])
+                if len(sections) > _MOST_MEDIA:
+                    raise SdpError(400, "Too many media in SDP")
+            elif sections:
+                sections[-1].append(line)
+            else:
+                session.append(line)
+        origin = next((line[2:] for line in session if line[0] == "o"), "")
+        return cls(
+            origin=origin,
+            address=_address(session),
+            direction=_direction(session),
+            media=tuple(_media(section) for section in sections),
+        )
+
+
+def _address(lines: Sequence[str]) -> str | None:
+    for line in lines:
+        if line.startswith("c="):
+            parts = line[2:].split()
+            if len(parts) != 3 or parts[0] != "IN" or parts[1] not in ("IP4", "IP6"):
+                raise SdpError(400, "Malformed c= line")
+            return parts[2].partition("/")[0]
+    return None
+
+
+def _direction(lines: Sequence[str]) -> str | None:
+    found = None
+    for line in lines:
+        if line[:2] == "a=" and line[2:].strip() in DIRECTIONS:
+            found = line[2:].strip()
+    return found
+
+
+def _number(text: str, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > most:
+        raise SdpError(400, "Malformed number in SDP")
+    return int(text)
+
+
+def _media(lines: Sequence[str]) -> MediaDescription:
+    fields = lines[0][2:].split()
+    if len(fields) < 3:
+        raise SdpError(400, "Malformed m= line")
+    kind, port_text, protocol, *formats = fields
+    port = _number(port_text.partition("/")[0], 65535)
+    maps: dict[int, Codec] = {}
+    parameters: dict[int, str] = {}
+    rtcp_port: int | None = None
+    rtcp_address: str | None = None
+    ptime: int | None = None
+    for line in lines[1:]:
+        if not line.startswith("a="):
+            continue
+        name, _, value = line[2:].partition(":")
+        if name == "rtpmap":
+            text, _, encoding = value.strip().partition(" ")
+            codec = _rtpmap(text, encoding.strip())
+            maps[codec.payload_type] = codec
+        elif name == "fmtp":
+            text, _, parameter = value.strip().partition(" ")
+            parameters[_number(text, 127)] = parameter.strip()
+        elif name == "rtcp":
+            parts = value.split()
+            if parts:
+                rtcp_port = _number(parts[0], 65535)
+            if len(parts) == 4:
+                rtcp_address = parts[3]
+        elif name == "ptime" and value.strip().isdigit() and len(value.strip()) < 4:
+            ptime = int(value)
+    codecs: list[Codec] = []
+    if "RTP/" in protocol:
+        for text in formats:
+            number = _number(text, 127)
+            known = maps.get(number) or _STATIC.get(number)
+            if known is not None:
+                codecs.append(replace(known, payload_type=number, fmtp=parameters.get(number)))
+    return MediaDescription(
+        kind=kind,
+        port=port,
+        protocol=protocol,
+        formats=tuple(formats),
+        codecs=tuple(codecs),
+        direction=_direction(lines),
+        address=_address(lines),
+        rtcp_port=rtcp_port,
+        rtcp_address=rtcp_address,
+        ptime=ptime,
+    )
+
+
+def _rtpmap(number: str, encoding: str) -> Codec:
+    name, _, rest = encoding.partition("/")
+    rate, _, channels = rest.partition("/")
+    if not name or not rate:
+        raise SdpError(400, "Malformed rtpmap")
+    count = _number(channels, 16) if channels.isdigit() else 1
+    return Codec(_number(number, 127), name, _number(rate.strip(), 1_000_000), count)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteMedia:
+    """What a peer's description says of our one audio stream.
+
+    ``codecs`` are those both sides have, preferred first, with the numbers the peer wants to receive; ``direction`` is
+    the peer's own view; ``on_hold`` covers the old style (address 0.0.0.0) too.
+    """
+
+    address: str
+    port: int
+    rtcp_address: str
+    rtcp_port: int
+    codecs: tuple[Codec, ...]
+    direction: str = "sendrecv"
+    ptime: int | None = None
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether the peer wants to hear nothing now."""
+        return self.direction in ("sendonly", "inactive")
+
+
+class LocalMedia:
+    """Our side of a leg's one audio stream: makes offers, reads answers, answers offers.
+
+    ``address`` and ``port`` are where we receive RTP; ``codecs`` what we take, preferred first, with our numbers.
+    """
+
+    def __init__(self, address: str, port: int, codecs: tuple[Codec, ...], session_id: int) -> None:
+        self.address = address
+        self.port = port
+        #: What was agreed on, with the numbers that we receive; what we offer, before that.
+        self.receive_codecs = codecs
+        self._codecs = codecs
+        self._session_id = session_id
+        self._version = 0
+        self._last: str | None = None
+
+    def offer(self, direction: str = "sendrecv") -> bytes:
+        """A description that offers our stream."""
+        self.receive_codecs = self._codecs
+        return self._describe([self._section(self._codecs, direction)])
+
+    def accept_answer(self, answer: bytes) -> RemoteMedia:
+        """Take the peer's answer to our offer.
+
+        :raises SdpError: it cannot be read, refuses the stream, or has no codec of ours.
+        """
+        description = SessionDescription.parse(answer)
+        if not description.media or description.media[0].kind != "audio":
+            raise SdpError(488, "No audio in the answer")
+        remote, receive = self._agree(description, description.media[0])
+        # The answer's numbers should be those of our offer; some peers renumber, and the names decide.
+        self.receive_codecs = receive
+        return remote
+
+    def answer(self, offer: bytes, direction: str | None = None) -> tuple[bytes, RemoteMedia]:
+        """Answer the peer's offer: our description, and what we learned of the peer's stream.
+
+        The first audio stream that we can use is taken, every other one is refused with port 0. ``direction`` is what
+        we want, from our view; by default whatever the offer leaves us.
+
+        :raises SdpError: there is no audio that we can use.
+        """
+        description = SessionDescription.parse(offer)
+        chosen: tuple[int, RemoteMedia, tuple[Codec, ...]] | None = None
+        failure = SdpError(488, "No audio in the offer")
+        for index, media in enumerate(description.media):
+            if media.kind != "audio" or not media.port:
+                continue
+            try:
+                remote, receive = self._agree(description, media)
+            except SdpError as error:
+                failure = error
+                continue
+            chosen = (index, remote, receive)
+            break
+        if chosen is None:
+            raise failure
+        index, remote, receive = chosen
+        theirs = _REVERSED[remote.direction]
+        wanted = theirs if direction is None else _narrowed(theirs, direction)
+        sections = []
+        for at, media in enumerate(description.media):
+            if at == index:
+                # An answer uses the offer's numbers (RFC 3264 §6.1).
+                numbered = tuple(
+                    replace(codec, fmtp=own.fmtp)
+                    for codec, own in zip(remote.codecs, receive, strict=True)
+                )
+                sections.append(self._section(numbered, wanted, media.protocol))
+            else:
+                formats = " ".join(media.formats) or "0"
+                sections.append([f"m={media.kind} 0 {media.protocol} {formats}"])
+        self.receive_codecs = remote.codecs
+        return self._describe(sections), remote
+
+    def _agree(
+        self, description: SessionDescription, media: MediaDescription
+    ) -> tuple[RemoteMedia, tuple[Codec, ...]]:
+        if media.port == 0:
+            raise SdpError(488, "Audio refused")
+        if media.protocol not in ("RTP/AVP", "RTP/AVPF"):
+            raise SdpError(488, "Audio over an unknown protocol")
+        address = media.address or description.address
+        if address is None:
+            raise SdpError(400, "SDP without c= line")
+        pairs: list[tuple[Codec, Codec]] = []
+        for theirs in media.codecs:
+            own = next((codec for codec in self._codecs if codec.same_as(theirs)), None)
+            if own is not None and all(own is not known for known, _ in pairs):
+                pairs.append((own, theirs))
+        if not any(own.name != "telephone-event" for own, _ in pairs):
+            raise SdpError(488, "No codec in common")
+        direction = media.direction or description.direction or "sendrecv"
+        if address in ("0.0.0.0", "::"):  # noqa: S104 - hold in the style of RFC 2543
+            direction = "inactive" if direction in ("recvonly", "inactive") else "sendonly"
+        remote = RemoteMedia(
+            address=address,
+            port=media.port,
+            rtcp_address=media.rtcp_address or address,
+            rtcp_port=media.rtcp_port or min(media.port + 1, 65535),
+            codecs=tuple(theirs for _, theirs in pairs),
+            direction=direction,
+            ptime=media.ptime,
+        )
+        return remote, tuple(own for own, _ in pairs)
+
+    def _section(
+        self, codecs: tuple[Codec, ...], direction: str, protocol: str = "RTP/AVP"
+    ) -> list[str]:
+        numbers = " ".join(str(codec.payload_type) for codec in codecs)
+        lines = [f"m=audio {self.port} {protocol} {numbers}"]
+        for codec in codecs:
+            channels = f"/{codec.channels}" if codec.channels > 1 else ""
+            lines.append(f"a=rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}")
+            if codec.fmtp:
+                lines.append(f"a=fmtp:{codec.payload_type} {codec.fmtp}")
+        lines += ["a=ptime:20", f"a={direction}"]
+        return lines
+
+    def _describe(self, sections: list[list[str]]) -> bytes:
+        family = "IP6" if ":" in self.address else "IP4"
+        body = "\r\n".join(line for section in sections for line in section)
+        if body != self._last:
+            # §8 of RFC 3264: the version goes up by one when, and only when, the description changes.
+            self._version += 1
+            self._last = body
+        head = (
+            "v=0",
+            f"o=- {self._session_id} {self._version} IN {family} {self.address}",
+            "s=-",
+            f"c=IN {family} {self.address}",
+            "t=0 0",
+        )
+        return ("\r\n".join((*head, body)) + "\r\n").encode()
+
+
+def _narrowed(allowed: str, wanted: str) -> str:
+    sends = allowed in ("sendrecv", "sendonly") and wanted in ("sendrecv", "sendonly")
+    receives = allowed in ("sendrecv", "recvonly") and wanted in ("sendrecv", "recvonly")
+    if sends:
+        return "sendrecv" if receives else "sendonly"
+    return "recvonly" if receives else "inactive"

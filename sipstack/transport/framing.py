@@ -1,0 +1,70 @@
+"""Cutting a byte stream into SIP messages by Content-Length (:rfc:`3261` §18.3). Pure."""
+
+#: Bytes of a start line with its headers, and of a body, that are waited for.
+LARGEST_HEAD = 64 * 1024
+LARGEST_BODY = 256 * 1024
+
+
+class FramingError(Exception):
+    """The stream cannot be cut any further; the connection is of no more use."""
+
+
+class Framing:
+    """One direction of one connection."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._searched = 0
+        #: Bytes of the message that is being waited for, once its head is complete.
+        self._needed = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take bytes; the messages that are complete. An empty one is the ping of :rfc:`5626` §3.5.1: CRLF CRLF.
+
+        :raises FramingError: the head is too long, or says no length that can be read.
+        """
+        self._buffer += data
+        messages: list[bytes] = []
+        while True:
+            if not self._needed and not (self._skip_line_ends(messages) and self._read_head()):
+                return messages
+            if len(self._buffer) < self._needed:
+                return messages
+            messages.append(bytes(self._buffer[: self._needed]))
+            del self._buffer[: self._needed]
+            self._needed = self._searched = 0
+
+    def _skip_line_ends(self, messages: list[bytes]) -> bool:
+        while self._buffer[:4] == b"\r\n\r\n":
+            messages.append(b"")
+            del self._buffer[:4]
+        if self._buffer[:2] == b"\r\n" and len(self._buffer) > 2 and self._buffer[2:3] != b"\r":
+            del self._buffer[:2]
+        return bool(self._buffer) and self._buffer[:1] != b"\r"
+
+    def _read_head(self) -> bool:
+        end = self._buffer.find(b"\r\n\r\n", self._searched)
+        if end < 0:
+            # Each byte is searched once, however small the pieces are that it comes in.
+            self._searched = max(0, len(self._buffer) - 3)
+            if len(self._buffer) > LARGEST_HEAD:
+                raise FramingError("head too long")
+            return False
+        if end > LARGEST_HEAD:
+            raise FramingError("head too long")
+        self._needed = end + 4 + _content_length(bytes(self._buffer[:end]))
+        return True
+
+
+def _content_length(head: bytes) -> int:
+    lengths: set[bytes] = set()
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.strip().lower() in (b"content-length", b"l"):
+            lengths.add(value.strip())
+    if not lengths:
+        return 0
+    text = lengths.pop()
+    if lengths or not text.isdigit() or len(text) > 9 or int(text) > LARGEST_BODY:
+        raise FramingError("no usable Content-Length")
+    return int(text)

@@ -1,0 +1,526 @@
+"""The user agent: messages in from the transports, through the transactions, to the calls, and back out."""
+
+import asyncio
+import hashlib
+import ipaddress
+import logging
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from sipstack.account import Account
+from sipstack.call import ALLOW, Handlers, OutgoingCall, Timer, refusal
+from sipstack.message import (
+    Message,
+    NameAddr,
+    ParseError,
+    Request,
+    Response,
+    Uri,
+    Via,
+    check_request,
+    make_response,
+    parse_datagram,
+)
+from sipstack.resolver import ResolveError, Resolver, Target, literal_target
+from sipstack.symmetric import note_source, reply_address
+from sipstack.trace import Trace
+from sipstack.transaction import (
+    Deliver,
+    Effect,
+    InviteClient,
+    InviteServer,
+    Key,
+    NonInviteClient,
+    NonInviteServer,
+    Terminated,
+    TimedOut,
+    Timers,
+    Transmit,
+    TransportFailed,
+    cancelled_key,
+    client_key,
+    server_key,
+)
+from sipstack.transport import Address, Transport
+
+log = logging.getLogger(__name__)
+
+#: Server transactions held at once. They exist only within dialogs, so only a peer of a live call can make them.
+SERVER_TRANSACTIONS = 20_000
+
+
+class UserAgent:
+    """A SIP user agent on a running asyncio loop.
+
+    ``rng`` makes tags, branches and Call-IDs (``random.SystemRandom()`` outside of tests). ``refuse_invite`` gives the
+    status for an INVITE from outside: this user agent takes no calls.
+    """
+
+    def __init__(
+        self,
+        transports: Sequence[Transport],
+        *,
+        loop: asyncio.AbstractEventLoop,
+        rng: random.Random,
+        resolver: Resolver | None = None,
+        timers: Timers = Timers(),
+        name: str = "",
+        public_address: str = "",
+        trace: Trace | None = None,
+        refuse_invite: Callable[[Address], int] = lambda source: 403,
+    ) -> None:
+        self.timers = timers
+        self.trace = trace
+        self._transports = list(transports)
+        self._loop = loop
+        self._rng = rng
+        self._resolver = resolver or Resolver()
+        self._name = name
+        self._public_address = public_address
+        self._refuse_invite = refuse_invite
+        self._clients: dict[Key, _Client] = {}
+        self._servers: dict[Key, _Server] = {}
+        self._calls: dict[tuple[str, str], OutgoingCall] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._secret = self.token().encode()
+        for transport in self._transports:
+            transport.receiver = self._receive
+
+    # --- what is left, for those who check that nothing is
+
+    @property
+    def transactions(self) -> int:
+        """Transactions that have not ended."""
+        return len(self._clients) + len(self._servers)
+
+    @property
+    def calls(self) -> int:
+        """Calls with something still under way."""
+        return len(self._calls)
+
+    def close(self) -> None:
+        """Forget all transactions, stop their timers and close the transports. Sends nothing."""
+        for entry in (*self._clients.values(), *self._servers.values()):
+            entry.stop()
+        self._clients.clear()
+        self._servers.clear()
+        for task in self._tasks:
+            task.cancel()
+        for transport in self._transports:
+            transport.receiver = None
+            transport.close()
+
+    # --- what calls and registrations use (see sipstack.call.Agent)
+
+    def token(self) -> str:
+        """A fresh random token of 96 bits."""
+        return f"{self._rng.getrandbits(96):024x}"
+
+    def call_later(self, delay: float, then: Callable[[], None]) -> Timer:
+        """Have ``then`` called in ``delay`` seconds of the loop's clock."""
+        return self._loop.call_later(delay, then)
+
+    def locate(
+        self,
+        uri: Uri,
+        account: Account | None,
+        then: Callable[[Target], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Find the target of ``uri``. The servers that an account's own next hop resolves to become the trunk's."""
+        default = account.transport if account else "UDP"
+        literal = literal_target(uri, default)
+        if literal is not None:
+            if account is not None and uri == account.next_hop:
+                account.learn(literal.address[0])
+            then(literal)
+            return
+
+        async def ask() -> None:
+            try:
+                targets = await self._resolver.resolve(uri, default)
+            except ResolveError as error:
+                failed(str(error))
+                return
+            if account is not None and uri == account.next_hop:
+                for target in targets:
+                    account.learn(target.address[0])
+            then(targets[0])
+
+        self._spawn(ask())
+
+    def contact(self, target: Target, user: str) -> NameAddr:
+        """Our Contact as seen from ``target``."""
+        host, port = self._own_address(self._transport_for(target), target.address)
+        params: tuple[tuple[str, str | None], ...] = ()
+        if target.transport != "UDP":
+            params = (("transport", target.transport.lower()),)
+        return NameAddr("", Uri("sip", user or None, None, host, port, params, ()), ())
+
+    def send_request(self, request: Request, target: Target, handlers: Handlers) -> None:
+        """Send ``request`` in a client transaction of its own."""
+        try:
+            self._add_via(request, target)
+        except OSError as error:
+            self._unsendable(error, handlers)
+            return
+        if self._name:
+            request.set("User-Agent", self._name)
+        self._start_client(request, target, handlers)
+
+    def send_cancel(
+        self, invite: Request, cancel: Request, target: Target, handlers: Handlers
+    ) -> None:
+        """Send ``cancel`` with the Via of the ``invite`` it cancels (:rfc:`3261` §9.1)."""
+        cancel.insert_first("Via", str(invite.via))
+        self._start_client(cancel, target, handlers)
+
+    def send(self, message: Message, target: Target) -> None:
+        """Send an ACK of a 2xx: a transaction by itself, with a Via of its own."""
+        try:
+            if message.get("Via") is None:
+                self._add_via(message, target)
+            self._transmit(message, self._transport_for(target), target.address)
+        except OSError as error:
+            # The 2xx comes again, and so does the ACK.
+            log.warning("cannot send to %s: %s", target.address[0], error)
+
+    def abandon(self, invite: Request) -> None:
+        """Destroy the client transaction of ``invite`` without a word."""
+        entry = self._clients.pop(client_key(invite), None)
+        if entry is not None:
+            entry.stop()
+
+    def attach(self, call: OutgoingCall) -> None:
+        """Requests for the call's Call-ID and tag go to it from now on."""
+        self._calls[call.call_id, call.local_tag] = call
+
+    def detach(self, call: OutgoingCall) -> None:
+        """The call is over; what still comes for it gets 481."""
+        self._calls.pop((call.call_id, call.local_tag), None)
+
+    # --- sending
+
+    def _transport_for(self, target: Target) -> Transport:
+        v6 = ":" in target.address[0]
+        for transport in self._transports:
+            if transport.name == target.transport and (":" in transport.local_address[0]) == v6:
+                return transport
+        family = "IPv6" if v6 else "IPv4"
+        raise OSError(f"sip.listen has no {target.transport} address for {family}")
+
+    def _own_address(self, transport: Transport, destination: Address) -> Address:
+        host, port = transport.address_towards(destination)
+        if self._public_address and not is_inside(destination[0]):
+            host = self._public_address
+        return host, port
+
+    def own_host(self, target: Target) -> tuple[str, str]:
+        """(the local IP literal on the route to ``target``, the one to be told to it) for RTP.
+
+        :raises OSError: there is no route or no transport.
+        """
+        transport = self._transport_for(target)
+        local = transport.address_towards(target.address)[0]
+        return local, self._own_address(transport, target.address)[0]
+
+    def _add_via(self, message: Message, target: Target) -> None:
+        transport = self._transport_for(target)
+        host, port = self._own_address(transport, target.address)
+        branch = f"z9hG4bK{self.token()}"
+        via = Via(transport.name, host, port, (("rport", None), ("branch", branch)))
+        message.insert_first("Via", str(via))
+
+    def _transmit(self, message: Message, transport: Transport, destination: Address) -> None:
+        octets = message.serialize()
+        transport.send(octets, destination)
+        if self.trace is not None:
+            self.trace.add(
+                message.call_id,
+                octets,
+                time=self._loop.time(),
+                sent=True,
+                transport=transport.name,
+                local=transport.address_towards(destination),
+                remote=destination,
+            )
+
+    def _start_client(self, request: Request, target: Target, handlers: Handlers) -> None:
+        try:
+            transport = self._transport_for(target)
+        except OSError as error:
+            self._unsendable(error, handlers)
+            return
+        machine = (InviteClient if request.method == "INVITE" else NonInviteClient)(
+            request, transport.reliable, self.timers
+        )
+        entry = _Client(machine, transport, target.address, handlers)
+        self._clients[machine.key] = entry
+        self._run(entry, machine.start(self._loop.time()), None)
+
+    def _unsendable(self, error: OSError, handlers: Handlers) -> None:
+        log.warning("cannot send: %s", error)
+        # Later, as any other answer: nobody expects one before the request was started.
+        self._loop.call_soon(handlers.failure, 503)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- running transactions
+
+    def _run(
+        self, entry: "_Client | _Server", effects: list[Effect], source: Address | None
+    ) -> None:
+        for effect in effects:
+            match effect:
+                case Transmit(message):
+                    try:
+                        self._transmit(message, entry.transport, entry.destination)
+                    except OSError as error:
+                        log.warning("cannot send to %s: %s", entry.destination[0], error)
+                        failed = entry.machine.transport_failed(self._loop.time())
+                        self._run(entry, failed, None)
+                case Deliver(message):
+                    entry.deliver(message, source)
+                case TimedOut():
+                    entry.failed(408)
+                case TransportFailed():
+                    entry.failed(503)
+                case Terminated():
+                    entry.stop()
+                    held = self._clients if isinstance(entry, _Client) else self._servers
+                    held.pop(entry.machine.key, None)
+                    return
+        self._arm(entry)
+
+    def _arm(self, entry: "_Client | _Server") -> None:
+        deadline = entry.machine.deadline
+        if deadline == entry.armed:
+            return
+        entry.stop()
+        if deadline is not None:
+            entry.armed = deadline
+            entry.handle = self._loop.call_at(deadline, self._tick, entry)
+
+    def _tick(self, entry: "_Client | _Server") -> None:
+        entry.armed = None
+        # call_at may fire a clock's resolution early; the deadline itself is what is meant.
+        now = max(self._loop.time(), entry.machine.deadline or 0.0)
+        self._run(entry, entry.machine.tick(now), None)
+
+    # --- receiving
+
+    def _receive(self, octets: bytes, source: Address, transport: Transport) -> None:
+        try:
+            if not octets.strip(b"\r\n\0 "):
+                return  # a keep-alive
+            message = parse_datagram(octets)
+            if isinstance(message, Response):
+                self._receive_response(message, octets, source, transport)
+            else:
+                self._receive_request(message, octets, source, transport)
+        except ParseError as error:
+            log.debug("from %s: %s %s", source[0], error.status, error.reason)
+            request = error.request
+            if request is not None and request.method != "ACK":
+                self._answer(request, error.status, error.reason, source, transport)
+
+    def _receive_response(
+        self, response: Response, octets: bytes, source: Address, transport: Transport
+    ) -> None:
+        entry = self._clients.get(client_key(response))
+        if entry is None:
+            return  # a response to nothing
+        self._record(response, octets, source, transport)
+        self._run(entry, entry.machine.receive(response, self._loop.time()), source)
+
+    def _receive_request(
+        self, request: Request, octets: bytes, source: Address, transport: Transport
+    ) -> None:
+        wrong = check_request(request)
+        if wrong is not None:
+            if request.method != "ACK":
+                self._answer(request, wrong.status, wrong.reason, source, transport)
+            return
+        note_source(request, source)
+        held = self._servers.get(server_key(request))
+        if held is not None:
+            self._record(request, octets, source, transport)
+            self._run(held, held.machine.receive(request, self._loop.time()), source)
+            return
+        tag = request.to.tag
+        call = self._calls.get((request.call_id, tag)) if tag else None
+        if request.method == "ACK":
+            if call is not None:
+                self._record(request, octets, source, transport)
+                call.acknowledged(request)
+            return
+        if request.method == "CANCEL":
+            # We answer every INVITE at once, so there is never anything left to cancel.
+            known = cancelled_key(request) in self._servers
+            self._answer(request, 200 if known else 481, None, source, transport)
+        elif call is not None:
+            self._record(request, octets, source, transport)
+            self._receive_in_dialog(call, request, source, transport)
+        elif tag:
+            self._answer(request, 481, None, source, transport)
+        else:
+            self._receive_stray(request, source, transport)
+
+    def _receive_in_dialog(
+        self, call: OutgoingCall, request: Request, source: Address, transport: Transport
+    ) -> None:
+        required = request.values("Require")
+        if required:
+            headers = [("Unsupported", ", ".join(required))]
+            self._answer(request, 420, None, source, transport, headers)
+            return
+        if len(self._servers) >= SERVER_TRANSACTIONS:
+            headers = [("Retry-After", "5")]
+            self._answer(request, 503, None, source, transport, headers)
+            return
+        machine = (InviteServer if request.method == "INVITE" else NonInviteServer)(
+            request, transport.reliable, self.timers
+        )
+        entry = _Server(machine, transport, _reply_to(request, source, transport), self, call)
+        self._servers[machine.key] = entry
+        self._run(entry, machine.start(self._loop.time()), source)
+
+    def _receive_stray(self, request: Request, source: Address, transport: Transport) -> None:
+        """A request outside of any dialog: OPTIONS is answered, anything else refused.
+
+        Answered without state (:rfc:`3261` §8.2.7): whoever sends us requests must not fill our memory.
+        """
+        required = request.values("Require")
+        if required:
+            headers = [("Unsupported", ", ".join(required))]
+            self._answer(request, 420, None, source, transport, headers)
+        elif request.method == "OPTIONS":
+            headers = [("Allow", ALLOW), ("Accept", "application/sdp")]
+            self._answer(request, 200, None, source, transport, headers)
+        elif request.method == "INVITE":
+            self._answer(request, self._refuse_invite(source), None, source, transport)
+        elif request.method in ("BYE", "UPDATE", "INFO", "PRACK", "NOTIFY"):
+            self._answer(request, 481, None, source, transport)
+        else:
+            refused = refusal(request)
+            headers = [("Allow", ALLOW)]
+            self._answer(request, refused.status, None, source, transport, headers)
+
+    def _answer(
+        self,
+        request: Request,
+        status: int,
+        reason: str | None,
+        source: Address,
+        transport: Transport,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Answer once, without a transaction. The tag is the same for each copy of the request."""
+        digest = hashlib.blake2b(
+            repr(server_key(request)).encode(), key=self._secret, digest_size=8
+        )
+        try:
+            response = make_response(
+                request, status, reason, to_tag=digest.hexdigest(), headers=list(headers)
+            )
+            transport.send(response.serialize(), _reply_to(request, source, transport))
+        except (ParseError, ValueError, OSError) as error:
+            log.debug("no answer to %s: %s", source[0], error)
+
+    def _record(
+        self, message: Message, octets: bytes, source: Address, transport: Transport
+    ) -> None:
+        if self.trace is not None:
+            self.trace.add(
+                message.call_id,
+                octets,
+                time=self._loop.time(),
+                sent=False,
+                transport=transport.name,
+                local=transport.address_towards(source),
+                remote=source,
+            )
+
+    def respond(self, entry: "_Server", response: Response) -> None:
+        """Send ``response`` through the server transaction of ``entry``."""
+        self._run(entry, entry.machine.respond(response, self._loop.time()), None)
+
+
+class _Entry:
+    """A transaction with the timer that is set for it."""
+
+    def __init__(self, transport: Transport, destination: Address) -> None:
+        self.transport = transport
+        self.destination = destination
+        self.armed: float | None = None
+        self.handle: asyncio.TimerHandle | None = None
+
+    def stop(self) -> None:
+        """Cancel the timer."""
+        self.armed = None
+        if self.handle is not None:
+            self.handle.cancel()
+            self.handle = None
+
+
+class _Client(_Entry):
+    def __init__(
+        self,
+        machine: InviteClient | NonInviteClient,
+        transport: Transport,
+        destination: Address,
+        handlers: Handlers,
+    ) -> None:
+        super().__init__(transport, destination)
+        self.machine = machine
+        self._handlers = handlers
+
+    def deliver(self, message: Message, source: Address | None) -> None:
+        assert isinstance(message, Response)
+        self._handlers.response(message, source or self.destination)
+
+    def failed(self, status: int) -> None:
+        self._handlers.failure(status)
+
+
+class _Server(_Entry):
+    def __init__(
+        self,
+        machine: InviteServer | NonInviteServer,
+        transport: Transport,
+        destination: Address,
+        agent: UserAgent,
+        call: OutgoingCall,
+    ) -> None:
+        super().__init__(transport, destination)
+        self.machine = machine
+        self._agent = agent
+        self._call = call
+
+    def deliver(self, message: Message, source: Address | None) -> None:
+        assert isinstance(message, Request)
+        if message.method == "ACK":
+            self._call.acknowledged(message)
+        else:
+            self._call.receive(message, self)
+
+    def respond(self, response: Response) -> None:
+        self._agent.respond(self, response)
+
+    def failed(self, status: int) -> None:
+        # The call's own timer for the missing ACK is what ends it; a lost refusal ends nothing.
+        log.debug("no ACK for %s (%s)", self.machine.request.method, status)
+
+
+def is_inside(host: str) -> bool:
+    """Whether an IP literal is of an inner network, which a NAT's public address does not concern."""
+    return ipaddress.ip_address(host).is_private
+
+
+def _reply_to(request: Request, source: Address, transport: Transport) -> Address:
+    # A connection is known by its far end, and is what the answer goes back on (RFC 3261 §18.2.2).
+    return source if transport.reliable else reply_address(request, source)

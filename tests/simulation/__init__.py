@@ -1,0 +1,1 @@
+"""Whole calls in virtual time, on a virtual network, from one seed."""
