@@ -7,6 +7,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import waitress.server
 from waitress import wasyncore
@@ -16,7 +17,6 @@ from c2c_sip.api import create_app
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, own_servers
 from c2c_sip.config import Config, Trunk
-from c2c_sip.lab import Lab
 from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.digest import Credentials
@@ -26,6 +26,9 @@ from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.udp import UdpTransport
 from sipstack.useragent import UserAgent
+
+if TYPE_CHECKING:
+    from c2c_sip.lab import Lab
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,12 @@ class Service:
         self.trace = Trace()
         #: Where HTTP requests are accepted, once started.
         self.url = ""
-        self.lab = Lab() if lab else None
+        self.lab: Lab | None = None
+        if lab:
+            # Only here: pyVoIP is of no use to a service without the lab, and takes memory.
+            from c2c_sip.lab import Lab
+
+            self.lab = Lab()
         self._engine: Engine
         self._http: waitress.server.MultiSocketServer | waitress.server.BaseWSGIServer
         self._http_thread: threading.Thread

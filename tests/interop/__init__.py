@@ -1,0 +1,1 @@
+"""Against programs that we did not write: sipp, baresip, kamailio."""

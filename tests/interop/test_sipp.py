@@ -1,0 +1,136 @@
+"""Two sipp UAS as extension and contact, no registration: every message is one that their scenarios expect."""
+
+import re
+import time
+
+import pytest
+
+from tests.interop.conftest import Start
+from tests.interop.programs import Service, SippUas, until
+
+FAST = "[calling]\nextension_timeout = 3\ncontact_timeout = 3\nbusy_tone = 1\n"
+
+
+def header(message: str, name: str) -> str:
+    found = re.search(rf"^{name}: *(.*)$", message, re.M)
+    assert found is not None
+    return found.group(1).strip()
+
+
+def test_one_post_connects_two_phones_and_either_bye_ends_both(start: Start) -> None:
+    service = start(Service, FAST).start()
+    extension = start(SippUas, "answer", name="desk")
+    contact = start(SippUas, "answer_bye", name="customer", pause=1500)
+    definition = service.define(
+        extension=extension.uri,
+        caller_id_number="+12025550111",
+        outbound_callee_id_name='Sales "North"',
+        outbound_callee_id_number="+12025550122",
+        whitelist=["customer"],
+    )
+    activation = service.connect(definition, contact.uri)
+    record = service.ended(definition, activation["id"])
+    assert (record["result"], record["cause"], record["state"]) == (
+        "success",
+        "NORMAL_CLEARING",
+        "ended",
+    )
+    assert extension.finish() == 0, extension.printed()
+    assert contact.finish() == 0, contact.printed()
+    acked = extension.received("ACK")[0][0]
+    invited, invite = contact.received("INVITE")[0]
+    assert invited >= acked
+    assert "sip:+12025550111@" in header(extension.received("INVITE")[0][1], "From")
+    assert header(invite, "From").startswith('"Sales \\"North\\"" <sip:+12025550122@')
+    assert header(invite, "To") == f"<{contact.uri}>"
+    assert {cdr["role"] for cdr in service.cdrs(activation["id"])} == {"extension", "contact"}
+    until(lambda: not service.open_rtp_ports(), 5, "the RTP ports to be free")
+
+
+@pytest.mark.parametrize(
+    ("extension", "contact", "cause", "legs"),
+    [
+        ("refuse 486 Busy Here", None, "USER_BUSY", 1),
+        ("refuse 603 Decline", None, "CALL_REJECTED", 1),
+        ("ring", None, "NO_ANSWER", 1),
+        ("refuse 404 Not Found", None, "UNALLOCATED_NUMBER", 1),
+        ("answer_bye", "ring", "ORIGINATOR_CANCEL", 2),
+        ("answer", "refuse 486 Busy Here", "USER_BUSY", 2),
+        ("answer", "refuse 603 Decline", "CALL_REJECTED", 2),
+        ("answer", "ring", "NO_ANSWER", 2),
+        ("answer", "refuse 404 Not Found", "UNALLOCATED_NUMBER", 2),
+        ("answer_bye", "answer", "NORMAL_CLEARING", 2),
+        ("answer", "answer_bye", "NORMAL_CLEARING", 2),
+    ],
+)
+def test_each_ending_leaves_one_record_and_nothing_ringing(
+    start: Start, extension: str, contact: str | None, cause: str, legs: int
+) -> None:
+    service = start(Service, FAST).start()
+    desk = start(SippUas, extension, name="desk", pause=1000 if extension == "answer_bye" else 0)
+    pause = 1000 if contact == "answer_bye" else 0
+    customer = start(SippUas, contact, name="customer", pause=pause) if contact else None
+    definition = service.define(extension=desk.uri, whitelist=["customer"])
+    to = customer.uri if customer else "sip:customer@127.0.0.1:9"
+    activation = service.connect(definition, to)
+    record = service.ended(definition, activation["id"])
+    print(f"{extension:24} | {contact!s:24} | {record['cause']} {record['sip_status']}")
+    assert record["cause"] == cause
+    assert record["result"] == ("success" if cause == "NORMAL_CLEARING" else "error")
+    assert len(service.cdrs(activation["id"])) == legs
+    assert desk.finish() == 0, desk.printed()
+    if customer is not None:
+        assert customer.finish() == 0, customer.printed()
+    _, history = service.http("GET", f"{service.base}/clicktocall/{definition}/history")
+    assert [item["id"] for item in history["data"]] == [activation["id"]]
+    until(lambda: not service.open_rtp_ports(), 5, "the RTP ports to be free")
+
+
+def test_a_redirection_is_followed_once(start: Start) -> None:
+    service = start(Service, FAST).start()
+    desk = start(SippUas, "answer", name="desk")
+    moved = start(SippUas, "answer_bye", name="moved", pause=800)
+    customer = start(SippUas, f"redirect {moved.uri}", name="customer")
+    definition = service.define(extension=desk.uri, whitelist=["customer"])
+    activation = service.connect(definition, customer.uri)
+    assert service.ended(definition, activation["id"])["result"] == "success"
+    assert (desk.finish(), customer.finish(), moved.finish()) == (0, 0, 0)
+
+
+def test_sigterm_in_mid_call_hangs_up_both_and_writes_it_down(start: Start) -> None:
+    service = start(Service, FAST).start()
+    desk = start(SippUas, "answer", name="desk")
+    customer = start(SippUas, "answer", name="customer")
+    definition = service.define(extension=desk.uri, whitelist=["customer"])
+    activation = service.connect(definition, customer.uri)
+    until(
+        lambda: service.record(definition, activation["id"])["state"] == "connected", 10, "the call"
+    )
+    began = time.monotonic()
+    assert service.stop() == 0
+    assert time.monotonic() - began < 10
+    assert (desk.finish(), customer.finish()) == (0, 0)
+    service.start()
+    record = service.record(definition, activation["id"])
+    assert (record["state"], record["result"], record["cause"]) == (
+        "ended",
+        "success",
+        "SYSTEM_SHUTDOWN",
+    )
+
+
+def test_kill_9_with_20_live_activations_leaves_20_ended_records(start: Start) -> None:
+    service = start(Service, "").start()
+    desk = start(SippUas, "silent", name="desk", calls=20)
+    definition = service.define(extension=desk.uri)
+    made = [
+        service.connect(definition, f"sip:c{number}@example.test")["id"] for number in range(20)
+    ]
+    service.process.kill()
+    service.process.wait()
+    service.start()
+    _, history = service.http("GET", f"{service.base}/clicktocall/{definition}/history")
+    assert {item["id"] for item in history["data"]} == set(made)
+    assert {(i["state"], i["result"], i["cause"]) for i in history["data"]} == {
+        ("ended", "error", "NORMAL_TEMPORARY_FAILURE")
+    }
