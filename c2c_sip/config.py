@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,13 @@ def _listen(value: Any) -> str:
     return value
 
 
+def _network(value: Any) -> str:
+    try:
+        return str(ip_network(value, strict=False)) if "/" in value else str(ip_address(value))
+    except (TypeError, ValueError):
+        raise _Wrong("an IP address or a network, as 10.0.0.0/8") from None
+
+
 def _region(value: Any) -> str:
     if not isinstance(value, str) or value not in phonenumbers.SUPPORTED_REGIONS:
         raise _Wrong("an ISO 3166 country code in capitals")
@@ -157,7 +165,7 @@ class Http:
     listen: str = _setting("127.0.0.1:8000", _listen)
     threads: int = _setting(8, _whole(1, 256))
     allowed_origins: tuple[str, ...] = _setting((), _each(_text(), "a list of origins"))
-    trusted_proxies: tuple[str, ...] = _setting((), _each(_text(), "a list of addresses"))
+    trusted_proxies: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,19 +2,26 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 import cerberus
+from cerberus.errors import ErrorDefinition
 
-from c2c_sip.calling.contact import Unreadable, has_control, read_extension
+from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, has_control, read_extension
 from c2c_sip.calling.policy import check_pattern
 
 #: Levels of nesting that a document may have; deeper is never meant.
 DEEPEST = 16
 Errors = dict[str, dict[str, dict[str, Any]]]
 
-_REALM = r"^(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*\.?$|^\[?[0-9A-Fa-f:.]+\]?$"
+#: Headers of one's own that a click-to-call may have, each way, and characters of each.
+MOST_HEADERS = 50
+LONGEST_HEADER = 1024
+
+_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}\Z")
 #: Headers that make a message what it is; nobody outside of the SIP stack sets them.
 _OWN_HEADERS = frozenset(
@@ -64,19 +71,117 @@ _OWN_HEADERS = frozenset(
 )
 
 
-def _line(least: int = 1, most: int = 128, **more: Any) -> dict[str, Any]:
-    return {"type": "string", "minlength": least, "maxlength": most, "check_with": "line", **more}
+# Cerberus looks an error's rule up in the schema; ours all stand there under `check_with`.
+_BROKEN = ErrorDefinition(0x1000, "check_with")
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """What a check of ours found: a rule and what to tell; ``below`` leads to the value inside the field."""
+
+    rule: str
+    message: str
+    target: Any = None
+    below: tuple[str, ...] = ()
+    value: Any = None
+
+
+Report = Callable[..., None]
+
+
+def _visible(field: str, value: Any, report: Report) -> None:
+    """Text that may come into a SIP header: something to see, and nothing that ends a line."""
+    if not isinstance(value, str):
+        return
+    if has_control(value):
+        report(field, _BROKEN, _Broken("pattern", "Value must not contain control characters"))
+    elif value and not value.strip():
+        report(field, _BROKEN, _Broken("minLength", "Value must not be spaces only", 1))
+
+
+def _realm(field: str, value: Any, report: Report) -> None:
+    if isinstance(value, str) and value and not _is_host(value):
+        message = "Value must be a domain name or an IP address"
+        report(field, _BROKEN, _Broken("pattern", message))
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ip_address(text.removeprefix("[").removesuffix("]") if text.endswith("]") else text)
+    except ValueError:
+        labels = text.removesuffix(".").split(".")
+        return all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+    # A zone ("fe80::1%eth0") means something on this machine only.
+    return "%" not in text
+
+
+def _extension(field: str, value: Any, report: Report) -> None:
+    if not isinstance(value, str) or not value.strip() or has_control(value):
+        return
+    try:
+        # Which region numbers are written in makes no difference to what can be read.
+        read_extension(value, "US")
+    except Unreadable as error:
+        rule = "pattern" if error.rule == "format" else error.rule
+        report(field, _BROKEN, _Broken(rule, error.message))
+
+
+def _pattern(field: str, value: Any, report: Report) -> None:
+    problem = check_pattern(value) if isinstance(value, str) else None
+    if problem is not None:
+        report(field, _BROKEN, _Broken("pattern", problem))
+
+
+def _sip_headers(field: str, value: Any, report: Report) -> None:
+    """Headers by name, or such mappings under ``in`` and ``out``."""
+    if not isinstance(value, Mapping):
+        return
+    nested = [name for name in ("in", "out") if isinstance(value.get(name), Mapping)]
+    groups: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((n,), value[n]) for n in nested]
+    groups.append(((), {name: text for name, text in value.items() if name not in nested}))
+    for path, group in groups:
+        if len(group) > MOST_HEADERS:
+            message = f"Object must not have more than {MOST_HEADERS} properties"
+            report(field, _BROKEN, _Broken("maxProperties", message, MOST_HEADERS, path))
+            continue
+        for name, text in group.items():
+            broken = _sip_header(name, text, (*path, name))
+            if broken is not None:
+                report(field, _BROKEN, broken)
+
+
+def _sip_header(name: str, text: Any, where: tuple[str, ...]) -> _Broken | None:
+    if not _HEADER_NAME.match(name):
+        return _Broken("pattern", "Not the name of a SIP header", None, where, name)
+    if name.lower() in _OWN_HEADERS:
+        return _Broken("enum", "This header is not to be set", None, where, name)
+    if not isinstance(text, str):
+        return _Broken("type", "Value did not match type(s): string", "string", where, text)
+    if has_control(text):
+        message = "Value must not contain control characters"
+        return _Broken("pattern", message, None, where, text)
+    if len(text) > LONGEST_HEADER:
+        message = f"String must not be more than {LONGEST_HEADER} characters"
+        return _Broken("maxLength", message, LONGEST_HEADER, where, text)
+    return None
+
+
+def _line(
+    least: int = 1, most: int = 128, *checks: Callable[[str, Any, Report], None], **more: Any
+) -> dict[str, Any]:
+    lengths = {"type": "string", "minlength": least, "maxlength": most}
+    return lengths | {"check_with": [_visible, *checks]} | more
 
 
 CLICKTOCALL: dict[str, Any] = {
     "name": _line(required=True),
-    "extension": _line(most=256, required=True) | {"check_with": "extension"},
-    "realm": _line(most=253, regex=_REALM),
+    "extension": _line(1, MAX_LENGTH, _extension, required=True),
+    "realm": _line(1, 253, _realm),
     "auth_required": {"type": "boolean"},
     "whitelist": {
         "type": "list",
         "maxlength": 100,
-        "schema": {"type": "string", "check_with": "pattern"},
+        "schema": {"type": "string", "check_with": _pattern},
     },
     "throttle": {"type": "integer", "min": 0},
     "outbound_callee_id_name": _line(),
@@ -84,14 +189,14 @@ CLICKTOCALL: dict[str, Any] = {
     "caller_id_number": _line(),
     "dial_first": {"type": "string", "allowed": ["extension", "contact"]},
     "timeout": {"type": "integer", "min": 1, "max": 600},
-    "custom_sip_headers": {"type": "dict", "check_with": "sip_headers"},
-    "custom_application_vars": {"type": "dict"},
+    "custom_sip_headers": {"type": "dict", "check_with": _sip_headers},
+    "custom_application_vars": {"type": "dict", "valuesrules": {"check_with": _visible}},
     "media": {
         "type": "dict",
         "allow_unknown": True,
         "schema": {"ignore_early_media": {"type": "boolean"}},
     },
-    "bypass_media": {"type": ["boolean", "string"]},
+    "bypass_media": {"type": ["boolean", "string"], "allowed": [True, False, "auto"]},
     "music_on_hold": {
         "type": "dict",
         "allow_unknown": True,
@@ -102,7 +207,7 @@ CLICKTOCALL: dict[str, Any] = {
 }
 ACCOUNT: dict[str, Any] = {
     "name": _line(required=True),
-    "realm": _line(4, 253, regex=_REALM),
+    "realm": _line(1, 253, _realm),
 }
 USER_AUTH: dict[str, Any] = {
     "credentials": {"type": "string", "required": True, "minlength": 1, "maxlength": 64},
@@ -121,56 +226,7 @@ DEFAULTS: dict[str, Any] = {"auth_required": False, "whitelist": [], "throttle":
 """What a click-to-call has where its document says nothing."""
 
 
-class _Validator(cerberus.Validator):  # type: ignore[misc]
-    """Cerberus with our checks."""
-
-    types_mapping = cerberus.Validator.types_mapping.copy()
-    # To JSON true is no number.
-    types_mapping["integer"] = cerberus.TypeDefinition("integer", (int,), (bool,))
-
-    def _check_with_line(self, field: str, value: str) -> None:
-        if has_control(value):
-            self._error(field, "must not contain control characters")
-
-    def _check_with_extension(self, field: str, value: str) -> None:
-        try:
-            # Which region numbers are written in makes no difference to what can be read.
-            read_extension(value, "US")
-        except Unreadable as error:
-            self._error(field, error.message)
-
-    def _check_with_pattern(self, field: str, value: str) -> None:
-        problem = check_pattern(value)
-        if problem is not None:
-            self._error(field, problem)
-
-    def _check_with_sip_headers(self, field: str, value: Mapping[str, Any]) -> None:
-        flat = {name: content for name, content in value.items() if name not in ("in", "out")}
-        for direction in ("in", "out"):
-            nested = value.get(direction, {})
-            if not isinstance(nested, Mapping):
-                self._error(field, f"{direction} must be an object")
-                return
-            flat |= nested
-        for name, content in flat.items():
-            if not _HEADER_NAME.match(name) or name.lower() in _OWN_HEADERS:
-                self._error(field, f"{name!r} is no header that may be set")
-            elif not isinstance(content, str) or len(content) > 1024 or has_control(content):
-                self._error(field, f"{name} must be one line of text")
-
-
-_RULES = {
-    "required": "required",
-    "type": "type",
-    "minlength": "minLength",
-    "maxlength": "maxLength",
-    "min": "minimum",
-    "max": "maximum",
-    "regex": "pattern",
-    "allowed": "enum",
-    "check_with": "pattern",
-    "nullable": "type",
-}
+_KINDS = {"dict": "object", "list": "array"}
 
 
 def validate(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Errors:
@@ -178,55 +234,73 @@ def validate(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Errors:
 
     Fields that the schema does not name are nobody's to judge.
     """
-    validator = _Validator(schema, allow_unknown=True, require_all=False)
-    validator.validate(dict(document))
+    validator = cerberus.Validator(schema, allow_unknown=True)
+    validator.validate(document, normalize=False)
     found: Errors = {}
-    _collect(validator._errors, found)
+    for path, rule, detail in _told(schema, validator._errors):
+        found.setdefault(path, {}).setdefault(rule, detail)
     return found
 
 
-def _collect(errors: Any, found: Errors) -> None:
+def _told(schema: Mapping[str, Any], errors: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Cerberus' errors as dotted path, rule, and what to tell."""
     for error in errors:
         if error.is_group_error:
-            _collect(error.child_errors, found)
+            yield from _told(schema, error.child_errors)
             continue
-        path = ".".join(str(step) for step in error.document_path)
-        rule = _RULES.get(error.rule, str(error.rule))
-        detail: dict[str, Any] = {"message": _message(rule, error)}
-        if rule == "required":
-            detail["cause"] = None
-        else:
-            detail["cause"] = error.value
-        if rule in ("minLength", "maxLength", "minimum", "maximum"):
-            detail["target"] = error.constraint
-        elif rule == "enum":
-            detail["target"] = list(error.constraint)
-        found.setdefault(path, {})[rule] = detail
+        steps = [str(step) for step in error.document_path]
+        cause, target = error.value, error.constraint
+        suffix, subject, counted = _counted(cause)
+        rule: str
+        match error.rule:
+            case "check_with":
+                broken: _Broken = error.info[0]
+                rule, message, target = broken.rule, broken.message, broken.target
+                steps += broken.below
+                cause = broken.value if broken.below else cause
+            case "required":
+                rule, message = "required", "Field is required but missing"
+                cause = target = None
+            case "type" | "nullable":
+                target = _kinds(schema, error)
+                rule, message = "type", f"Value did not match type(s): {target}"
+            case "minlength":
+                rule = f"min{suffix}"
+                message = f"{subject} must be at least {target} {counted}"
+            case "maxlength":
+                rule = f"max{suffix}"
+                message = f"{subject} must not be more than {target} {counted}"
+            case "min":
+                rule, message = "minimum", f"Value must be at least {target}"
+            case "max":
+                rule, message = "maximum", f"Value must be at most {target}"
+            case "allowed":
+                rule, message = "enum", "Value must be one of " + ", ".join(map(str, target))
+            case other:
+                raise AssertionError(f"a schema has the rule {other}, which has no words here")
+        detail: dict[str, Any] = {"message": message, "cause": cause}
+        if target is not None:
+            detail["target"] = target
+        yield ".".join(steps), rule, detail
 
 
-def _message(rule: str, error: Any) -> str:
-    match rule:
-        case "required":
-            return "Field is required but missing"
-        case "type":
-            kinds = error.constraint if isinstance(error.constraint, list) else [error.constraint]
-            names = {"dict": "object", "list": "array"}
-            return "Value did not match type(s): " + ", ".join(
-                names.get(str(k), str(k)) for k in kinds
-            )
-        case "minLength":
-            return f"String must be at least {error.constraint} characters"
-        case "maxLength":
-            return f"Value must not be longer than {error.constraint}"
-        case "minimum":
-            return f"Value must be at least {error.constraint}"
-        case "maximum":
-            return f"Value must be at most {error.constraint}"
-        case "enum":
-            return "Value must be one of " + ", ".join(map(str, error.constraint))
-    if error.rule == "check_with" and error.info:
-        return str(error.info[0])
-    return "Value does not have the form that is accepted"
+def _counted(value: Any) -> tuple[str, str, str]:
+    """For a value with a length: the rule's ending, what it is, what is counted."""
+    if isinstance(value, str):
+        return "Length", "String", "characters"
+    if isinstance(value, Mapping):
+        return "Properties", "Object", "properties"
+    return "Items", "Array", "items"
+
+
+def _kinds(schema: Mapping[str, Any], error: Any) -> str:
+    """The types that a field may be of, in JSON's names."""
+    rules: Any = schema
+    for step in error.schema_path[:-1]:
+        if isinstance(rules, Mapping) and step in rules:
+            rules = rules[step]
+    kinds: str | list[str] = rules["type"]
+    return ", ".join(_KINDS.get(k, k) for k in ([kinds] if isinstance(kinds, str) else kinds))
 
 
 def fault(document: Any) -> str | None:

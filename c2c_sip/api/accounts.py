@@ -75,7 +75,7 @@ class Account:
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Replace the document; what only we may say stays."""
         account = self._access.account(req, account_id)
-        self._replace(req, resp, account, {"realm": account["realm"]} | read_data(req))
+        self._replace(req, resp, account, read_data(req))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Merge into the document; null takes a field away."""
@@ -86,6 +86,7 @@ class Account:
         self, req: falcon.Request, resp: falcon.Response, account: Row, document: Row
     ) -> None:
         document = {k: v for k, v in document.items() if k not in _READ_ONLY}
+        document.setdefault("realm", account["realm"])
         errors = validate(ACCOUNT, document)
         if errors:
             raise invalid(errors)

@@ -30,6 +30,8 @@ class _Frame:
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         envelope.start(req, self._node, self._version)
+        if "\0" in req.path or "%00" in req.query_string:
+            raise errors.not_found()  # nothing that is kept has it in its name, and PostgreSQL fails on it
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: Any, succeeded: bool
@@ -78,6 +80,9 @@ def create_app(
         account + "/channels/{call_id}": Channel(access, calling),
     }
     for path, resource in routes.items():
+        if hasattr(resource, "on_get") and not isinstance(resource, Connect):
+            # Not of connect, where GET dials: whoever only looks whether there is something must ring nobody.
+            resource.on_head = resource.on_get
         app.add_route(f"/v1{path}", resource)
         app.add_route(f"/v2{path}", resource)
     for prefix in ("", "/v1", "/v2"):

@@ -48,10 +48,9 @@ def read_contact(req: falcon.Request) -> Any:
     if kind in (_FORM, "multipart/form-data"):
         return _dialable(_form(req, kind).get("contact"))
     envelope = read_envelope(req)
-    if "data" in envelope:
-        return _object("data", envelope["data"]).get("contact")
-    if "contact" in envelope:
-        return envelope["contact"]
+    document = _object("data", envelope["data"]) if "data" in envelope else envelope
+    if "contact" in document:
+        return document["contact"]
     return _dialable(req.get_param("contact"))
 
 
@@ -91,6 +90,14 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are told apart: which of two equal ones counts, readers disagree about."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name is there twice")
+    return found
+
+
 def _read_json(req: falcon.Request) -> dict[str, Any]:
     octets = _octets(req)
     kind = (req.content_type or "").partition(";")[0].strip().lower()
@@ -101,7 +108,8 @@ def _read_json(req: falcon.Request) -> dict[str, Any]:
             415, "unsupported_media_type", {"message": "the body must be application/json"}
         )
     try:
-        value = json.loads(octets, parse_constant=_refuse_constant)
+        text = octets.decode("utf-8")
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise _malformed(f"the body is not JSON: {type(error).__name__}") from error
     if not isinstance(value, dict):

@@ -1,11 +1,17 @@
 """``/accounts/{account_id}/cdrs``: one record a leg."""
 
+from dataclasses import replace
+
 import falcon
 
 from c2c_sip.api import envelope, listing
 from c2c_sip.api.access import Access
 from c2c_sip.api.errors import not_found
 from c2c_sip.store import Store
+
+
+#: Fields of a CDR whose columns are named otherwise.
+_COLUMNS = {"from": "from_uri", "to": "to_uri", "hangup_cause": "cause"}
 
 
 class Cdrs:
@@ -18,8 +24,11 @@ class Cdrs:
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """CDRs, newest first."""
         self._access.account(req, account_id)
+        wanted = listing.read(req)
+        filters = {_COLUMNS.get(name, name): value for name, value in wanted.filters.items()}
         rows, more = listing.page(
-            lambda **query: self._store.cdrs(account_id, **query), listing.read(req)
+            lambda **query: self._store.cdrs(account_id, **query),
+            replace(wanted, filters=filters),
         )
         envelope.success(req, resp, [envelope.cdr(row) for row in rows], **more)
 

@@ -1,5 +1,8 @@
 """``/accounts/{account_id}/clicktocall``: the definitions."""
 
+import json
+from typing import Any
+
 import falcon
 
 from c2c_sip.api import envelope, listing
@@ -43,7 +46,10 @@ class ClickToCalls:
             created_from: float | None,
             created_to: float | None,
         ) -> list[Row]:
-            rows = self._store.clicktocalls(account_id)
+            rows = [
+                DEFAULTS | {"realm": account["realm"]} | row
+                for row in self._store.clicktocalls(account_id)
+            ]
             rows.sort(key=lambda row: (row["created"], row["id"]), reverse=not ascending)
             return [
                 row
@@ -60,7 +66,7 @@ class ClickToCalls:
                 "id": row["id"],
                 "name": row["name"],
                 "extension": row["extension"],
-                "realm": row.get("realm") or account["realm"],
+                "realm": row["realm"],
             }
             for row in rows
         ]
@@ -79,10 +85,13 @@ def _reached(key: tuple[float, str], start: tuple[float, str], ascending: bool) 
 
 
 def _matches(row: Row, name: str, value: str) -> bool:
-    found = row.get(name)
-    if isinstance(found, bool):
-        return str(found).lower() == value.lower()
-    return found is not None and str(found) == value
+    """Whether the field at a dotted name is there and its value is written so."""
+    found: Any = row
+    for step in name.split("."):
+        if not isinstance(found, dict) or step not in found:
+            return False
+        found = found[step]
+    return (found if isinstance(found, str) else json.dumps(found)) == value
 
 
 def shown(document: Row, account: Row, history_items: int) -> Row:

@@ -1,6 +1,7 @@
 """``…/{id}/connect``: the activation, and its state."""
 
 import threading
+from ipaddress import ip_address, ip_network
 
 import falcon
 
@@ -119,10 +120,16 @@ class ActivationState:
 
 
 def client_address(req: falcon.Request, trusted: tuple[str, ...]) -> str:
-    """Where the request came from; what a trusted proxy says of it is believed."""
+    """Where the request came from; what a trusted proxy (an address or a network) says of it is believed."""
+    networks = [ip_network(entry, strict=False) for entry in trusted]
     address: str = req.remote_addr
     for hop in reversed((req.get_header("X-Forwarded-For") or "").split(",")):
-        if address not in trusted or not hop.strip():
+        try:
+            known = any(ip_address(address) in network for network in networks)
+            further = ip_address(hop.strip())
+        except ValueError:
             break
-        address = hop.strip()
+        if not known:
+            break
+        address = str(further)
     return address

@@ -1,5 +1,6 @@
 """The envelope around each request and response, and how records look in it."""
 
+import hashlib
 import json
 import secrets
 from collections.abc import Mapping
@@ -39,9 +40,13 @@ def success(
     body: dict[str, Any] = {"data": data, "status": "success"} | _common(req) | more
     if token:
         body["auth_token"] = token
-    if revision is not None:
-        body["revision"] = str(revision)
+    body["revision"] = str(revision) if revision is not None else _digest(data)
     _send(resp, status, body)
+
+
+def _digest(data: Any) -> str:
+    """The revision of what has no number of its own: the same for the same content."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def failure(

@@ -9,6 +9,7 @@ import peewee as pw
 from c2c_sip.api import envelope
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.schemas import Errors
+from c2c_sip.store import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def install(app: "falcon.App[Any, Any]") -> None:
     app.add_error_handler(Exception, _unexpected)
     app.add_error_handler(falcon.HTTPError, _http_error)
     app.add_error_handler(pw.PeeweeException, _database)
+    app.add_error_handler(StoreError, _database)
     app.add_error_handler(ApiError, _api_error)
     app.add_error_handler(Refusal, _refused)
 
@@ -91,7 +93,10 @@ def _http_error(
 
 
 def _database(
-    req: falcon.Request, resp: falcon.Response, error: pw.PeeweeException, params: Any
+    req: falcon.Request,
+    resp: falcon.Response,
+    error: pw.PeeweeException | StoreError,
+    params: Any,
 ) -> None:
     log.error("database: %s", error)
     resp.set_header("Retry-After", "5")

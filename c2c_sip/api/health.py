@@ -5,7 +5,7 @@ import peewee as pw
 
 from c2c_sip.api import envelope
 from c2c_sip.calling.door import Calling
-from c2c_sip.store import Store
+from c2c_sip.store import Store, StoreError
 
 
 class Health:
@@ -29,7 +29,7 @@ class Ready:
         reasons = list(readiness.reasons)
         try:
             self._store.ping()
-        except pw.PeeweeException as error:
+        except (pw.PeeweeException, StoreError) as error:
             reasons.append(f"the database does not answer: {error}")
         if reasons:
             resp.set_header("Retry-After", "5")

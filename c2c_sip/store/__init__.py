@@ -1,6 +1,6 @@
 """What is kept: accounts, click-to-calls, the history of activations, and a CDR for each leg."""
 
-from c2c_sip.store.migrations import StoreError
-from c2c_sip.store.store import Store, Taken
+from c2c_sip.store.errors import StoreError, Taken
+from c2c_sip.store.store import Store
 
 __all__ = ["Store", "StoreError", "Taken"]

@@ -1,45 +1,146 @@
-"""The numbered steps from an empty database to today's. A step that has run anywhere is never changed again."""
+"""The numbered steps from an empty database to today's. A step that has run anywhere is never changed again.
 
-from collections.abc import Callable
+So the steps are statements, in the SQL that SQLite and PostgreSQL share, and not made from the models, which do change.
+"""
+
 from typing import Any
 
 import peewee as pw
 
+from c2c_sip.store.errors import StoreError
 
-class StoreError(Exception):
-    """The database cannot be used as it is."""
-
-
-def _create_tables(database: pw.Database, models: Any) -> None:
-    database.create_tables(
-        [
-            models.Account,
-            models.User,
-            models.ApiKey,
-            models.Token,
-            models.ClickToCall,
-            models.Activation,
-            models.Cdr,
-        ]
+_FIRST = (
+    """
+    CREATE TABLE account (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        parent_id VARCHAR(32) REFERENCES account (id),
+        name VARCHAR(128) NOT NULL,
+        realm VARCHAR(253) NOT NULL,
+        document TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        created DOUBLE PRECISION NOT NULL
     )
+    """,
+    "CREATE UNIQUE INDEX account_realm ON account (realm)",
+    "CREATE INDEX account_parent ON account (parent_id)",
+    """
+    CREATE TABLE user_ (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        username VARCHAR(128) NOT NULL,
+        md5_hash VARCHAR(255) NOT NULL,
+        sha_hash VARCHAR(255) NOT NULL,
+        created DOUBLE PRECISION NOT NULL
+    )
+    """,
+    "CREATE UNIQUE INDEX user_username ON user_ (account_id, username)",
+    """
+    CREATE TABLE api_key (
+        id VARCHAR(16) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        secret_hash VARCHAR(255) NOT NULL,
+        created DOUBLE PRECISION NOT NULL
+    )
+    """,
+    "CREATE INDEX api_key_account ON api_key (account_id)",
+    """
+    CREATE TABLE token (
+        token_hash VARCHAR(64) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        owner_id VARCHAR(32),
+        method VARCHAR(16) NOT NULL,
+        created DOUBLE PRECISION NOT NULL,
+        expires DOUBLE PRECISION NOT NULL
+    )
+    """,
+    "CREATE INDEX token_account ON token (account_id)",
+    "CREATE INDEX token_expires ON token (expires)",
+    """
+    CREATE TABLE clicktocall (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        document TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        created DOUBLE PRECISION NOT NULL,
+        modified DOUBLE PRECISION NOT NULL,
+        deleted DOUBLE PRECISION
+    )
+    """,
+    "CREATE INDEX clicktocall_list ON clicktocall (account_id, created, id)",
+    """
+    CREATE TABLE activation (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        clicktocall_id VARCHAR(32) NOT NULL REFERENCES clicktocall (id) ON DELETE CASCADE,
+        contact TEXT NOT NULL,
+        created DOUBLE PRECISION NOT NULL,
+        state VARCHAR(32) NOT NULL,
+        result VARCHAR(16),
+        cause VARCHAR(64),
+        sip_status INTEGER,
+        call_id VARCHAR(64),
+        cdr_id VARCHAR(32),
+        extension_call_id VARCHAR(64),
+        extension_cdr_id VARCHAR(32),
+        duration_seconds INTEGER NOT NULL,
+        billing_seconds INTEGER NOT NULL,
+        ringing_seconds INTEGER NOT NULL,
+        ended DOUBLE PRECISION
+    )
+    """,
+    "CREATE INDEX activation_history ON activation (clicktocall_id, created, id)",
+    "CREATE INDEX activation_account ON activation (account_id)",
+    "CREATE INDEX activation_open ON activation (id) WHERE ended IS NULL",
+    """
+    CREATE TABLE cdr (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        activation_id VARCHAR(32) NOT NULL REFERENCES activation (id) ON DELETE CASCADE,
+        role VARCHAR(16) NOT NULL,
+        call_id VARCHAR(64) NOT NULL,
+        from_uri TEXT NOT NULL,
+        to_uri TEXT NOT NULL,
+        created DOUBLE PRECISION NOT NULL,
+        answered DOUBLE PRECISION,
+        ended DOUBLE PRECISION,
+        duration_seconds INTEGER NOT NULL,
+        billing_seconds INTEGER NOT NULL,
+        ringing_seconds INTEGER NOT NULL,
+        cause VARCHAR(64),
+        sip_status INTEGER,
+        hangup_by VARCHAR(16),
+        media TEXT
+    )
+    """,
+    "CREATE INDEX cdr_list ON cdr (account_id, created, id)",
+    "CREATE INDEX cdr_activation ON cdr (activation_id)",
+    "CREATE INDEX cdr_open ON cdr (id) WHERE ended IS NULL",
+)
 
-
-MIGRATIONS: dict[int, Callable[[pw.Database, Any], None]] = {1: _create_tables}
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: _FIRST}
 NEWEST = max(MIGRATIONS)
 
+#: What PostgreSQL's advisory lock is known by: of two nodes that start on an empty database, one waits.
+_LOCK = 5_060_022
 
-def migrate(database: pw.Database, models: Any) -> None:
-    """Bring the database to :data:`NEWEST`, each step in a transaction of its own.
+
+def migrate(database: pw.Database) -> None:
+    """Bring the database to :data:`NEWEST`, as a whole or not at all.
 
     :raises StoreError: the database was made by a newer program.
     """
-    database.create_tables([models.SchemaVersion])
-    found = models.SchemaVersion.select(pw.fn.MAX(models.SchemaVersion.version)).scalar() or 0
-    if found > NEWEST:
-        raise StoreError(
-            f"the database is of version {found}, this program knows {NEWEST}: use a newer program"
-        )
-    for version in range(found + 1, NEWEST + 1):
-        with database.atomic():
-            MIGRATIONS[version](database, models)
-            models.SchemaVersion.insert(version=version).execute()
+    execute: Any = database.execute_sql
+    versions: Any = pw.Table("schema_version", ("version",))
+    with database.atomic():
+        if not isinstance(database, pw.SqliteDatabase):
+            execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        execute("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+        found = execute("SELECT MAX(version) FROM schema_version").fetchone()[0] or 0
+        if found > NEWEST:
+            raise StoreError(
+                f"the database is of version {found}, this program knows {NEWEST}: use a newer program"
+            )
+        for version in range(found + 1, NEWEST + 1):
+            for statement in MIGRATIONS[version]:
+                execute(statement)
+            versions.insert(version=version).execute(database)

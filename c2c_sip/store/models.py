@@ -1,4 +1,7 @@
-"""The tables, as Peewee models bound to one database each (see :func:`bind`)."""
+"""The tables, as Peewee models bound to one database each (see :func:`bind`).
+
+The tables and their indexes are made by :mod:`c2c_sip.store.migrations`; a test compares the two.
+"""
 
 from types import SimpleNamespace
 from typing import Any
@@ -17,9 +20,9 @@ def bind(database: pw.Database) -> Any:
 
     class Account(Base):
         id = pw.CharField(32, primary_key=True)
-        parent_id = pw.CharField(32, null=True, index=True)
+        parent_id = pw.CharField(32, null=True)
         name = pw.CharField(128)
-        realm = pw.CharField(253, unique=True)
+        realm = pw.CharField(253)
         document = pw.TextField(default="{}")
         revision = pw.IntegerField(default=1)
         created = pw.DoubleField()
@@ -38,14 +41,11 @@ def bind(database: pw.Database) -> Any:
 
         class Meta:
             table_name = "user_"
-            indexes = ((("account", "username"), True),)
             database: pw.Database
 
     class ApiKey(Base):
         id = pw.CharField(16, primary_key=True)
-        account = pw.ForeignKeyField(
-            Account, column_name="account_id", on_delete="CASCADE", index=True
-        )
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
         secret_hash = pw.CharField(255)
         created = pw.DoubleField()
 
@@ -55,9 +55,7 @@ def bind(database: pw.Database) -> Any:
 
     class Token(Base):
         token_hash = pw.CharField(64, primary_key=True)
-        account = pw.ForeignKeyField(
-            Account, column_name="account_id", on_delete="CASCADE", index=True
-        )
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
         owner_id = pw.CharField(32, null=True)
         method = pw.CharField(16)
         created = pw.DoubleField()
@@ -69,9 +67,7 @@ def bind(database: pw.Database) -> Any:
 
     class ClickToCall(Base):
         id = pw.CharField(32, primary_key=True)
-        account = pw.ForeignKeyField(
-            Account, column_name="account_id", on_delete="CASCADE", index=True
-        )
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
         document = pw.TextField()
         revision = pw.IntegerField(default=1)
         created = pw.DoubleField()
@@ -91,7 +87,7 @@ def bind(database: pw.Database) -> Any:
         )
         contact = pw.TextField()
         created = pw.DoubleField()
-        state = pw.CharField(32, index=True)
+        state = pw.CharField(32)
         result = pw.CharField(16, null=True)
         cause = pw.CharField(64, null=True)
         sip_status = pw.IntegerField(null=True)
@@ -106,14 +102,13 @@ def bind(database: pw.Database) -> Any:
 
         class Meta:
             table_name = "activation"
-            indexes = ((("clicktocall", "created"), False),)
             database: pw.Database
 
     class Cdr(Base):
         id = pw.CharField(32, primary_key=True)
         account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
         activation = pw.ForeignKeyField(
-            Activation, column_name="activation_id", on_delete="CASCADE", index=True
+            Activation, column_name="activation_id", on_delete="CASCADE"
         )
         role = pw.CharField(16)
         call_id = pw.CharField(64)
@@ -132,7 +127,6 @@ def bind(database: pw.Database) -> Any:
 
         class Meta:
             table_name = "cdr"
-            indexes = ((("account", "created"), False),)
             database: pw.Database
 
     class SchemaVersion(Base):

@@ -1,6 +1,7 @@
 """The store: every question to the database has a name here."""
 
 import json
+import os
 import re
 import secrets as random_source
 import time
@@ -12,7 +13,8 @@ import peewee as pw
 from playhouse.db_url import connect as connect_url
 
 from c2c_sip.store import secrets
-from c2c_sip.store.migrations import StoreError, migrate
+from c2c_sip.store.errors import StoreError, Taken
+from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
 from c2c_sip.store.writer import Writer
 
@@ -21,15 +23,12 @@ TOKEN_LIFETIME = 3600.0
 Row = dict[str, Any]
 
 
-class Taken(Exception):
-    """A value that has to be unique is in use; ``field`` names it."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self.field = field
-
-
 def _sqlite(path: str) -> pw.Database:
+    try:
+        # For its owner only: there are hashes of secrets in it, and who called whom.
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise StoreError(f"the database cannot be opened: {path}: {error.strerror}") from error
     # FULL: a record that was promised is on disk, not only in the write-ahead log's cache.
     return pw.SqliteDatabase(
         path,
@@ -40,6 +39,8 @@ def _sqlite(path: str) -> pw.Database:
             "busy_timeout": 10_000,
             "cache_size": -4096,
         },
+        # Else one that reads first and then writes fails at once where another process has written.
+        lock_type="IMMEDIATE",
     )
 
 
@@ -49,8 +50,10 @@ class Store:
     def __init__(self, database: pw.Database) -> None:
         self._database = database
         self.models = bind(database)
-        migrate(database, self.models)
-        database.close()
+        try:
+            migrate(database)
+        finally:
+            database.close()
         self._writer = Writer(database)
 
     @classmethod
@@ -76,13 +79,18 @@ class Store:
         """Wait until all that was asked to be written so far is on disk."""
         self._writer.submit(lambda: None).result()
 
-    def ping(self) -> None:
-        """Ask the database for a sign of life.
+    def ping(self, timeout: float = 2.0) -> None:
+        """Have the database read and write within ``timeout`` seconds.
 
-        :raises peewee.PeeweeException: there is none.
+        :raises peewee.PeeweeException: it does not answer.
+        :raises StoreError: it answers, but does not write.
         """
         with self._database.connection_context():
             self.models.SchemaVersion.select().first()
+        try:
+            self._writer.submit(lambda: None).result(timeout)
+        except TimeoutError as error:
+            raise StoreError(f"nothing was written within {timeout} s") from error
 
     def release(self) -> None:
         """Close the calling thread's connection: a server's connection must not outlive the request it served."""
@@ -180,7 +188,8 @@ class Store:
         column = getattr(self.models.Account, field)
         rows = list(
             self.models.Account.select()
-            .where(pw.fn.LOWER(column) == value.lower())
+            # Both sides by the database: SQLite's LOWER leaves letters beyond ASCII as they are.
+            .where(pw.fn.LOWER(column) == pw.fn.LOWER(value))
             .limit(2)
             .dicts()
         )
@@ -428,7 +437,7 @@ class Store:
                 activation.update(
                     state="ended", result="error", cause="NORMAL_TEMPORARY_FAILURE", ended=now
                 )
-                .where(activation.state != "ended")
+                .where(activation.ended.is_null())
                 .execute()
             )
 

@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 
 import peewee as pw
 
+from c2c_sip.store.errors import StoreError
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
@@ -26,6 +28,8 @@ class Writer:
 
     def __init__(self, database: pw.Database) -> None:
         self._database = database
+        self._closing = threading.Lock()
+        self._closed = False
         self._queue: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = (
             queue.SimpleQueue()
         )
@@ -35,12 +39,19 @@ class Writer:
     def submit(self, work: Callable[[], T]) -> "Future[T]":
         """Have ``work`` done; the future has its result once that is on disk."""
         future: Future[T] = Future()
-        self._queue.put((work, future))
+        with self._closing:
+            if not self._closed:
+                self._queue.put((work, future))
+                return future
+        future.set_exception(StoreError("the store is closed"))
         return future
 
     def close(self) -> None:
         """Write what is queued, and end."""
-        self._queue.put(None)
+        with self._closing:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
@@ -50,11 +61,15 @@ class Writer:
             while len(entries) < BATCH and not self._queue.empty():
                 entries.append(self._queue.get())
             ending = None in entries
-            self._commit([entry for entry in entries if entry is not None])
+            wanted = [entry for entry in entries if entry is not None]
+            # One that was cancelled while it queued is not to be written, nor to have a result.
+            self._commit([entry for entry in wanted if entry[1].set_running_or_notify_cancel()])
         if not self._database.is_closed():
             self._database.close()
 
     def _commit(self, entries: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
+        if not entries:
+            return
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], BaseException]] = []
         try:
