@@ -348,12 +348,15 @@ class SippUas(Program):
         calls: int = 1,
         pause: int = 0,
         transport: str = "u1",
+        media_port: int | None = None,
     ) -> None:
         super().__init__(folder / name, "sipp")
         self.transport = transport
         self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
         self.media_port = free_port() & ~1
-        (self.folder / "scenario.xml").write_text(scenario(kind, self.media_port, pause))
+        (self.folder / "scenario.xml").write_text(
+            scenario(kind, media_port or self.media_port, pause)
+        )
         self.launch(
             [
                 "sipp", "-sf", "scenario.xml", "-i", HOST, "-p", str(self.port), "-mp", str(self.media_port),
