@@ -9,7 +9,6 @@ from c2c_sip.api.access import Access
 from c2c_sip.api.errors import not_found
 from c2c_sip.store import Store
 
-
 #: Fields of a CDR whose columns are named otherwise.
 _COLUMNS = {"from": "from_uri", "to": "to_uri", "hangup_cause": "cause"}
 
