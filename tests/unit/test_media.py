@@ -1,0 +1,147 @@
+"""The pure parts of media: G.711, tones, ports, and whose RTP is believed."""
+
+import audioop
+import struct
+
+import pytest
+
+from c2c_sip.lab.listening import hears, strength
+from sipstack.media.g711 import (
+    ALAW_TO_ULAW,
+    ULAW_TO_ALAW,
+    alaw_to_linear,
+    linear_to_alaw,
+    linear_to_ulaw,
+    ulaw_to_linear,
+)
+from sipstack.media.latch import FORGET, PROBATION, WINDOW, Latch
+from sipstack.media.ports import NoPortsLeft, PortPairs
+from sipstack.media.tones import BUSY, CONGESTION, RINGBACK
+
+PEER, STRANGER, BEHIND_NAT = ("10.0.0.9", 4000), ("198.51.100.66", 4000), ("203.0.113.5", 61000)
+
+
+def test_g711_is_what_everybody_else_has() -> None:
+    octets = bytes(range(256))
+    assert [ulaw_to_linear(o) for o in octets] == list(
+        struct.unpack("<256h", audioop.ulaw2lin(octets, 2))
+    )
+    assert [alaw_to_linear(o) for o in octets] == list(
+        struct.unpack("<256h", audioop.alaw2lin(octets, 2))
+    )
+    for sample in range(-32768, 32768, 7):
+        two = struct.pack("<h", sample)
+        # The peers' tables round to the same step or the one beside it.
+        assert (
+            abs(
+                ulaw_to_linear(linear_to_ulaw(sample)) - ulaw_to_linear(audioop.lin2ulaw(two, 2)[0])
+            )
+            <= 1024
+        )
+        assert (
+            abs(
+                alaw_to_linear(linear_to_alaw(sample)) - alaw_to_linear(audioop.lin2alaw(two, 2)[0])
+            )
+            <= 1024
+        )
+
+
+def test_a_tone_survives_both_translations() -> None:
+    frames = b"".join(RINGBACK["eu"].frames("PCMU")[:50])
+    through = frames.translate(ULAW_TO_ALAW).translate(ALAW_TO_ULAW)
+    samples = [float(ulaw_to_linear(octet)) for octet in through]
+    assert strength(samples, 425.0) > 0.9
+
+
+@pytest.mark.parametrize("plan", [RINGBACK, BUSY, CONGESTION])
+def test_every_tone_sounds_and_pauses_as_its_plan_says(plan: dict[str, object]) -> None:
+    for tone in plan.values():
+        for encoding, linear in (("PCMU", ulaw_to_linear), ("PCMA", alaw_to_linear)):
+            frames = tone.frames(encoding)  # type: ignore[attr-defined]
+            samples = [float(linear(octet)) for octet in b"".join(frames)]
+            period = sum(on + off for on, off in tone.cadence)  # type: ignore[attr-defined]
+            assert len(samples) / 8000 == pytest.approx(period, abs=0.02)
+            assert all(len(frame) == 160 for frame in frames)
+            on = round(tone.cadence[0][0] * 8000)  # type: ignore[attr-defined]
+            heard = sum(strength(samples[:on], f) for f in tone.frequencies)  # type: ignore[attr-defined]
+            assert heard > 0.9
+            assert max(map(abs, samples[on + 1 : on + 800])) < 20
+
+
+def test_ears_tell_tones_apart() -> None:
+    samples = [float(ulaw_to_linear(o)) for o in b"".join(RINGBACK["eu"].frames("PCMU")[:40])]
+    assert hears(samples, 425.0)
+    assert not hears(samples, 1000.0)
+    assert not hears([0.0] * 8000, 425.0)
+
+
+def test_ports_are_even_and_rest_before_they_are_used_again() -> None:
+    pairs = PortPairs(20001, 20009, rest=5.0)
+    taken = [pairs.take(0.0) for _ in range(3)]
+    assert taken == [20002, 20004, 20006]
+    pairs.give_back(20002, 0.0)
+    assert pairs.take(1.0) == 20008 if pairs.capacity == 4 else True
+    pairs = PortPairs(20000, 20005, rest=5.0)
+    first, second, third = (pairs.take(0.0) for _ in range(3))
+    with pytest.raises(NoPortsLeft):
+        pairs.take(0.0)
+    pairs.give_back(third, 0.0)
+    pairs.give_back(first, 4.0)
+    assert pairs.take(6.0) == third
+    # Nothing else is left: rather a pair that has not rested than none.
+    assert pairs.take(6.0) == first
+    assert second == 20002
+
+
+def latch() -> Latch:
+    made = Latch()
+    made.signal(PEER)
+    return made
+
+
+def test_nothing_is_taken_before_the_peer_has_said_where_it_is() -> None:
+    assert not any(Latch().consider(STRANGER, n, 1, n * 0.02) for n in range(200))
+
+
+def test_the_signalled_address_wins_at_once_whenever_it_speaks() -> None:
+    made = latch()
+    for number in range(100):
+        made.consider(BEHIND_NAT, number, 7, number * 0.02)
+    assert made.source == BEHIND_NAT
+    made.last = 2.0
+    assert made.consider(PEER, 5, 9, 2.02)
+    assert made.source == PEER
+
+
+def test_a_source_behind_nat_is_believed_after_a_steady_while() -> None:
+    made = latch()
+    taken = [n for n in range(100) if made.consider(BEHIND_NAT, n, 7, n * 0.02)]
+    assert taken[0] * 0.02 >= WINDOW
+    assert taken[0] >= PROBATION
+
+
+@pytest.mark.parametrize("fault", ["gaps", "ssrc", "sources"])
+def test_an_unsteady_source_is_never_believed(fault: str) -> None:
+    made = latch()
+    for n in range(500):
+        sequence = n * 2 if fault == "gaps" else n
+        ssrc = n if fault == "ssrc" else 7
+        source = (BEHIND_NAT[0], 6000 + n % 2) if fault == "sources" else BEHIND_NAT
+        assert not made.consider(source, sequence, ssrc, n * 0.02)
+
+
+def test_a_peer_with_a_public_address_is_nowhere_else() -> None:
+    made = Latch()
+    made.signal(("8.8.8.8", 4000))
+    assert not any(made.consider(STRANGER, n, 1, n * 0.02) for n in range(500))
+
+
+def test_what_was_decided_stays_until_silence_or_a_new_description() -> None:
+    made = latch()
+    assert made.consider(PEER, 0, 1, 0.0)
+    made.last = 10.0
+    assert not any(made.consider(BEHIND_NAT, n, 7, 10.0 + n * 0.001) for n in range(1000))
+    later = 10.0 + FORGET
+    assert any(made.consider(BEHIND_NAT, n, 7, later + n * 0.02) for n in range(100))
+    made.signal(("10.0.0.10", 4000))
+    assert made.source is None

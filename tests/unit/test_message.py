@@ -1,0 +1,263 @@
+"""URIs, headers, messages and the parser: what is read, what is kept, and what is refused."""
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sipstack.message import (
+    CSeq,
+    NameAddr,
+    ParseError,
+    Request,
+    Response,
+    Uri,
+    Via,
+    check_request,
+    make_response,
+    parse_datagram,
+)
+from sipstack.message.headers import split_values
+
+INVITE = (
+    "INVITE sip:bob@biloxi.example.com;transport=udp SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bKx;rport\r\n"
+    "Max-Forwards: 70\r\n"
+    'From: "Alice, A." <sip:alice@atlanta.example.com>;tag=1\r\n'
+    "t: Bob <sip:bob@biloxi.example.com>\r\n"
+    "i: call@example\r\n"
+    "CSeq: 7 INVITE\r\n"
+    "m: <sip:alice@192.0.2.1:5062>\r\n"
+    "Record-Route: <sip:p2;lr>,\r\n <sip:p1;lr>\r\n"
+    "X-Unknown: Kept As It Came\r\n"
+    "Content-Length: 4\r\n\r\nbody and more"
+)
+
+
+def invite(**changes: str) -> Request:
+    text = INVITE
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    message = parse_datagram(text.encode())
+    assert isinstance(message, Request)
+    return message
+
+
+def test_compact_names_folding_and_comma_joined_values_are_read() -> None:
+    message = invite()
+    assert message.method == "INVITE"
+    assert message.uri.param("transport") == "udp"
+    assert message.via.branch == "z9hG4bKx"
+    assert message.via.has_param("rport")
+    assert message.via.rport is None
+    assert message.from_ == NameAddr(
+        "Alice, A.", Uri.parse("sip:alice@atlanta.example.com"), (("tag", "1"),)
+    )
+    assert message.to.display_name == "Bob"
+    assert message.call_id == "call@example"
+    assert message.cseq == CSeq(7, "INVITE")
+    assert message.contacts[0].uri.port == 5062
+    assert [route.uri.host for route in message.record_routes] == ["p2", "p1"]
+    assert message.body == b"body"
+    assert check_request(message) is None
+
+
+def test_order_and_spelling_are_kept_on_the_way_out() -> None:
+    octets = invite().serialize()
+    assert b"\r\nt: Bob <sip:bob@biloxi.example.com>\r\ni: call@example\r\n" in octets
+    assert b"X-Unknown: Kept As It Came" in octets
+    assert octets.endswith(b"Content-Length: 4\r\n\r\nbody")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sip:a@b",
+        "sip:+1-212-555-1212:1234@gateway.example.com;user=phone",
+        "sips:alice@atlanta.example.com?subject=project%20x&priority=urgent",
+        "sip:[2001:db8::10]:5070;lr",
+        "sip:alice@[2001:db8::10]",
+        "tel:+358-555-1234567",
+        "sip:alice;day=tuesday@atlanta.example.com",
+        "unknown:stuff@x?y",
+    ],
+)
+def test_a_uri_is_written_as_it_was_read(text: str) -> None:
+    assert str(Uri.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sip:",
+        "bob",
+        "sip:a@",
+        "sip:@b",
+        "sip:a@b:0",
+        "sip:a@b:99999",
+        "sip:a b@c",
+        "sip:a@[::1",
+        "sip:a@b\r\nX: y",
+    ],
+)
+def test_what_is_no_uri_is_refused(text: str) -> None:
+    with pytest.raises(ParseError):
+        Uri.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("sip:%61lice@atlanta.com;transport=TCP", "sip:alice@AtLanTa.CoM;Transport=tcp", True),
+        ("sip:carol@chicago.com", "sip:carol@chicago.com;newparam=5", True),
+        ("sip:biloxi.com;transport=tcp;method=REGISTER?to=sip:bob%40biloxi.com",
+         "sip:biloxi.com;method=REGISTER;transport=tcp?to=sip:bob%40biloxi.com", True),
+        ("sip:alice@atlanta.com?subject=project%20x&priority=urgent",
+         "sip:alice@atlanta.com?priority=urgent&subject=project%20x", True),
+        ("SIP:ALICE@AtLanTa.CoM;Transport=udp", "sip:alice@AtLanTa.CoM;Transport=UDP", False),
+        ("sip:bob@biloxi.com", "sip:bob@biloxi.com:5060", False),
+        ("sip:bob@biloxi.com", "sip:bob@biloxi.com;transport=udp", False),
+        ("sip:carol@chicago.com;security=on", "sip:carol@chicago.com;security=off", False),
+    ],
+)  # fmt: skip
+def test_uris_compare_as_the_rfc_s_examples(one: str, other: str, same: bool) -> None:
+    assert Uri.parse(one).equivalent(Uri.parse(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "via"),
+    [
+        ("SIP/2.0/UDP 192.0.2.1;branch=x", Via("UDP", "192.0.2.1", None, (("branch", "x"),))),
+        ("SIP / 2.0 / TCP [2001:db8::1]:5061 ; received=1.2.3.4",
+         Via("TCP", "2001:db8::1", 5061, (("received", "1.2.3.4"),))),
+    ],
+)  # fmt: skip
+def test_vias_are_read_with_white_space_anywhere(text: str, via: Via) -> None:
+    assert Via.parse(text) == via
+
+
+def test_values_are_cut_at_commas_outside_of_quotes_and_brackets_only() -> None:
+    text = '"a, \\"b" <sip:x@y,z>, <sip:c>;q="1,2" , sip:d'
+    assert split_values(text) == ['"a, \\"b" <sip:x@y,z>', '<sip:c>;q="1,2"', "sip:d"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"CSeq: 7 INVITE": "CSeq: 7 BYE"}, 400),
+        ({"CSeq: 7 INVITE": "CSeq: x INVITE"}, 400),
+        ({"SIP/2.0\r\nVia": "SIP/3.0\r\nVia"}, 505),
+        ({"INVITE sip:bob": "INVITE http:bob"}, 416),
+        ({"t: Bob <sip:bob@biloxi.example.com>\r\n": ""}, 400),
+        ({"m: <sip": "m: <<sip"}, 400),
+        ({"Max-Forwards: 70": "Max-Forwards: many"}, 400),
+    ],
+)
+def test_what_is_wrong_with_a_request_decides_its_answer(
+    changes: dict[str, str], status: int
+) -> None:
+    try:
+        wrong = check_request(invite(**changes))
+    except ParseError as error:
+        wrong = error
+    assert wrong is not None
+    assert wrong.status == status
+
+
+@pytest.mark.parametrize("cut", ["Content-Length: 4", "Content-Length: 99", "X-Unknown: Kept\x00"])
+def test_a_broken_request_that_can_be_answered_comes_with_the_error(cut: str) -> None:
+    text = (
+        INVITE.replace("Content-Length: 4", cut)
+        if "Length" in cut
+        else INVITE.replace("X-Unknown: Kept", cut)
+    )
+    if cut == "Content-Length: 4":
+        text = text[:-20].replace("\r\n\r\n", "\r\n")
+    with pytest.raises(ParseError) as caught:
+        parse_datagram(text.encode())
+    assert caught.value.status == 400
+    assert caught.value.request is not None
+    assert make_response(caught.value.request, 400).status == 400
+
+
+def test_a_response_copies_what_it_has_to() -> None:
+    response = make_response(invite(), 200, to_tag="ours")
+    assert response.get("Via") == "SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bKx;rport"
+    assert response.to.tag == "ours"
+    assert len(response.record_routes) == 2
+    assert make_response(invite(), 100, to_tag="ours").to.tag is None
+    assert make_response(invite(), 486, to_tag="ours").record_routes == []
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\x00b", "a\rb"])
+def test_no_header_can_be_forged_through_a_value(value: str) -> None:
+    message = Request("OPTIONS", "sip:x@y")
+    message.add("Subject", value)
+    with pytest.raises(ValueError, match="control"):
+        message.serialize()
+    with pytest.raises(ValueError, match="unsafe"):
+        Request("OPTIONS", "sip:x", [(value, "v")]).serialize()
+    with pytest.raises(ValueError, match="control"):
+        Response(200, value).serialize()
+
+
+def test_quotes_in_a_display_name_are_escaped() -> None:
+    name = NameAddr('say "hi" \\ there', Uri.parse("sip:a@b"), ())
+    assert str(name) == '"say \\"hi\\" \\\\ there" <sip:a@b>'
+    assert NameAddr.parse(str(name)) == name
+
+
+def test_any_byte_survives_the_way_in_and_out() -> None:
+    text = INVITE.encode().replace(b"Kept As", b"K\xff\xc3\xa9")
+    assert b"K\xff\xc3\xa9 It Came" in parse_datagram(text).serialize()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300))
+def test_noise_raises_nothing_but_parse_errors(noise: bytes) -> None:
+    read_all(noise)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.integers(0, len(INVITE)), st.integers(0, 40), st.binary(max_size=12))
+def test_a_damaged_message_raises_nothing_but_parse_errors(at: int, cut: int, noise: bytes) -> None:
+    whole = INVITE.encode()
+    read_all(whole[:at] + noise + whole[at + cut :])
+
+
+def read_all(octets: bytes) -> None:
+    try:
+        message = parse_datagram(octets)
+        if isinstance(message, Request):
+            check_request(message)
+            _ = message.uri
+        _ = (message.vias, message.from_, message.to, message.cseq, message.contacts)
+        _ = (message.routes, message.record_routes, message.expires, message.max_forwards)
+    except ParseError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "Via: SIP/2.0/UDP a;b=c\r\n",
+        "X: " + "y" * 7000 + "\r\n",
+        'Contact: "' + '\\"' * 3000 + '" <sip:a>\r\n',
+        "Contact: " + "<sip:a>," * 900 + "<sip:b>\r\n",
+        "X: y\r\n  " + " " * 2000,
+    ],
+)
+def test_time_to_read_grows_no_faster_than_the_message(piece: str) -> None:
+    def seconds(times: int) -> float:
+        octets = INVITE.replace("X-Unknown", piece * times + "X-Unknown").encode()[:65000]
+        best = 9.0
+        for _ in range(5):
+            began = time.perf_counter()
+            read_all(octets)
+            best = min(best, time.perf_counter() - began)
+        return best / len(octets)
+
+    # A figure a byte; generous, since this asks for the order of growth and not for speed.
+    assert seconds(8) < 12 * seconds(1) + 1e-6

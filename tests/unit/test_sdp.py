@@ -1,0 +1,135 @@
+"""Descriptions, offers and answers."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sipstack.message import ParseError
+from sipstack.sdp import CODECS, Codec, LocalMedia, SdpError, SessionDescription, codec_list
+
+US = codec_list(["PCMU", "PCMA"])
+
+
+def media() -> LocalMedia:
+    return LocalMedia("192.0.2.1", 20000, US, 1)
+
+
+def offer(body: str, head: str = "c=IN IP4 192.0.2.9\r\n") -> bytes:
+    return f"v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\n{head}t=0 0\r\n{body}".encode()
+
+
+def test_an_offer_says_where_and_what() -> None:
+    text = media().offer().decode()
+    assert "m=audio 20000 RTP/AVP 0 8 101\r\n" in text
+    assert "c=IN IP4 192.0.2.1\r\n" in text
+    assert "a=fmtp:101 0-16\r\n" in text
+
+
+def test_the_version_goes_up_only_when_the_description_changes() -> None:
+    local = media()
+    first, again, held = local.offer(), local.offer(), local.offer("sendonly")
+    assert first == again
+    assert b"o=- 1 2 " in held
+
+
+def test_an_answer_with_other_numbers_is_understood_by_name() -> None:
+    local = media()
+    remote = local.accept_answer(
+        offer("m=audio 4000 RTP/AVP 8 97\r\na=rtpmap:97 telephone-event/8000\r\na=fmtp:97 0-15\r\n")
+    )
+    assert [(c.payload_type, c.name) for c in remote.codecs] == [
+        (8, "PCMA"),
+        (97, "telephone-event"),
+    ]
+    assert [c.payload_type for c in local.receive_codecs] == [8, 101]
+    assert (remote.address, remote.port, remote.rtcp_port) == ("192.0.2.9", 4000, 4001)
+
+
+def test_we_answer_with_the_offer_s_numbers_and_refuse_video() -> None:
+    body, remote = media().answer(
+        offer(
+            "m=video 5000 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n"
+            "m=audio 4000 RTP/AVP 111 0 96\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:96 telephone-event/8000\r\n"
+        )
+    )
+    text = body.decode()
+    assert text.index("m=video 0 RTP/AVP 96") < text.index("m=audio 20000 RTP/AVP 0 96")
+    assert [c.name for c in remote.codecs] == ["PCMU", "telephone-event"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "direction", "ours"),
+    [
+        ("a=sendonly\r\n", "sendonly", "a=recvonly"),
+        ("a=inactive\r\n", "inactive", "a=inactive"),
+        ("c=IN IP4 0.0.0.0\r\n", "sendonly", "a=recvonly"),
+        ("a=recvonly\r\n", "recvonly", "a=sendonly"),
+        ("", "sendrecv", "a=sendrecv"),
+    ],
+)
+def test_hold_is_understood_in_both_styles(lines: str, direction: str, ours: str) -> None:
+    body, remote = media().answer(offer("m=audio 4000 RTP/AVP 0\r\n" + lines))
+    assert remote.direction == direction
+    assert ours in body.decode()
+    assert remote.on_hold is (direction in ("sendonly", "inactive"))
+
+
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (b"", 400),
+        (b"nonsense", 400),
+        (b"v=1\r\n", 400),
+        (offer("m=audio 0 RTP/AVP 0\r\n"), 488),
+        (offer("m=audio 4000 RTP/AVP 18\r\n"), 488),
+        (offer("m=audio 4000 RTP/AVP 101\r\na=rtpmap:101 telephone-event/8000\r\n"), 488),
+        (offer("m=audio 4000 RTP/SAVP 0\r\n"), 488),
+        (offer("m=video 4000 RTP/AVP 0\r\n"), 488),
+        (offer("m=audio 4000 RTP/AVP 0\r\n", head=""), 400),
+        (offer("m=audio 99999 RTP/AVP 0\r\n"), 400),
+        (offer("m=audio 4000 RTP/AVP 0\r\n" * 40), 400),
+        (offer("m=audio 4000 RTP/AVP 0\r\na=x:\x07\r\n"), 400),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_its_status(octets: bytes, status: int) -> None:
+    with pytest.raises(SdpError) as caught:
+        media().answer(octets)
+    assert caught.value.status == status
+
+
+def test_sloppy_descriptions_are_forgiven() -> None:
+    remote = media().accept_answer(b"v=0\no=x\nc=IN IP4 192.0.2.9\nm=audio 4000 RTP/AVP 0 8 101\n")
+    assert [c.name for c in remote.codecs] == ["PCMU", "PCMA"]
+
+
+def test_ipv6_and_rtcp_attributes_are_read() -> None:
+    remote = media().accept_answer(
+        offer(
+            "m=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::9\r\na=rtcp:5001 IN IP6 2001:db8::8\r\n"
+        )
+    )
+    assert (remote.address, remote.rtcp_address, remote.rtcp_port) == (
+        "2001:db8::9",
+        "2001:db8::8",
+        5001,
+    )
+
+
+def test_codecs_are_the_same_by_name_rate_and_channels() -> None:
+    assert Codec(97, "pcmu", 8000).same_as(CODECS["PCMU"])
+    assert not Codec(97, "PCMU", 16000).same_as(CODECS["PCMU"])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 300), st.integers(0, 30), st.binary(max_size=20))
+def test_damaged_descriptions_raise_nothing_but_parse_errors(
+    at: int, cut: int, noise: bytes
+) -> None:
+    whole = offer(
+        "m=audio 4000 RTP/AVP 0 8 96\r\na=rtpmap:96 telephone-event/8000\r\na=ptime:20\r\n"
+    )
+    try:
+        SessionDescription.parse(whole[:at] + noise + whole[at + cut :])
+        media().answer(whole[:at] + noise + whole[at + cut :])
+    except ParseError:
+        pass
