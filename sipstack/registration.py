@@ -99,7 +99,8 @@ class Registration:
                 return 0
             minimum = outcome.get("Min-Expires") or ""
             if status == 423 and not raised and minimum.isdecimal() and len(minimum) < 8:
-                raised, authorization = True, None
+                # Another request, with a challenge of its own.
+                raised, authorization, attempt = True, None, Attempt(self.account)
                 expires = max(expires, int(minimum))
                 continue
             self._state(False, f"{status} {outcome.reason}")

@@ -1,0 +1,162 @@
+"""Registration in virtual time, against the library's own registrar with a will of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from sipstack.account import Account
+from sipstack.digest import Credentials, DigestServer
+from sipstack.message import Request, Response, Uri, make_response, parse_datagram
+from sipstack.registrar import Registrar
+from sipstack.registration import Registration
+from sipstack.symmetric import note_source, reply_address
+from sipstack.transport import Address, Transport
+from sipstack.useragent import UserAgent
+from tests.simulation.clock import run
+from tests.simulation.network import VirtualNetwork
+
+US, PROVIDER = "192.0.2.1", "192.0.2.7"
+
+
+@dataclass
+class Provider:
+    """A registrar on the network; ``refuse`` answers in its place where it gives a status."""
+
+    registrar: Registrar
+    refuse: Callable[[Request, float], int | None] = lambda request, now: None
+    deaf: bool = False
+    seen: list[tuple[float, Request]] = field(default_factory=list)
+
+    def receive(self, octets: bytes, source: Address, transport: Transport) -> None:
+        now = asyncio.get_running_loop().time()
+        request = parse_datagram(octets)
+        assert isinstance(request, Request)
+        self.seen.append((now, request))
+        if self.deaf:
+            return
+        note_source(request, source)
+        status = self.refuse(request, now)
+        response: Response = (
+            make_response(request, status, to_tag="t")
+            if status
+            else self.registrar.receive(request, source, now)
+        )
+        transport.send(response.serialize(), reply_address(request, source))
+
+    def gaps(self, wanted: Callable[[Request], bool]) -> list[float]:
+        times = [time for time, request in self.seen if wanted(request)]
+        return [b - a for a, b in itertools.pairwise(times)]
+
+
+def simulate(
+    work: Callable[[Registration, Provider], object],
+    *,
+    password: str = "pw",
+    expires: int = 300,
+    min_expires: int = 60,
+    seconds: float = 1000.0,
+) -> Provider:
+    async def main() -> Provider:
+        loop = asyncio.get_running_loop()
+        network = VirtualNetwork(1)
+        registrar = Registrar(
+            DigestServer("provider", b"s"),
+            {"acct": "pw"}.get,
+            min_expires=min_expires,
+            new_tag=lambda: "t",
+        )
+        provider = Provider(registrar)
+        network.transport(PROVIDER, receiver=provider.receive)
+        agent = UserAgent([network.transport(US)], loop=loop, rng=random.Random(1))
+        account = Account(
+            name="provider",
+            domain=Uri.parse(f"sip:{PROVIDER}"),
+            username="acct",
+            credentials=Credentials("acct", password),
+            make_cnonce=agent.token,
+        )
+        registration = Registration(agent, account, expires=expires, rng=random.Random(2))
+        work(registration, provider)
+        task = asyncio.create_task(registration.run())
+        await asyncio.sleep(seconds)
+        task.cancel()
+        await registration.close()
+        agent.close()
+        return provider
+
+    return run(main(), 1)
+
+
+def authorized(request: Request) -> bool:
+    return request.get("Authorization") is not None
+
+
+def test_a_binding_is_refreshed_before_it_expires_and_taken_back_at_the_end() -> None:
+    states: list[bool] = []
+
+    def work(registration: Registration, provider: Provider) -> None:
+        registration._changed = lambda: states.append(registration.registered)
+
+    provider = simulate(work)
+    gaps = provider.gaps(lambda r: authorized(r) and r.expires != 0)
+    assert gaps
+    assert all(150 <= gap <= 270 for gap in gaps)
+    assert provider.seen[-1][1].expires == 0
+    assert provider.registrar.bindings("acct", 2000.0) == []
+    assert states[0] is True
+    assert states[-1] is False
+
+
+def test_a_retry_keeps_call_id_and_from_tag_and_digests_its_request_uri() -> None:
+    provider = simulate(lambda *_: None, seconds=10.0)
+    first, second = provider.seen[0][1], provider.seen[1][1]
+    assert first.call_id == second.call_id
+    assert first.from_.tag == second.from_.tag
+    assert second.cseq.number == first.cseq.number + 1
+    assert first.via.branch != second.via.branch
+    assert f'uri="{second.request_uri}"' in (second.get("Authorization") or "")
+
+
+def test_423_is_answered_with_the_expiry_asked_for() -> None:
+    provider = simulate(lambda *_: None, expires=100, min_expires=900, seconds=10.0)
+    assert [r.expires for _, r in provider.seen if authorized(r)][:2] == [100, 900]
+    assert len(provider.registrar.bindings("acct", 1015.0)) in (0, 1)
+
+
+def test_a_wrong_password_is_tried_once_and_then_seldom() -> None:
+    errors: list[str] = []
+
+    def work(registration: Registration, provider: Provider) -> None:
+        registration._changed = lambda: errors.append(registration.last_error)
+
+    provider = simulate(work, password="wrong", seconds=3600.0)
+    tries = provider.gaps(authorized)
+    assert "password" in errors[0]
+    assert tries[0] >= 3.0
+    assert all(later >= earlier * 0.9 for earlier, later in itertools.pairwise(tries))
+    assert len(tries) < 20
+
+
+def test_a_registrar_that_goes_away_and_comes_back_is_found_again() -> None:
+    def work(registration: Registration, provider: Provider) -> None:
+        provider.refuse = lambda request, now: 503 if 1200 < now < 3000 else None
+
+    provider = simulate(work, seconds=6000.0)
+    refused = [t for t, _ in provider.seen if 1200 < t < 3000]
+    assert 5 <= len(refused) <= 30
+    assert any(authorized(r) and t > 3000 for t, r in provider.seen)
+
+
+def test_a_deaf_registrar_is_asked_with_the_timers_of_the_rfc_and_does_not_hold_up_the_end() -> (
+    None
+):
+    def work(registration: Registration, provider: Provider) -> None:
+        provider.deaf = True
+
+    provider = simulate(work, seconds=40.0)
+    first = provider.seen[0][0]
+    assert [round(t - first, 1) for t, _ in provider.seen[:6]] == [0.0, 0.5, 1.5, 3.5, 7.5, 11.5]

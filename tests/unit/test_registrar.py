@@ -1,0 +1,114 @@
+"""The server of REGISTER."""
+
+from itertools import count
+
+import pytest
+
+from sipstack.digest import Credentials, DigestClient, DigestServer
+from sipstack.message import Request, Response, Uri
+from sipstack.registrar import MOST_BINDINGS, Registrar
+
+SOURCE = ("192.0.2.5", 5060)
+NOW = 1000.0
+
+
+class Phone:
+    """Registers ``user`` with its password, challenges included."""
+
+    def __init__(self, registrar: Registrar, user: str = "bob", password: str = "pw") -> None:
+        self.registrar = registrar
+        self.user = user
+        self.digest = DigestClient(Credentials(user, password), lambda: "c")
+        self.numbers = count(1)
+
+    def ask(
+        self, contact: str = "<sip:bob@192.0.2.5>", expires: str = "300", now: float = NOW,
+        call_id: str = "reg", cseq: int | None = None, to: str | None = None,
+    ) -> Response:  # fmt: skip
+        authorization: tuple[str, str] | None = None
+        for _ in range(3):
+            request = Request("REGISTER", "sip:example.test")
+            request.add("Via", "SIP/2.0/UDP 192.0.2.5;branch=z9hG4bKx")
+            request.add("From", f"<sip:{self.user}@example.test>;tag=f")
+            request.add("To", f"<sip:{to or self.user}@example.test>")
+            request.add("Call-ID", call_id)
+            request.add("CSeq", f"{cseq or next(self.numbers)} REGISTER")
+            if contact:
+                request.add("Contact", contact)
+            if expires:
+                request.add("Expires", expires)
+            if authorization:
+                request.add(*authorization)
+            response = self.registrar.receive(request, SOURCE, now)
+            if response.status != 401:
+                break
+            authorization = self.digest.authorize(response, "REGISTER", "sip:example.test")
+        return response
+
+
+@pytest.fixture
+def registrar() -> Registrar:
+    return Registrar(
+        DigestServer("example.test", b"secret"),
+        {"bob": "pw", "eve": "ev"}.get,
+        min_expires=60,
+        max_expires=600,
+        new_tag=lambda: "t",
+    )
+
+
+def contacts(registrar: Registrar, now: float = NOW) -> list[str]:
+    return [str(binding.contact) for binding in registrar.bindings("bob", now)]
+
+
+def test_a_binding_is_kept_until_it_expires(registrar: Registrar) -> None:
+    response = Phone(registrar).ask()
+    assert response.status == 200
+    assert response.contacts[0].param("expires") == "300"
+    assert contacts(registrar, NOW + 299) == ["sip:bob@192.0.2.5"]
+    assert contacts(registrar, NOW + 301) == []
+
+
+def test_a_wrong_password_or_another_s_name_registers_nothing(registrar: Registrar) -> None:
+    assert Phone(registrar, password="no").ask().status == 401
+    assert Phone(registrar, user="eve", password="ev").ask(to="bob").status == 403
+    assert contacts(registrar) == []
+
+
+def test_too_short_an_expiry_gets_423_with_the_shortest(registrar: Registrar) -> None:
+    response = Phone(registrar).ask(expires="10")
+    assert (response.status, response.get("Min-Expires")) == (423, "60")
+    assert Phone(registrar).ask(expires="99999").contacts[0].param("expires") == "600"
+
+
+def test_expires_zero_and_the_star_remove(registrar: Registrar) -> None:
+    phone = Phone(registrar)
+    phone.ask()
+    phone.ask(contact="<sip:bob@192.0.2.6>;expires=100", expires="")
+    assert len(contacts(registrar)) == 2
+    phone.ask(contact="<sip:bob@192.0.2.5>;expires=0")
+    assert contacts(registrar) == ["sip:bob@192.0.2.6"]
+    assert phone.ask(contact="*", expires="5").status == 400
+    assert phone.ask(contact="*", expires="0").status == 200
+    assert contacts(registrar) == []
+
+
+def test_an_older_cseq_of_the_same_call_changes_nothing(registrar: Registrar) -> None:
+    phone = Phone(registrar)
+    assert phone.ask(cseq=50).status == 200
+    assert phone.ask(cseq=49, expires="0").status == 500
+    assert len(contacts(registrar)) == 1
+    assert phone.ask(cseq=1, call_id="restarted").status == 200
+
+
+def test_a_query_lists_and_bindings_are_bounded(registrar: Registrar) -> None:
+    phone = Phone(registrar)
+    for number in range(MOST_BINDINGS):
+        assert phone.ask(contact=f"<sip:bob@192.0.2.{number + 10}>").status == 200
+    assert phone.ask(contact="<sip:bob@192.0.2.99>").status == 403
+    assert len(phone.ask(contact="", expires="").contacts) == MOST_BINDINGS
+
+
+def test_what_cannot_be_read_is_refused(registrar: Registrar) -> None:
+    assert Phone(registrar).ask(contact="<sip:").status == 400
+    assert Uri.parse("sip:bob@192.0.2.5").host == "192.0.2.5"
