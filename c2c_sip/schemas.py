@@ -190,7 +190,11 @@ CLICKTOCALL: dict[str, Any] = {
     "dial_first": {"type": "string", "allowed": ["extension", "contact"]},
     "timeout": {"type": "integer", "min": 1, "max": 600},
     "custom_sip_headers": {"type": "dict", "check_with": _sip_headers},
-    "custom_application_vars": {"type": "dict", "valuesrules": {"check_with": _visible}},
+    "custom_application_vars": {
+        "type": "dict",
+        "maxlength": MOST_HEADERS,
+        "valuesrules": {"type": "string", "maxlength": LONGEST_HEADER, "check_with": _visible},
+    },
     "media": {
         "type": "dict",
         "allow_unknown": True,
@@ -226,6 +230,14 @@ DEFAULTS: dict[str, Any] = {"auth_required": False, "whitelist": [], "throttle":
 """What a click-to-call has where its document says nothing."""
 
 
+class _Validator(cerberus.Validator):  # type: ignore[misc]
+    """Cerberus, but as in JSON true is no number."""
+
+    types_mapping = cerberus.Validator.types_mapping | {
+        "integer": cerberus.TypeDefinition("integer", (int,), (bool,))
+    }
+
+
 _KINDS = {"dict": "object", "list": "array"}
 
 
@@ -234,7 +246,7 @@ def validate(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Errors:
 
     Fields that the schema does not name are nobody's to judge.
     """
-    validator = cerberus.Validator(schema, allow_unknown=True)
+    validator = _Validator(schema, allow_unknown=True)
     validator.validate(document, normalize=False)
     found: Errors = {}
     for path, rule, detail in _told(schema, validator._errors):

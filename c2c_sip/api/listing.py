@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -109,7 +110,10 @@ def _decode(key: str | None) -> tuple[float, str] | None:
     try:
         text = base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)).decode()
         created, _, identifier = text.partition("|")
-        return float(created), identifier
+        moment = float(created)
+        if not math.isfinite(moment) or not identifier.isalnum():
+            raise ValueError(text)
+        return moment, identifier
     except (ValueError, binascii.Error) as error:
         detail = {"message": "must be a key that a list has given", "cause": key}
         raise invalid({"start_key": {"pattern": detail}}) from error

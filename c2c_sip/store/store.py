@@ -185,6 +185,8 @@ class Store:
 
     def account_by(self, field: str, value: str) -> Row | None:
         """The account of this ``name`` or ``realm``; ``None`` also where a name is not unique."""
+        if "\0" in value:  # which PostgreSQL has no text with
+            return None
         column = getattr(self.models.Account, field)
         rows = list(
             self.models.Account.select()
@@ -263,7 +265,10 @@ class Store:
 
     def check_api_key(self, key: str) -> str | None:
         """The account of an API key."""
-        row = self.models.ApiKey.select().where(self.models.ApiKey.id == key[:16]).dicts().first()
+        row = None
+        if "\0" not in key:  # which PostgreSQL has no text with
+            query = self.models.ApiKey.select().where(self.models.ApiKey.id == key[:16])
+            row = query.dicts().first()
         ok = secrets.verify(key[16:], row["secret_hash"] if row else secrets.NOBODY)
         return str(row["account"]) if row and ok else None
 
