@@ -11,6 +11,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import phonenumbers
 
@@ -175,6 +176,18 @@ def _domain(value: Any) -> str:
     return _host_and_port(value)
 
 
+def _database_url(value: Any) -> str:
+    accepted = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+    url: str = _required(accepted, _URL)(value)
+    if not url.startswith("sqlite:"):
+        try:
+            # Reading the port is what checks it.
+            urlsplit(url).port  # noqa: B018
+        except ValueError:
+            raise _Wrong(accepted) from None
+    return url
+
+
 def _own_address(value: Any) -> str:
     """An address that a peer can send to: 0.0.0.0 in a Contact or in SDP reaches nobody."""
     try:
@@ -220,7 +233,7 @@ class Database:
 
     url: str = _setting(
         "sqlite:///c2c.db",
-        _required("sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME", _URL),
+        _database_url,
     )
 
     def __repr__(self) -> str:
