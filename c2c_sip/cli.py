@@ -159,7 +159,7 @@ def account_create(
     """Create an account; its secrets are printed now and never again."""
     from c2c_sip.schemas import ACCOUNT, validate
 
-    document = {"name": name} | ({"realm": realm} if realm else {})
+    document = {"name": name} | ({} if realm is None else {"realm": realm})
     errors = validate(ACCOUNT, document)
     if errors:
         details = "; ".join(
@@ -168,6 +168,9 @@ def account_create(
         raise click.UsageError(details)
     if (username is None) != (password is None):
         raise click.UsageError("--username and --password go together")
+    for option, value in (("--username", username), ("--password", password)):
+        if value is not None and (not value or not value.isprintable()):
+            raise click.UsageError(f"{option} must be printable and not empty")
     settings = _load(path)
     store = _store(settings)
     try:

@@ -11,6 +11,7 @@ from dataclasses import Field, dataclass, field, fields, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import phonenumbers
 
@@ -20,11 +21,13 @@ from sipstack.sdp import CODECS
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
 ENVIRONMENT_PREFIX = "C2C_SIP_"
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
-_LISTEN = re.compile(rf"{_HOST}:\d{{1,5}}\Z")
-_SIP_LISTEN = re.compile(r"(udp|tcp|tls):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):(\d{1,5})\Z")
-_HOST_AND_PORT = re.compile(rf"{_HOST}(?::\d{{1,5}})?\Z")
+_LISTEN = re.compile(rf"({_HOST}):([0-9]{{1,5}})\Z")
+_SIP_LISTEN = re.compile(r"(?:udp|tcp|tls):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]{1,5})\Z")
+_HOST_AND_PORT = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?\Z")
+_ORIGIN = re.compile(rf"\*\Z|https?://{_HOST}(?::[0-9]{{1,5}})?\Z")
+_PORT_RANGE = re.compile(r"\[?\s*([0-9]{1,5})\s*,\s*([0-9]{1,5})\s*\]?\Z")
 _URL = re.compile(r"(sqlite:///.+|postgres(ql)?://.+)\Z")
 
 
@@ -111,8 +114,8 @@ def _each(check: Check, accepted: str, least: int = 0) -> Check:
 
 def _port_range(value: Any) -> tuple[int, int]:
     accepted = "[first, last] with 1024 <= first, first + 3 <= last <= 65535"
-    if isinstance(value, str):
-        value = [int(part) for part in re.findall(r"\d{1,5}", value)]
+    if isinstance(value, str) and (match := _PORT_RANGE.match(value)):
+        value = [int(match.group(1)), int(match.group(2))]
     if not isinstance(value, list) or len(value) != 2:
         raise _Wrong(accepted)
     first, last = value
@@ -123,19 +126,76 @@ def _port_range(value: Any) -> tuple[int, int]:
     return first, last
 
 
+def _is_host(text: str) -> bool:
+    """Whether this is a name, or an IP address that exists; an IPv6 one is in brackets."""
+    if text.startswith("[") or re.fullmatch(r"[0-9.]+", text):
+        try:
+            ip_address(text.strip("[]"))
+        except ValueError:
+            return False
+    return True
+
+
 def _sip_listen(value: Any) -> str:
     match = _SIP_LISTEN.match(value) if isinstance(value, str) else None
-    if match is None or int(match.group(3)) > 65535:
+    if match is None or not _is_host(match.group(1)) or int(match.group(2)) > 65535:
         raise _Wrong("udp|tcp|tls:ADDRESS:PORT")
     return str(value)
 
 
+def _sip_listens(value: Any) -> tuple[str, ...]:
+    entries: tuple[str, ...] = _each(_sip_listen, "a list of listening addresses", 1)(value)
+    # Port 0 takes a free one, as often as it is asked for.
+    fixed = [entry for entry in entries if int(entry.rpartition(":")[2])]
+    if len(set(fixed)) != len(fixed):
+        raise _Wrong("a list of listening addresses, each once")
+    return entries
+
+
 def _listen(value: Any) -> str:
-    if not isinstance(value, str) or not _LISTEN.match(value):
+    match = _LISTEN.match(value) if isinstance(value, str) else None
+    if match is None or not _is_host(match.group(1)) or int(match.group(2)) > 65535:
         raise _Wrong("ADDRESS:PORT")
-    if int(value.rpartition(":")[2]) > 65535:
-        raise _Wrong("ADDRESS:PORT")
-    return value
+    return str(value)
+
+
+def _host_and_port(value: Any) -> str:
+    match = _HOST_AND_PORT.match(value) if isinstance(value, str) else None
+    if value != "" and (
+        match is None
+        or not _is_host(match.group(1))
+        or not 1 <= int(match.group(2) or 5060) <= 65535
+    ):
+        raise _Wrong("HOST or HOST:PORT")
+    return str(value)
+
+
+def _domain(value: Any) -> str:
+    if value == "":
+        raise _Wrong("HOST or HOST:PORT")
+    return _host_and_port(value)
+
+
+def _database_url(value: Any) -> str:
+    accepted = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
+    url: str = _required(accepted, _URL)(value)
+    if not url.startswith("sqlite:"):
+        try:
+            # Reading the port is what checks it.
+            urlsplit(url).port  # noqa: B018
+        except ValueError:
+            raise _Wrong(accepted) from None
+    return url
+
+
+def _own_address(value: Any) -> str:
+    """An address that a peer can send to: 0.0.0.0 in a Contact or in SDP reaches nobody."""
+    try:
+        if value != "" and (not isinstance(value, str) or ip_address(value).is_unspecified):
+            raise ValueError
+    except ValueError:
+        raise _Wrong("an IP address, not 0.0.0.0 or ::") from None
+    return str(value)
 
 
 def _network(value: Any) -> str:
@@ -155,16 +215,15 @@ def _setting(default: Any, check: Check) -> Any:
     return field(default=default, metadata={"check": check})
 
 
-_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+\Z")
-
-
 @dataclass(frozen=True, slots=True)
 class Http:
     """Where and how HTTP is served."""
 
     listen: str = _setting("127.0.0.1:8000", _listen)
     threads: int = _setting(8, _whole(1, 256))
-    allowed_origins: tuple[str, ...] = _setting((), _each(_text(), "a list of origins"))
+    allowed_origins: tuple[str, ...] = _setting(
+        (), _each(_text("https://HOST, https://HOST:PORT or *", _ORIGIN), "a list of origins")
+    )
     trusted_proxies: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
 
 
@@ -174,18 +233,19 @@ class Database:
 
     url: str = _setting(
         "sqlite:///c2c.db",
-        _required("sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME", _URL),
+        _database_url,
     )
+
+    def __repr__(self) -> str:
+        return f"Database({self.url.partition(':')[0]!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Sip:
     """The signalling side."""
 
-    listen: tuple[str, ...] = _setting(
-        ("udp:0.0.0.0:5060",), _each(_sip_listen, "a list of listening addresses", 1)
-    )
-    public_address: str = _setting("", _text("an IP address", _ADDRESS))
+    listen: tuple[str, ...] = _setting(("udp:0.0.0.0:5060",), _sip_listens)
+    public_address: str = _setting("", _own_address)
     user_agent: str = _setting("c2c-sip", _text())
 
 
@@ -193,7 +253,7 @@ class Sip:
 class Media:
     """The RTP side; ``timeout`` in seconds of silence before a peer is asked whether it is still there."""
 
-    address: str = _setting("", _text("an IP address", _ADDRESS))
+    address: str = _setting("", _own_address)
     ports: tuple[int, int] = _setting((20000, 29999), _port_range)
     codecs: tuple[str, ...] = _setting(
         ("PCMU", "PCMA"),
@@ -226,7 +286,7 @@ class Trunk:
     name: str = _setting(
         "", _required("a name of letters, digits, - and _", re.compile(r"[\w-]{1,64}\Z"))
     )
-    domain: str = _setting("", _required("HOST or HOST:PORT", _HOST_AND_PORT))
+    domain: str = _setting("", _domain)
     transport: str = _setting("udp", _one_of("udp", "tcp", "tls"))
     register: bool = _setting(True, _flag)
     username: str = _setting("", _text())
@@ -244,7 +304,7 @@ class Trunk:
     identity_format: str = _setting("+e164", _NUMBER_FORMAT)
     caller_id: str = _setting("", _text())
     from_user: str = _setting("number", _one_of("number", "account"))
-    from_domain: str = _setting("", _text("HOST or HOST:PORT", _HOST_AND_PORT))
+    from_domain: str = _setting("", _host_and_port)
     tls_server_name: str = _setting("", _text("a host name", re.compile(r"[A-Za-z0-9._-]+\Z")))
 
     def __repr__(self) -> str:
@@ -290,6 +350,8 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
             raise ConfigError([f"{chosen}: cannot be read: {error}"]) from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError([f"{chosen}: not TOML: {error}"]) from error
+        except RecursionError as error:
+            raise ConfigError([f"{chosen}: not TOML: nested too deeply"]) from error
     problems: list[str] = []
     _override(document, environ, problems)
     config = _read(document, problems)
@@ -305,18 +367,24 @@ def _override(document: dict[str, Any], environ: Mapping[str, str], problems: li
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         match keys:
             case [section, key] if isinstance(document.setdefault(section, {}), dict):
-                document[section][key] = environ[name]
+                _override_one(document[section], key, environ[name])
             case ["trunk", index, key] if index.isdecimal() and int(index) < 64:
                 trunks = document.setdefault("trunk", [])
                 if isinstance(trunks, list):
                     while len(trunks) <= int(index):
                         trunks.append({})
                     if isinstance(trunks[int(index)], dict):
-                        trunks[int(index)][key] = environ[name]
+                        _override_one(trunks[int(index)], key, environ[name])
             case _:
                 problems.append(
                     f"{name}: accepted: {ENVIRONMENT_PREFIX}SECTION__KEY or {ENVIRONMENT_PREFIX}TRUNK__NUMBER__KEY"
                 )
+
+
+def _override_one(section: dict[str, Any], key: str, value: str) -> None:
+    # What the file gives in the other way, KEY or KEY_file, is overridden with it.
+    section.pop(key.removesuffix("_file") if key.endswith("_file") else f"{key}_file", None)
+    section[key] = value
 
 
 def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
@@ -357,9 +425,12 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
         name = key
         if key.endswith("_file") and key.removesuffix("_file") in known:
             name = key.removesuffix("_file")
+            if name in given:
+                problems.append(f"{where}.{key}: got {name} too, accepted: one of the two")
+                continue
             try:
                 value = Path(str(value)).read_text("utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
+            except (OSError, ValueError) as error:
                 problems.append(f"{where}.{key}: got {value!r}, which cannot be read: {error}")
                 continue
         if name not in known:
@@ -369,7 +440,9 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
         try:
             values[name] = known[name].metadata["check"](value)
         except _Wrong as error:
-            shown = "..." if name == "password" else repr(value)
+            # What may be a secret is not repeated: neither one by its nature nor one that came from a file of its own.
+            secret = name == "password" or (where, name) == ("database", "url") or name != key
+            shown = "..." if secret else repr(value)
             problems.append(f"{where}.{key}: got {shown}, accepted: {error}")
     if kind is Trunk:
         for name in ("name", "domain"):

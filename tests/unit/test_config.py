@@ -110,3 +110,97 @@ def test_a_registering_trunk_needs_its_account(tmp_path: Path) -> None:
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing\.toml"):
         load(str(tmp_path / "nothing.toml"), {})
+
+
+TRUNK = '[[trunk]]\nname = "t"\ndomain = "d"\nusername = "u"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ('[sip]\nlisten = ["udp:999.1.1.1:5060"]\n', "sip.listen: got "),
+        ('[sip]\nlisten = ["udp:[::::]:5060"]\n', "sip.listen: got "),
+        ('[sip]\nlisten = ["udp:0.0.0.0:\u0665\u0660\u0666\u0660"]\n', "sip.listen: got "),
+        ('[sip]\nlisten = ["udp:0.0.0.0:5060", "udp:0.0.0.0:5060"]\n', "sip.listen: got "),
+        ('[sip]\npublic_address = "999.1.1.1"\n', "sip.public_address: got "),
+        ('[sip]\npublic_address = "0.0.0.0"\n', "sip.public_address: got "),
+        ('[media]\naddress = "::::"\n', "media.address: got "),
+        ('[media]\naddress = "0.0.0.0"\n', "media.address: got "),
+        ('[http]\nlisten = "999.0.0.1:80"\n', "http.listen: got "),
+        ('[http]\nlisten = "127.0.0.1:\u0668\u0660"\n', "http.listen: got "),
+        ('[http]\nallowed_origins = ["nonsense"]\n', "http.allowed_origins: got "),
+        ('[http]\nallowed_origins = ["https://a.example/path"]\n', "http.allowed_origins: got "),
+        (TRUNK.replace('"d"', '"d:99999"'), "trunk[0].domain: got "),
+        (TRUNK.replace('"d"', '"d:0"'), "trunk[0].domain: got "),
+        (TRUNK + 'from_domain = "d:99999"\n', "trunk[0].from_domain: got "),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_refused(text: str, start: str, tmp_path: Path) -> None:
+    (problem,) = problems(text, tmp_path)
+    assert problem.startswith(start)
+
+
+@pytest.mark.parametrize("given", ["x30000y30010", "-30000,30010", "30000", "30000,30010,30020"])
+def test_a_port_range_from_the_environment_is_two_ports_and_nothing_else(
+    given: str, tmp_path: Path
+) -> None:
+    (problem,) = problems("", tmp_path, {"C2C_SIP_MEDIA__PORTS": given})
+    assert problem.startswith(f"media.ports: got {given!r}, accepted: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('[sip]\nlisten = ["udp:[::1]:5060", "udp:127.0.0.1:0", "udp:127.0.0.1:0"]\n', "sip"),
+        ('[sip]\npublic_address = "2001:db8::1"\n', "sip"),
+        ('[http]\nlisten = "localhost:8000"\n', "http"),
+        ('[http]\nlisten = "[::1]:0"\n', "http"),
+        ('[http]\nallowed_origins = ["*", "https://a.example", "http://[::1]:8080"]\n', "http"),
+    ],
+)
+def test_addresses_that_can_be_bound_are_accepted(text: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    assert getattr(load(str(path), {}), name) != getattr(Config(), name)
+
+
+def test_control_characters_beyond_ascii_are_refused(tmp_path: Path) -> None:
+    for escape in ("\\u0085", "\\u009f", "\\u2028"):
+        assert problems(f'[sip]\nuser_agent = "a{escape}b"\n', tmp_path)
+
+
+def test_a_file_that_nests_without_end_is_refused(tmp_path: Path) -> None:
+    (problem,) = problems("a = " + "[" * 5000 + "]" * 5000 + "\n", tmp_path)
+    assert "nested too deeply" in problem
+
+
+def test_a_secret_file_whose_name_cannot_be_one_is_refused(tmp_path: Path) -> None:
+    (problem,) = problems(TRUNK + 'password_file = "a\\u0000b"\n', tmp_path)
+    assert problem.startswith("trunk[0].password_file: got ")
+
+
+def test_a_secret_given_in_two_ways_is_refused(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("one")
+    (problem,) = problems(TRUNK + f'password = "two"\npassword_file = "{secret}"\n', tmp_path)
+    assert problem == "trunk[0].password_file: got password too, accepted: one of the two"
+
+
+def test_a_secret_of_the_environment_wins_over_the_files_of_the_file(tmp_path: Path) -> None:
+    secret, other, path = tmp_path / "secret", tmp_path / "other", tmp_path / "c.toml"
+    secret.write_text("from the file")
+    other.write_text("from the other")
+    path.write_text(f'{TRUNK}password_file = "{secret}"\n')
+    overridden = load(str(path), {"C2C_SIP_TRUNK__0__PASSWORD": "from the environment"})
+    assert overridden.trunks[0].password == "from the environment"
+    path.write_text(f'{TRUNK}password = "written"\n')
+    overridden = load(str(path), {"C2C_SIP_TRUNK__0__PASSWORD_FILE": str(other)})
+    assert overridden.trunks[0].password == "from the other"
+
+
+def test_the_databases_password_is_never_shown(tmp_path: Path) -> None:
+    (problem,) = problems('[database]\nurl = "mysql://u:s3cret@h/n"\n', tmp_path)
+    assert problem.startswith("database.url: got ") and "s3cret" not in problem
+    config = load(None, {"C2C_SIP_DATABASE__URL": "postgresql://u:s3cret@h/n"})
+    assert config.database.url == "postgresql://u:s3cret@h/n"
+    assert "s3cret" not in repr(config)
