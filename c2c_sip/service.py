@@ -3,6 +3,7 @@
 import logging
 import random
 import socket
+import ssl
 import threading
 import time
 from asyncio import AbstractEventLoop
@@ -24,6 +25,7 @@ from sipstack.media import MediaPlane
 from sipstack.message import Uri
 from sipstack.trace import Trace
 from sipstack.transport import Transport
+from sipstack.transport.stream import StreamTransport
 from sipstack.transport.udp import UdpTransport
 from sipstack.useragent import UserAgent
 
@@ -50,9 +52,9 @@ class Service:
         self.lab: Lab | None = None
         if lab:
             # Only here: pyVoIP is of no use to a service without the lab, and takes memory.
-            from c2c_sip.lab import Lab
+            from c2c_sip import lab as built_in
 
-            self.lab = Lab()
+            self.lab = built_in.Lab()
         self._engine: Engine
         self._http: waitress.server.MultiSocketServer | waitress.server.BaseWSGIServer
         self._http_thread: threading.Thread
@@ -89,9 +91,9 @@ class Service:
         rng = random.SystemRandom()
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
 
-        def build(loop: AbstractEventLoop) -> UserAgent:
+        async def build(loop: AbstractEventLoop) -> UserAgent:
             return UserAgent(
-                [_transport(text, loop) for text in config.sip.listen],
+                await _transports(config, loop),
                 loop=loop,
                 rng=rng,
                 name=config.sip.user_agent,
@@ -189,12 +191,37 @@ def _account(trunk: Trunk, rng: random.Random) -> Account:
         credentials=credentials,
         outbound_proxy=outbound,
         transport=trunk.transport.upper(),
+        server_name=trunk.tls_server_name,
         make_cnonce=lambda: f"{rng.getrandbits(64):016x}",
     )
 
 
-def _transport(text: str, loop: AbstractEventLoop) -> Transport:
-    """The transport of one ``sip.listen`` entry, ``udp:ADDRESS:PORT``."""
-    _, _, address = text.partition(":")
+async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport]:
+    """The transports of ``sip.listen``, and on a free port those that only the trunks ask for."""
+    wanted = [_listening(text) for text in config.sip.listen]
+    host = wanted[0][1]
+    for trunk in config.trunks:
+        if trunk.transport not in {kind for kind, _, _ in wanted}:
+            wanted.append((trunk.transport, host, 0))
+    bound: list[Transport] = []
+    try:
+        for kind, address, port in wanted:
+            if kind == "udp":
+                bound.append(UdpTransport(address, port, loop))
+                continue
+            tls = ssl.create_default_context() if kind == "tls" else None
+            stream = StreamTransport(address, port, loop, tls=tls)
+            bound.append(stream)
+            await stream.listen()
+    except OSError:
+        for transport in bound:
+            transport.close()
+        raise
+    return bound
+
+
+def _listening(text: str) -> tuple[str, str, int]:
+    """(transport, host, port) of a ``sip.listen`` entry, ``udp:ADDRESS:PORT``."""
+    kind, _, address = text.partition(":")
     host, _, port = address.rpartition(":")
-    return UdpTransport(host.strip("[]"), int(port), loop)
+    return kind, host.strip("[]"), int(port)

@@ -25,6 +25,7 @@ class Account:
         credentials: Credentials | None = None,
         outbound_proxy: Uri | None = None,
         transport: str = "UDP",
+        server_name: str = "",
         make_cnonce: Callable[[], str],
     ) -> None:
         self.name = name
@@ -32,6 +33,8 @@ class Account:
         self.username = username
         self.outbound_proxy = outbound_proxy
         self.transport = transport
+        #: The name that the servers' TLS certificates have to have, whatever SRV calls them.
+        self.server_name = server_name or domain.host
         self.servers: frozenset[str] = frozenset()
         self._digest = DigestClient(credentials, make_cnonce) if credentials else None
 

@@ -43,6 +43,7 @@ from sipstack.transaction import (
     server_key,
 )
 from sipstack.transport import Address, Transport
+from sipstack.transport.stream import StreamTransport
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,8 @@ class UserAgent:
         self._secret = self.token().encode()
         for transport in self._transports:
             transport.receiver = self._receive
+            if isinstance(transport, StreamTransport):
+                transport.unreachable = self._unreachable
 
     # --- what is left, for those who check that nothing is
 
@@ -134,6 +137,7 @@ class UserAgent:
         if literal is not None:
             if account is not None and uri == account.next_hop:
                 account.learn(literal.address[0])
+            self._expect(literal, uri, account)
             then(literal)
             return
 
@@ -146,9 +150,24 @@ class UserAgent:
             if account is not None and uri == account.next_hop:
                 for target in targets:
                     account.learn(target.address[0])
+            self._expect(targets[0], uri, account)
             then(targets[0])
 
         self._spawn(ask())
+
+    def _expect(self, target: Target, uri: Uri, account: Account | None) -> None:
+        """Say which name a TLS server's certificate has to have: the one that was asked for, not what DNS made of it."""
+        for transport in self._transports:
+            if isinstance(transport, StreamTransport) and transport.name == target.transport:
+                own = account is not None and uri == account.next_hop
+                name = account.server_name if account is not None and own else uri.host
+                transport.expect(target.address, name)
+
+    def _unreachable(self, peer: Address, transport: Transport) -> None:
+        """A connection could not be made, or broke: what was sent on it counts as undelivered."""
+        for entry in list(self._clients.values()):
+            if entry.transport is transport and entry.destination == peer:
+                self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as seen from ``target``."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from c2c_sip.calling.flow import Leg, LegError
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Builds the user agent inside the running loop, where its sockets belong.
-UserAgentFactory = Callable[[asyncio.AbstractEventLoop], UserAgent]
+UserAgentFactory = Callable[[asyncio.AbstractEventLoop], Awaitable[UserAgent]]
 
 
 class SipDesk:
@@ -130,7 +130,7 @@ class Engine:
             raise
 
     async def _set_up(self) -> None:
-        self.agent = self._build(self._loop)
+        self.agent = await self._build(self._loop)
         self.desk = SipDesk(
             self.agent,
             self.media,

@@ -219,7 +219,9 @@ class Flow:
         first = tuple(c for c in self.plan.codecs if any(c.same_as(s) for s in shared))
         rest = tuple(c for c in self.plan.codecs if c not in first)
         extension.media.play(self.plan.ringback)
-        contact = await self._dial(self.plan.contact, first + rest)
+        # Events are no voice: they stand behind what is.
+        offered = sorted(first + rest, key=lambda codec: codec.name == "telephone-event")
+        contact = await self._dial(self.plan.contact, tuple(offered))
         extension.media.bridge(contact.media)
         # Early media, or the answer, ends the tone.
         extension.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)

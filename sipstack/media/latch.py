@@ -13,7 +13,7 @@ from sipstack.transport import Address
 #: Packets in sequence before a source that was not signalled is believed.
 PROBATION = 5
 #: Seconds that such a source has to wait for the signalled one to speak.
-WINDOW = 1.0
+WINDOW = 0.5
 #: Seconds of silence after which a source may be replaced.
 FORGET = 10.0
 

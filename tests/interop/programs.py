@@ -340,25 +340,37 @@ class SippUas(Program):
     """One UAS that takes ``calls`` calls, each by its scenario, and fails on a message that is not in it."""
 
     def __init__(
-        self, folder: Path, kind: str, *, name: str = "uas", calls: int = 1, pause: int = 0
+        self,
+        folder: Path,
+        kind: str,
+        *,
+        name: str = "uas",
+        calls: int = 1,
+        pause: int = 0,
+        transport: str = "u1",
+        media_port: int | None = None,
     ) -> None:
         super().__init__(folder / name, "sipp")
-        self.port = free_port()
+        self.transport = transport
+        self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
         self.media_port = free_port() & ~1
-        (self.folder / "scenario.xml").write_text(scenario(kind, self.media_port, pause))
+        (self.folder / "scenario.xml").write_text(
+            scenario(kind, media_port or self.media_port, pause)
+        )
         self.launch(
             [
                 "sipp", "-sf", "scenario.xml", "-i", HOST, "-p", str(self.port), "-mp", str(self.media_port),
-                "-m", str(calls), "-nostdin", "-trace_msg", "-message_file", "messages.log",
+                "-m", str(calls), "-t", transport, "-nostdin", "-trace_msg", "-message_file", "messages.log",
                 "-trace_err", "-error_file", "errors.log", "-timeout", "90s",
             ],
             os.environ | {"TERM": "dumb"},
         )  # fmt: skip
-        until(lambda: _is_bound(self.port), 10, "sipp")
+        until(lambda: _is_bound(self.port, self.transport), 10, "sipp")
 
     @property
     def uri(self) -> str:
-        return f"sip:{self.folder.name}@{HOST}:{self.port}"
+        suffix = "" if self.transport == "u1" else ";transport=tcp"
+        return f"sip:{self.folder.name}@{HOST}:{self.port}{suffix}"
 
     def finish(self, seconds: float = 20.0) -> int:
         """sipp's exit code: 0 when every call went as its scenario says."""
@@ -386,8 +398,11 @@ class SippUas(Program):
         ]
 
 
-def _is_bound(port: int) -> bool:
-    return any(int(line.split()[1].rpartition(":")[2], 16) == port for line in _udp_table())
+def _is_bound(port: int, transport: str = "u1") -> bool:
+    table = (
+        _udp_table() if transport == "u1" else Path("/proc/net/tcp").read_text().splitlines()[1:]
+    )
+    return any(int(line.split()[1].rpartition(":")[2], 16) == port for line in table)
 
 
 # --- kamailio
@@ -399,7 +414,6 @@ fork=yes
 children=2
 disable_tcp=yes
 auto_aliases=no
-alias="{realm}"
 listen=udp:{host}:{port}
 mpath="{modules}"
 loadmodule "kex.so"

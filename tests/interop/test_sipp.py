@@ -134,3 +134,15 @@ def test_kill_9_with_20_live_activations_leaves_20_ended_records(start: Start) -
     assert {(i["state"], i["result"], i["cause"]) for i in history["data"]} == {
         ("ended", "error", "NORMAL_TEMPORARY_FAILURE")
     }
+
+
+def test_a_call_goes_over_tcp_where_the_uri_says_so(start: Start) -> None:
+    service = start(Service, FAST, env={"C2C_SIP_SIP__LISTEN": "udp:127.0.0.1:0,tcp:127.0.0.1:0"})
+    service.start()
+    desk = start(SippUas, "answer", name="desk", transport="t1")
+    customer = start(SippUas, "answer_bye", name="customer", pause=800, transport="t1")
+    definition = service.define(extension=desk.uri, whitelist=["customer"])
+    activation = service.connect(definition, customer.uri)
+    assert service.ended(definition, activation["id"])["result"] == "success"
+    assert (desk.finish(), customer.finish()) == (0, 0)
+    assert "SIP/2.0/TCP" in desk.received("INVITE")[0][1]

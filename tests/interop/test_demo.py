@@ -1,0 +1,59 @@
+"""The demo and the lab, as the commands that people run."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "c2c_sip", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+
+
+def test_demo_json_says_that_each_phone_heard_the_other_within_20_seconds() -> None:
+    began = time.monotonic()
+    done = run("demo", "--json")
+    assert time.monotonic() - began < 20
+    assert done.returncode == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert set(facts) == {
+        "ok",
+        "call",
+        "extension_heard_contact",
+        "contact_heard_extension",
+        "setup_ms",
+    }
+    assert (
+        facts["ok"] is facts["extension_heard_contact"] is facts["contact_heard_extension"] is True
+    )
+    assert facts["call"]["result"] == "success"
+
+
+def test_demo_prints_the_ladder_and_the_record() -> None:
+    done = run("demo")
+    assert done.returncode == 0, done.stderr
+    for word in ("INVITE", "200 OK (INVITE)", "ACK", "BYE", '"cause": "NORMAL_CLEARING"'):
+        assert word in done.stdout
+
+
+def test_usage_errors_exit_with_2_and_failures_with_1(tmp_path: Path) -> None:
+    assert run("nonsense").returncode == 2
+    assert run("demo", "--nonsense").returncode == 2
+    bad = tmp_path / "bad.toml"
+    bad.write_text("[http]\nlisten = 1\nthreads = 0\n")
+    done = run("check-config", "--config", str(bad))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "http.listen" in done.stderr
+    assert "http.threads" in done.stderr
+    assert run("serve", "--config", str(bad)).returncode == 1

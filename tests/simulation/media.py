@@ -1,0 +1,60 @@
+"""A media plane without sockets or threads: ports are counted, what was asked for is written down."""
+
+from __future__ import annotations
+
+from sipstack.media import LegCounters, NoPortsLeft, Tone
+from sipstack.sdp import Codec, RemoteMedia
+
+
+class SimulatedLeg:
+    """One leg; ``last_received`` is when its peer was last heard, set by the test."""
+
+    def __init__(self, plane: SimulatedMediaPlane, address: str, port: int) -> None:
+        self.address = address
+        self.rtp_port = port
+        self.rtcp_port = port + 1
+        self.remotes: list[RemoteMedia] = []
+        self.played: list[tuple[Tone | None, bool]] = []
+        self.other: SimulatedLeg | None = None
+        self.last_received: float | None = None
+        self.closed = False
+        self._plane = plane
+
+    def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
+        self.remotes.append(remote)
+
+    def bridge(self, other: SimulatedLeg) -> None:
+        self.other, other.other = other, self
+
+    def unbridge(self) -> None:
+        if self.other is not None:
+            self.other.other = None
+        self.other = None
+
+    def play(self, source: Tone | None, until_media: bool = False) -> None:
+        self.played.append((source, until_media))
+
+    def counters(self) -> LegCounters:
+        return LegCounters(last_received=self.last_received)
+
+    def close(self) -> LegCounters:
+        if not self.closed:
+            self.closed = True
+            self._plane.ports_in_use -= 1
+        return self.counters()
+
+
+class SimulatedMediaPlane:
+    """Gives out ``capacity`` legs."""
+
+    def __init__(self, capacity: int = 100) -> None:
+        self.capacity = capacity
+        self.ports_in_use = 0
+        self.legs: list[SimulatedLeg] = []
+
+    def open(self, address: str) -> SimulatedLeg:
+        if self.ports_in_use >= self.capacity:
+            raise NoPortsLeft("all in use")
+        self.ports_in_use += 1
+        self.legs.append(SimulatedLeg(self, address, 20000 + 2 * len(self.legs)))
+        return self.legs[-1]

@@ -1,0 +1,362 @@
+"""The whole course of a click-to-call in virtual time: each ending, and what is left after it: one record, nothing else.
+
+``python -m tests.simulation.test_flow SEED`` replays one seed and prints what was on the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from c2c_sip.calling.engine import SipDesk
+from c2c_sip.calling.flow import Flow
+from c2c_sip.calling.plan import LegPlan, Plan
+from c2c_sip.calling.recorder import Recorder
+from sipstack.call import Outbound
+from sipstack.media.tones import BUSY, RINGBACK
+from sipstack.message import NameAddr, Uri
+from sipstack.sdp import codec_list
+from sipstack.useragent import UserAgent
+from tests.simulation import phone as scripts
+from tests.simulation.clock import VirtualLoop, run
+from tests.simulation.media import SimulatedMediaPlane
+from tests.simulation.network import Conditions, VirtualNetwork
+from tests.simulation.phone import Script, ScriptedPhone
+
+US, DESK, CUSTOMER, MOVED = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
+SETTLED = 300.0
+"""Seconds after which nothing of a call may be left."""
+
+
+class Ledger:
+    """The store's part that a recorder writes to, in memory."""
+
+    def __init__(self) -> None:
+        self.record: dict[str, Any] = {}
+        self.states: list[str] = []
+        self.cdrs: dict[str, dict[str, Any]] = {}
+
+    def update_activation(self, id: str, **changes: Any) -> Future[Any]:
+        self.record |= changes
+        if "state" in changes:
+            self.states.append(changes["state"])
+        return Future()
+
+    def add_cdr(self, row: Mapping[str, Any]) -> Future[Any]:
+        self.cdrs[row["id"]] = dict(row)
+        return Future()
+
+    def update_cdr(self, id: str, **changes: Any) -> Future[Any]:
+        self.cdrs[id] |= changes
+        return Future()
+
+    def leg(self, role: str) -> dict[str, Any]:
+        (found,) = [cdr for cdr in self.cdrs.values() if cdr["role"] == role]
+        return found
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of an activation; :attr:`wrong` breaks an invariant."""
+
+    ledger: Ledger
+    desk: ScriptedPhone
+    customer: ScriptedPhone
+    moved: ScriptedPhone
+    media: SimulatedMediaPlane
+    network: VirtualNetwork
+    took: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+    theirs: list[str] = field(default_factory=list)
+
+
+Meddle = Callable[[VirtualLoop, Flow, Outcome], None]
+
+
+def activate(
+    desk: Script,
+    customer: Script,
+    *,
+    seed: int = 0,
+    conditions: Conditions = Conditions(),
+    meddle: Meddle | None = None,
+    max_duration: float = 60.0,
+    media_timeout: float = 1000.0,
+) -> Outcome:
+    """One activation, and all that follows until every timer has run."""
+
+    async def work() -> Outcome:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        network = VirtualNetwork(seed, conditions)
+        phones = [
+            ScriptedPhone(network, DESK, desk),
+            ScriptedPhone(network, CUSTOMER, customer),
+            ScriptedPhone(network, MOVED),
+        ]
+        rng = random.Random(seed)
+        agent = UserAgent([network.transport(US)], loop=loop, rng=rng)
+        media = SimulatedMediaPlane()
+        ledger = Ledger()
+        outcome = Outcome(ledger, *phones, media, network)
+        sip_desk = SipDesk(agent, media, loop=loop, rng=rng)  # type: ignore[arg-type]
+        ids = iter(range(100))
+        recorder = Recorder(
+            ledger,
+            activation_id="activation",
+            account_id="account",
+            created=loop.time(),
+            new_id=lambda: f"cdr-{next(ids)}",
+            wall=loop.time,
+            changed=lambda state: None,
+        )
+        plan = Plan(
+            activation_id="activation",
+            account_id="account",
+            clicktocall_id="definition",
+            contact_text="bob",
+            extension=_leg("extension", phones[0], 20.0),
+            contact=_leg("contact", phones[1], 20.0),
+            codecs=codec_list(["PCMU", "PCMA"]),
+            ringback=RINGBACK["us"],
+            busy=BUSY["us"],
+            busy_seconds=3.0,
+            max_duration=max_duration,
+            media_timeout=media_timeout,
+        )
+        flow = Flow(plan, sip_desk, recorder)
+        if meddle is not None:
+            meddle(loop, flow, outcome)
+        began = loop.time()
+        await flow.run()
+        outcome.took = loop.time() - began
+        if media.ports_in_use:
+            outcome.wrong.append(f"{media.ports_in_use} ports in use at the record's end")
+        await asyncio.sleep(SETTLED)
+        _check(outcome, agent, loop)
+        return outcome
+
+    return run(work(), seed)
+
+
+def _leg(role: str, phone: ScriptedPhone, timeout: float) -> LegPlan:
+    return LegPlan(
+        role=role,
+        outbound=Outbound(Uri.parse(phone.uri)),
+        from_=NameAddr("", Uri.parse("sip:c2c@example.net"), ()),
+        headers=(),
+        contact_user="c2c",
+        call_id=f"call-{role}",
+        timeout=timeout,
+        redirect=lambda uri: Outbound(uri),
+    )
+
+
+def _check(outcome: Outcome, agent: UserAgent, loop: VirtualLoop) -> None:
+    record, ledger = outcome.ledger.record, outcome.ledger
+    order = ["extension_ringing", "extension_answered", "contact_ringing", "connected", "ended"]
+    if ledger.states.count("ended") != 1 or ledger.states[-1:] != ["ended"]:
+        outcome.wrong.append(f"not ended once: {ledger.states}")
+    if [s for s in order if s in ledger.states] != ledger.states:
+        outcome.wrong.append(f"states out of order: {ledger.states}")
+    if record.get("result") != ("success" if "connected" in ledger.states else "error"):
+        outcome.wrong.append(f"wrong result: {record}")
+    if not record.get("cause") or record.get("ended") is None:
+        outcome.wrong.append(f"no cause or end: {record}")
+    for cdr in ledger.cdrs.values():
+        if cdr["ended"] is None or not cdr.get("cause"):
+            outcome.wrong.append(f"an open CDR: {cdr}")
+    if len({cdr["role"] for cdr in ledger.cdrs.values()}) != len(ledger.cdrs):
+        outcome.wrong.append("two CDRs of one leg")
+    if agent.transactions or agent.calls:
+        outcome.wrong.append(f"left over: {agent.transactions} transactions, {agent.calls} calls")
+    if loop.timers() or len(asyncio.all_tasks(loop)) > 1:
+        outcome.wrong.append(f"timers or tasks left: {loop.picture()}")
+    for phone in (outcome.desk, outcome.customer, outcome.moved):
+        outcome.theirs.extend(phone.complaints)
+        outcome.theirs.extend(
+            f"a call at {phone.address} is still {call.state}"
+            for call in phone.calls
+            if call.state != "over" and not phone.crashed
+        )
+
+
+def good(*arguments: Any, **more: Any) -> Outcome:
+    outcome = activate(*arguments, **more)
+    problems = outcome.wrong + outcome.theirs
+    assert not problems, "\n".join([*problems, outcome.network.ladder()])
+    return outcome
+
+
+TALKS = Script(answer_after=1.0)
+
+
+@pytest.mark.parametrize(
+    ("desk", "customer", "cause", "status", "legs"),
+    [
+        (scripts.BUSY, TALKS, "USER_BUSY", 486, 1),
+        (scripts.REJECTS, TALKS, "CALL_REJECTED", 603, 1),
+        (scripts.NEVER_ANSWERS, TALKS, "NO_ANSWER", None, 1),
+        (scripts.DEAF, TALKS, "NO_ANSWER", None, 1),
+        (scripts.UNKNOWN, TALKS, "UNALLOCATED_NUMBER", 404, 1),
+        (Script(hang_up_after=3.0), scripts.NEVER_ANSWERS, "ORIGINATOR_CANCEL", None, 2),
+        (TALKS, scripts.BUSY, "USER_BUSY", 486, 2),
+        (TALKS, scripts.REJECTS, "CALL_REJECTED", 603, 2),
+        (TALKS, scripts.NEVER_ANSWERS, "NO_ANSWER", None, 2),
+        (TALKS, scripts.DEAF, "NO_ANSWER", None, 2),
+        (TALKS, scripts.UNKNOWN, "UNALLOCATED_NUMBER", 404, 2),
+        (Script(hang_up_after=9.0), TALKS, "NORMAL_CLEARING", 200, 2),
+        (TALKS, Script(hang_up_after=5.0), "NORMAL_CLEARING", 200, 2),
+    ],
+)
+def test_each_ending_has_its_cause_and_leaves_nothing(
+    desk: Script, customer: Script, cause: str, status: int | None, legs: int
+) -> None:
+    outcome = good(desk, customer)
+    record = outcome.ledger.record
+    assert (record["cause"], record["sip_status"]) == (cause, status)
+    assert len(outcome.ledger.cdrs) == legs
+    assert outcome.media.ports_in_use == 0
+
+
+def test_the_contact_is_invited_only_after_the_extension_s_ack() -> None:
+    outcome = good(TALKS, Script(hang_up_after=2.0))
+    acked = next(time for time, request in outcome.desk.requests if request.method == "ACK")
+    invited = next(
+        time for time, request in outcome.customer.requests if request.method == "INVITE"
+    )
+    assert invited >= acked - 0.002
+
+
+def test_the_extension_hears_ringback_until_media_comes_and_busy_when_the_contact_is() -> None:
+    outcome = good(TALKS, scripts.BUSY)
+    played = outcome.media.legs[0].played
+    assert played[0] == (RINGBACK["us"], False)
+    assert (RINGBACK["us"], True) in played
+    assert played[-1] == (BUSY["us"], False)
+
+
+def test_early_media_is_passed_on_before_the_answer() -> None:
+    outcome = good(TALKS, Script(early_media=True, answer_after=4.0, hang_up_after=1.0))
+    contact = outcome.media.legs[1]
+    assert len(contact.remotes) == 2
+    assert outcome.ledger.record["result"] == "success"
+
+
+def test_the_contact_is_offered_first_what_the_extension_took() -> None:
+    outcome = good(TALKS, Script(hang_up_after=1.0))
+    offered = outcome.customer.calls[0].invite.body
+    assert b"m=audio 20002 RTP/AVP 0 8 101" in offered
+
+
+def test_a_302_is_followed_once() -> None:
+    outcome = good(TALKS, scripts.redirects(f"sip:x@{MOVED}"), max_duration=5.0)
+    assert outcome.ledger.record["result"] == "success"
+    assert outcome.moved.methods[0] == "INVITE"
+
+
+def test_a_peer_that_vanishes_is_asked_and_then_given_up() -> None:
+    outcome = good(TALKS, Script(crash_after=5.0), media_timeout=10.0, max_duration=600.0)
+    record = outcome.ledger.record
+    assert (record["result"], record["cause"]) == ("success", "RECOVERY_ON_TIMER_EXPIRE")
+    assert outcome.ledger.leg("contact")["hangup_by"] == "peer"
+    assert outcome.desk.call.ended_by == "them"
+
+
+def test_a_silent_peer_that_answers_options_keeps_its_call() -> None:
+    outcome = good(TALKS, TALKS, media_timeout=10.0, max_duration=100.0)
+    assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
+    assert 3 <= outcome.customer.methods.count("OPTIONS") <= 9
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.5, 1.0005, 1.5, 2.0, 2.05, 2.2, 5.0])
+def test_a_hang_up_from_outside_ends_the_call_at_any_moment(moment: float) -> None:
+    def meddle(loop: VirtualLoop, flow: Flow, outcome: Outcome) -> None:
+        loop.call_later(moment, flow.hang_up, "SYSTEM_SHUTDOWN")
+
+    outcome = good(TALKS, TALKS, meddle=meddle)
+    assert outcome.ledger.record["cause"] == "SYSTEM_SHUTDOWN"
+    assert outcome.took < moment + 1.0
+
+
+def test_a_call_that_nobody_ends_is_ended_at_its_longest() -> None:
+    outcome = good(TALKS, TALKS, max_duration=30.0)
+    assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
+    assert 28 <= outcome.ledger.record["billing_seconds"] <= 34
+
+
+def test_without_ports_the_call_fails_with_a_record_and_no_leg() -> None:
+    def meddle(loop: VirtualLoop, flow: Flow, outcome: Outcome) -> None:
+        outcome.media.capacity = 0
+
+    outcome = good(TALKS, TALKS, meddle=meddle)
+    assert outcome.ledger.record["cause"] == "SWITCH_CONGESTION"
+    assert outcome.ledger.cdrs == {}
+    assert outcome.desk.methods == []
+
+
+SCRIPTS = [
+    TALKS,
+    scripts.BUSY,
+    scripts.REJECTS,
+    scripts.UNKNOWN,
+    scripts.NEVER_ANSWERS,
+    scripts.DEAF,
+    scripts.EARLY_MEDIA,
+    scripts.HANGS_UP,
+    scripts.HANGS_UP_AT_ONCE,
+    scripts.HANGS_UP_BEFORE_THE_ACK,
+    scripts.ANSWERS_TWICE,
+    scripts.CRASHES_RINGING,
+    scripts.CRASHES_TALKING,
+    scripts.GARBAGE,
+    Script(reinvite_after=1.0),
+]
+
+
+def replay(seed: int) -> Outcome:
+    chance = random.Random(seed)
+    rough = Conditions(
+        loss=chance.choice([0.0, 0.0, 0.1, 0.3]),
+        duplicate=chance.choice([0.0, 0.3]),
+        reorder=chance.choice([0.0, 0.3]),
+        delay=chance.choice([(0.001, 0.001), (0.01, 0.2)]),
+    )
+    moment = chance.choice([None, chance.uniform(0, 10)])
+
+    def meddle(loop: VirtualLoop, flow: Flow, outcome: Outcome) -> None:
+        if moment is not None:
+            loop.call_later(moment, flow.hang_up, "NORMAL_CLEARING")
+
+    desk = TALKS if chance.random() < 0.5 else chance.choice(SCRIPTS)
+    return activate(
+        desk,
+        chance.choice(SCRIPTS),
+        seed=seed,
+        conditions=rough,
+        meddle=meddle,
+        media_timeout=chance.choice([10.0, 1000.0]),
+    )
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_whatever_happens_there_is_one_record_and_nothing_is_left(block: int) -> None:
+    for seed in range(block * 30, block * 30 + 30):
+        outcome = replay(seed)
+        assert not outcome.wrong, (
+            f"replay with: python -m tests.simulation.test_flow {seed}\n" + "\n".join(outcome.wrong)
+        )
+
+
+if __name__ == "__main__":
+    for text in sys.argv[1:]:
+        replayed = replay(int(text))
+        print(replayed.network.ladder())
+        print(replayed.ledger.record, *replayed.wrong, *replayed.theirs, sep="\n")
