@@ -313,8 +313,8 @@ def test_a_database_that_fails_is_503_and_comes_with_when_to_try_again(
 ) -> None:
     for error in (pw.OperationalError("disk I/O error: /secret/path"), StoreError("/secret/path")):
 
-        def fail(*arguments: Any, error: Exception = error) -> Any:
-            raise error
+        def fail(*arguments: Any, failure: Exception = error, **more: Any) -> Any:
+            raise failure
 
         monkeypatch.setattr(api.store, "clicktocalls", fail)
         answer = api.get("/clicktocall")
