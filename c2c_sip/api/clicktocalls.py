@@ -37,27 +37,14 @@ class ClickToCalls:
         account = self._access.account(req, account_id)
         wanted = listing.read(req)
 
-        def fetch(
-            *,
-            start: tuple[float, str] | None,
-            limit: int,
-            ascending: bool,
-            where: dict[str, str],
-            created_from: float | None,
-            created_to: float | None,
-        ) -> list[Row]:
-            rows = [
-                DEFAULTS | {"realm": account["realm"]} | row
-                for row in self._store.clicktocalls(account_id)
-            ]
-            rows.sort(key=lambda row: (row["created"], row["id"]), reverse=not ascending)
+        def fetch(*, where: dict[str, str], limit: int, **query: Any) -> list[Row]:
+            # A document may have any field: what is filtered by is looked for here, not by the database.
+            found = self._store.clicktocalls(account_id, limit=None if where else limit, **query)
+            rows = [DEFAULTS | {"realm": account["realm"]} | row for row in found]
             return [
                 row
                 for row in rows
                 if all(_matches(row, name, value) for name, value in where.items())
-                and (start is None or _reached((row["created"], row["id"]), start, ascending))
-                and (created_from is None or row["created"] >= created_from)
-                and (created_to is None or row["created"] <= created_to)
             ][:limit]
 
         rows, more = listing.page(fetch, wanted)
@@ -78,10 +65,6 @@ class ClickToCalls:
         made = self._store.create_clicktocall(account_id, _checked(read_data(req)))
         status = 201 if envelope.version_of(req) == "v2" else 200
         envelope.success(req, resp, shown(made, account, 0), status=status, revision=1)
-
-
-def _reached(key: tuple[float, str], start: tuple[float, str], ascending: bool) -> bool:
-    return key >= start if ascending else key <= start
 
 
 def _matches(row: Row, name: str, value: str) -> bool:

@@ -369,13 +369,31 @@ class Store:
         document: Row = json.loads(row["document"])
         return document | {"id": row["id"], "revision": row["revision"]}
 
-    def clicktocalls(self, account_id: str) -> list[Row]:
-        """All click-to-calls of an account, newest first, each with ``created``."""
+    def clicktocalls(
+        self,
+        account_id: str,
+        *,
+        start: tuple[float, str] | None = None,
+        limit: int | None = None,
+        ascending: bool = False,
+        created_from: float | None = None,
+        created_to: float | None = None,
+    ) -> list[Row]:
+        """Click-to-calls of an account in the order of time, each with ``created``."""
         model = self.models.ClickToCall
-        query = model.select().where(model.account == account_id, model.deleted.is_null())
+        rows = self._page(
+            model,
+            [model.account == account_id, model.deleted.is_null()],
+            start,
+            limit,
+            ascending,
+            {},
+            created_from,
+            created_to,
+        )
         return [
             json.loads(row["document"]) | {"id": row["id"], "created": row["created"]}
-            for row in query.order_by(model.created.desc(), model.id).dicts()
+            for row in rows
         ]
 
     def update_clicktocall(

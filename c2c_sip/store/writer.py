@@ -73,6 +73,9 @@ class Writer:
         done: list[tuple[Future[Any], Any]] = []
         failed: list[tuple[Future[Any], BaseException]] = []
         try:
+            # A server may have been restarted since the last write; asked before there is anything to lose.
+            if not self._database.is_closed() and not self._answers():
+                self._database.close()
             if self._database.is_closed():
                 self._database.connect()
             with self._database.atomic():
@@ -99,3 +102,15 @@ class Writer:
             if not isinstance(problem, pw.IntegrityError):
                 log.error("a write failed", exc_info=problem)
             future.set_exception(problem)
+
+    def _answers(self) -> bool:
+        """Whether the server at the other end of the connection is still there; a file always is."""
+        if isinstance(self._database, pw.SqliteDatabase):
+            return True
+        ask: Any = self._database.execute_sql
+        try:
+            ask("SELECT 1")
+        except pw.PeeweeException as error:
+            log.warning("connecting to the database anew: %s", error)
+            return False
+        return True

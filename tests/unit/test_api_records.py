@@ -1,0 +1,199 @@
+"""History, CDRs and live legs."""
+
+import secrets
+from typing import Any
+
+import pytest
+
+from tests.unit.conftest import Api, FakeCalling
+
+GREGORIAN = 62167219200
+
+
+def activation(api: Api, clicktocall: str, created: float, **more: Any) -> dict[str, Any]:
+    row = {
+        "id": secrets.token_hex(16),
+        "account_id": api.account["id"],
+        "clicktocall_id": clicktocall,
+        "contact": "+14155550100",
+        "created": created,
+        "state": "ended",
+    } | more
+    api.store.create_activation(row).result()
+    return row
+
+
+def leg(api: Api, activation_id: str, **more: Any) -> dict[str, Any]:
+    row = {
+        "id": secrets.token_hex(16),
+        "account_id": api.account["id"],
+        "activation_id": activation_id,
+        "role": "contact",
+        "call_id": "c1",
+        "from_uri": "sip:100@acme.example",
+        "to_uri": "sip:+14155550100@sip.example.net",
+        "created": 1000.0,
+    } | more
+    api.store.add_cdr(row).result()
+    return row
+
+
+def test_a_history_item_has_every_field_of_the_contract(api: Api) -> None:
+    made = api.create()
+    row = activation(
+        api,
+        made["id"],
+        1700000000.9,
+        result="success",
+        cause="NORMAL_CLEARING",
+        sip_status=200,
+        call_id="c1",
+        cdr_id="d1",
+        extension_call_id="c2",
+        extension_cdr_id="d2",
+        duration_seconds=30,
+        billing_seconds=20,
+        ringing_seconds=5,
+    )
+    expected = {
+        "id": row["id"],
+        "contact": "+14155550100",
+        "timestamp": 1700000000 + GREGORIAN,
+        "unix_timestamp": 1700000000,
+        "iso_8601": "2023-11-14T22:13:20Z",
+        "call_id": "c1",
+        "cdr_id": "d1",
+        "extension_call_id": "c2",
+        "extension_cdr_id": "d2",
+        "state": "ended",
+        "result": "success",
+        "cause": "NORMAL_CLEARING",
+        "sip_status": 200,
+        "duration_seconds": 30,
+        "billing_seconds": 20,
+        "ringing_seconds": 5,
+    }
+    history = f"/clicktocall/{made['id']}/history"
+    assert api.get(history).json["data"] == [expected]
+    assert api.get(f"{history}/{row['id']}").json["data"] == expected
+
+
+def test_history_is_newest_first_filtered_and_paged(api: Api) -> None:
+    made = api.create()
+    for number in range(5):
+        activation(api, made["id"], 1000.0 + number, result="success" if number % 2 else "error")
+    history = f"/clicktocall/{made['id']}/history"
+
+    def times(query: str) -> list[int]:
+        return [row["unix_timestamp"] for row in api.get(f"{history}?{query}").json["data"]]
+
+    assert times("") == [1004, 1003, 1002, 1001, 1000]
+    assert times("ascending=true") == [1000, 1001, 1002, 1003, 1004]
+    assert times("filter_result=success") == [1003, 1001]
+    assert times("filter_nothing=1") == []
+    assert times(f"created_from={GREGORIAN + 1001}&created_to={GREGORIAN + 1002}") == [1002, 1001]
+    first = api.get(f"{history}?page_size=2&filter_result=error").json
+    assert [row["unix_timestamp"] for row in first["data"]] == [1004, 1002]
+    assert times(f"page_size=2&filter_result=error&start_key={first['next_start_key']}") == [1000]
+
+
+def test_history_is_of_this_click_to_call_and_goes_with_it(api: Api) -> None:
+    one, two = api.create(), api.create()
+    row = activation(api, one["id"], 1000.0)
+    assert api.get(f"/clicktocall/{two['id']}/history").json["data"] == []
+    assert api.get(f"/clicktocall/{two['id']}/history/{row['id']}").status_code == 404
+    dialled = leg(api, row["id"])
+    api.delete(f"/clicktocall/{one['id']}")
+    assert api.get(f"/clicktocall/{one['id']}/history").status_code == 404
+    assert api.get(f"/cdrs/{dialled['id']}").status_code == 200
+
+
+@pytest.mark.parametrize("identifier", ["0" * 32, "x", "%00", "'"])
+def test_a_record_that_is_not_there_is_404(api: Api, identifier: str) -> None:
+    made = api.create()
+    assert api.get(f"/clicktocall/{made['id']}/history/{identifier}").status_code == 404
+    assert api.get(f"/cdrs/{identifier}").status_code == 404
+
+
+def test_a_cdr_says_all_of_its_leg(api: Api) -> None:
+    row = activation(api, api.create()["id"], 1000.0)
+    dialled = leg(api, row["id"])
+    api.store.update_cdr(
+        dialled["id"],
+        answered=1002.0,
+        ended=1010.0,
+        duration_seconds=10,
+        billing_seconds=8,
+        ringing_seconds=1,
+        cause="NORMAL_CLEARING",
+        sip_status=200,
+        hangup_by="peer",
+        media={"packets_sent": 7},
+    ).result()
+    expected = {
+        "id": dialled["id"],
+        "call_id": "c1",
+        "activation_id": row["id"],
+        "role": "contact",
+        "direction": "outbound",
+        "from": "sip:100@acme.example",
+        "to": "sip:+14155550100@sip.example.net",
+        "timestamp": 1000 + GREGORIAN,
+        "unix_timestamp": 1000,
+        "iso_8601": "1970-01-01T00:16:40Z",
+        "answered": True,
+        "duration_seconds": 10,
+        "billing_seconds": 8,
+        "ringing_seconds": 1,
+        "hangup_cause": "NORMAL_CLEARING",
+        "cause": "NORMAL_CLEARING",
+        "sip_status": 200,
+        "hangup_by": "peer",
+        "media": {"packets_sent": 7},
+    }
+    assert api.get("/cdrs").json["data"] == [expected]
+    assert api.get(f"/cdrs/{dialled['id']}").json["data"] == expected
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("filter_role=contact", True),
+        ("filter_role=extension", False),
+        ("filter_hangup_cause=USER_BUSY", True),
+        ("filter_cause=USER_BUSY", True),
+        ("filter_from=sip:100@acme.example", True),
+        ("filter_to=sip:x", False),
+        ("filter_sip_status=486", True),
+        ("filter_nothing=1", False),
+    ],
+)
+def test_cdrs_are_filtered_by_the_fields_they_show(api: Api, query: str, found: bool) -> None:
+    row = activation(api, api.create()["id"], 1000.0)
+    leg(api, row["id"], cause="USER_BUSY", sip_status=486)
+    assert bool(api.get(f"/cdrs?{query}").json["data"]) is found
+
+
+def test_live_legs_are_listed_shown_and_hung_up(api: Api, calling: FakeCalling) -> None:
+    calling.live = [
+        {"account_id": api.account["id"], "call_id": "a@b", "state": "connected"},
+        {"account_id": "other", "call_id": "theirs", "state": "connected"},
+    ]
+    assert [leg["call_id"] for leg in api.get("/channels").json["data"]] == ["a@b"]
+    assert api.get("/channels/a%40b").json["data"]["state"] == "connected"
+    assert api.get("/channels/theirs").status_code == 404
+    assert api.post("/channels/theirs", {"action": "hangup"}).status_code == 404
+    answer = api.post("/channels/a%40b", {"action": "hangup"})
+    assert answer.status_code == 200
+    assert calling.hung_up == ["a@b"]
+
+
+@pytest.mark.parametrize("data", [{}, {"action": "transfer"}, {"action": None}, {"action": 5}])
+def test_another_action_is_400_and_does_nothing(
+    api: Api, calling: FakeCalling, data: dict[str, Any]
+) -> None:
+    calling.live = [{"account_id": api.account["id"], "call_id": "a"}]
+    answer = api.post("/channels/a", data)
+    assert answer.status_code == 400
+    assert list(answer.json["data"]) == ["action"]
+    assert calling.hung_up == []
