@@ -102,6 +102,8 @@ class Service:
                 refuse_invite=own_servers(list(accounts.values())),
             )
 
+        if config.media.workers:
+            log.warning("media.workers: relay processes are not there yet, a thread relays instead")
         media = MediaPlane(ports=config.media.ports)
         self._engine = Engine(
             build,

@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 FIRST_RETRY, LAST_RETRY = 5.0, 600.0
 #: A registrar's shortest expiry that is worth having; below, the refreshes would be a flood.
 SHORTEST = 10
+#: What :attr:`Registration.last_error` says after a binding was taken back.
+UNREGISTERED = "un-registered"
 #: Seconds that the un-REGISTER at the end may take.
 FAREWELL = 2.0
 
@@ -34,6 +36,8 @@ class Registration:
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.account = account
+        #: Set once the registrar has answered, or not answered, for the first time.
+        self.settled = asyncio.Event()
         #: Whether the registrar has us, as far as we know.
         self.registered = False
         #: Why not, in words; empty while all is well.
@@ -71,7 +75,7 @@ class Registration:
         except TimeoutError:
             log.warning("trunk %s did not confirm the un-REGISTER", self.account.name)
         finally:
-            self._state(False, "un-registered")
+            self._state(False, UNREGISTERED)
 
     async def _register(self, expires: int) -> int:
         """One REGISTER with its challenges and 423; the seconds granted, 0 if none."""
@@ -86,7 +90,7 @@ class Registration:
             status = outcome.status
             if 200 <= status < 300:
                 if expires == 0:
-                    self._state(False, "un-registered")
+                    self._state(False, UNREGISTERED)
                     return 0
                 self._state(True, "")
                 return self._granted(outcome, request, expires)
@@ -167,10 +171,11 @@ class Registration:
 
     def _state(self, registered: bool, error: str) -> None:
         if registered != self.registered or error != self.last_error:
-            if registered:
-                log.info("trunk %s: registered", self.account.name)
+            if registered or error == UNREGISTERED:
+                log.info("trunk %s: %s", self.account.name, error or "registered")
             else:
                 log.warning("trunk %s: not registered: %s", self.account.name, error)
         self.registered = registered
         self.last_error = error
+        self.settled.set()
         self._changed()

@@ -1,6 +1,7 @@
 """The engine: the one thread that runs the event loop with all of SIP, and the desk where flows get their legs."""
 
 import asyncio
+import contextlib
 import logging
 import random
 import threading
@@ -19,6 +20,9 @@ from sipstack.transport import Address, Transport
 from sipstack.useragent import UserAgent
 
 log = logging.getLogger(__name__)
+
+#: Seconds that the start waits for the trunks' first answers.
+FIRST_REGISTRATION = 2.0
 
 T = TypeVar("T")
 
@@ -142,6 +146,11 @@ class Engine:
             registration = Registration(self.agent, account, expires=expires, rng=self._rng)
             self.registrations[account.name] = registration
             self._keep(registration.run())
+        # Whoever waits for the service to be ready may expect it to place calls, if the trunk is there at all.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_REGISTRATION):
+                for registration in self.registrations.values():
+                    await registration.settled.wait()
 
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = 10.0) -> T:
         """Run ``work`` in the engine's thread and wait for its result, at most ``timeout`` seconds."""
@@ -182,10 +191,10 @@ class Engine:
         for task in self._tasks:
             task.cancel()
         end = self._loop.time() + grace
-        await asyncio.gather(
-            *(registration.close() for registration in self.registrations.values()),
-            return_exceptions=True,
-        )
+        farewells = [registration.close() for registration in self.registrations.values()]
+        for failure in await asyncio.gather(*farewells, return_exceptions=True):
+            if isinstance(failure, BaseException):
+                log.error("an un-REGISTER failed", exc_info=failure)
         while self.agent.calls and self._loop.time() < end:
             await asyncio.sleep(0.02)
         self.agent.close()

@@ -18,6 +18,8 @@ from c2c_sip.service import Service
 
 #: Seconds that each step may take.
 PATIENCE = 12.0
+#: Seconds that the two go on talking, so that there is something to bill.
+TALK = 1.0
 
 
 class DemoError(Exception):
@@ -100,6 +102,7 @@ def _call(service: Service) -> tuple[dict[str, Any], str]:
 
     with contextlib.suppress(DemoError):  # which of them was not heard is part of the result
         _until(both, "both tones")
+    time.sleep(TALK)
     contact.hang_up()
     _until(lambda: state()["state"] == "ended", "the call to end")
     record = state()
