@@ -8,7 +8,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import waitress.server
 from waitress import wasyncore
@@ -69,12 +69,13 @@ class Service:
         """
         self.store = Store.open(self.config.database.url)
         try:
+            left_up = self.store.open_dialogs()
             left_open = self.store.close_open_activations(time.time())
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
             if self.lab is not None:
                 self.config = replace(self.config, trunks=(*self.config.trunks, self.lab.start()))
-            self._start_engine()
+            self._start_engine(left_up)
             try:
                 self._start_http()
             except BaseException:
@@ -86,7 +87,7 @@ class Service:
             self.store.close()
             raise
 
-    def _start_engine(self) -> None:
+    def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config
         rng = random.SystemRandom()
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
@@ -109,8 +110,10 @@ class Service:
             build,
             media,
             accounts=[
-                (accounts[trunk.name], trunk.expires) for trunk in config.trunks if trunk.register
+                (accounts[trunk.name], trunk.expires if trunk.register else None)
+                for trunk in config.trunks
             ],
+            left_up=left_up,
             media_address=config.media.address,
             rng=rng,
         )

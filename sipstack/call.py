@@ -227,6 +227,11 @@ class OutgoingCall:
             self._send_cancel()
         # Otherwise the first answer to the INVITE decides: a CANCEL may not be sent before it (RFC 3261 §9.1).
 
+    @property
+    def dialog(self) -> Dialog | None:
+        """The dialog of an answered call."""
+        return self._dialog
+
     def is_alive(self, then: Callable[[bool], None]) -> None:
         """Ask the peer of an answered call with OPTIONS; ``then`` gets False when it is gone (:rfc:`3261` §12.2.1.2)."""
         dialog = self._dialog
@@ -398,37 +403,14 @@ class OutgoingCall:
     def _in_dialog(
         self, dialog: Dialog, method: str, then: Callable[[int], None], reason: str = ""
     ) -> None:
-        """Send a request in ``dialog``; ``then`` gets its final status, 408 or 503 where there was none."""
-        attempt = Attempt(self.outbound.account)
-
-        def transmit(target: Target, authorization: Sequence[tuple[str, str]]) -> None:
-            request = dialog.request(method)
-            for name, value in authorization:
-                request.add(name, value)
-            request.add("Contact", str(self._agent.contact(target, self._contact_user)))
-            if reason:
-                request.add("Reason", reason)
-
-            def responded(response: Response, source: Address) -> None:
-                if response.status < 200:
-                    return
-                header = (
-                    attempt.answer(response, source, request)
-                    if response.status in (401, 407)
-                    else None
-                )
-                if header is not None:
-                    transmit(target, [header])
-                else:
-                    then(response.status)
-
-            self._agent.send_request(request, target, Handlers(responded, then))
-
-        self._agent.locate(
-            dialog.next_hop(),
+        send_in_dialog(
+            self._agent,
+            dialog,
             self.outbound.account,
-            lambda target: transmit(target, ()),
-            lambda why: then(503),
+            method,
+            then,
+            headers=[("Reason", reason)] if reason else (),
+            contact_user=self._contact_user,
         )
 
     def _send_bye(self, dialog: Dialog, reason: str) -> None:
@@ -574,6 +556,46 @@ class OutgoingCall:
         self._agent.detach(self)
 
 
+def send_in_dialog(
+    agent: Agent,
+    dialog: Dialog,
+    account: Account | None,
+    method: str,
+    then: Callable[[int], None],
+    *,
+    headers: Sequence[tuple[str, str]] = (),
+    contact_user: str = "",
+) -> None:
+    """Send a request in ``dialog``, answering a challenge of the account's own servers.
+
+    ``then`` gets its final status, 408 or 503 where there was none.
+    """
+    attempt = Attempt(account)
+
+    def transmit(target: Target, authorization: Sequence[tuple[str, str]]) -> None:
+        request = dialog.request(method)
+        request.add("Contact", str(agent.contact(target, contact_user)))
+        for name, value in (*authorization, *headers):
+            request.add(name, value)
+
+        def responded(response: Response, source: Address) -> None:
+            if response.status < 200:
+                return
+            header = (
+                attempt.answer(response, source, request) if response.status in (401, 407) else None
+            )
+            if header is not None:
+                transmit(target, [header])
+            else:
+                then(response.status)
+
+        agent.send_request(request, target, Handlers(responded, then))
+
+    agent.locate(
+        dialog.next_hop(), account, lambda target: transmit(target, ()), lambda why: then(503)
+    )
+
+
 class _PendingAnswer:
     """Our 2xx to a re-INVITE, retransmitted until its ACK comes (:rfc:`3261` §13.3.1.4)."""
 
@@ -673,4 +695,5 @@ __all__ = [
     "Responder",
     "Ringing",
     "refusal",
+    "send_in_dialog",
 ]

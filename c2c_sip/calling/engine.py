@@ -5,14 +5,16 @@ import contextlib
 import logging
 import random
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from c2c_sip.calling.flow import Leg, LegError
 from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account
-from sipstack.call import Event, OutgoingCall
+from sipstack.call import Event, OutgoingCall, send_in_dialog
+from sipstack.dialog import Dialog
 from sipstack.media import MediaPlane
+from sipstack.message import ParseError
 from sipstack.registration import Registration
 from sipstack.resolver import Target
 from sipstack.sdp import Codec, LocalMedia
@@ -102,11 +104,15 @@ class Engine:
         build: UserAgentFactory,
         media: MediaPlane,
         *,
-        accounts: Sequence[tuple[Account, int]],
+        accounts: Sequence[tuple[Account, int | None]],
         media_address: str = "",
         rng: random.Random,
+        left_up: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """``accounts`` are those to be registered, each with the expiry to ask for, in seconds."""
+        """``accounts`` are all, each with the expiry to ask for in seconds, ``None`` where it does not register.
+
+        ``left_up`` are the dialogs that the last run has not ended; they are hung up first of all.
+        """
         self.media = media
         self.desk: SipDesk
         self.agent: UserAgent
@@ -115,6 +121,7 @@ class Engine:
         self._accounts = accounts
         self._media_address = media_address
         self._rng = rng
+        self._left_up = left_up
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
@@ -142,7 +149,13 @@ class Engine:
             rng=self._rng,
             media_address=self._media_address,
         )
+        for account, _ in self._accounts:
+            # Which servers are the trunk's has to be known before one of them challenges.
+            self.agent.locate(account.next_hop, account, lambda target: None, lambda why: None)
+        self._hang_up_what_was_left()
         for account, expires in self._accounts:
+            if expires is None:
+                continue
             registration = Registration(self.agent, account, expires=expires, rng=self._rng)
             self.registrations[account.name] = registration
             self._keep(registration.run())
@@ -151,6 +164,19 @@ class Engine:
             async with asyncio.timeout(FIRST_REGISTRATION):
                 for registration in self.registrations.values():
                     await registration.settled.wait()
+
+    def _hang_up_what_was_left(self) -> None:
+        by_name = {account.name: account for account, _ in self._accounts}
+        for dumped in self._left_up:
+            try:
+                dialog = Dialog.load(dumped)
+            except (ParseError, KeyError, TypeError, ValueError) as error:
+                log.error("a leg of the last run cannot be hung up: %s", error)
+                continue
+            account = by_name.get(dumped.get("trunk") or "")
+            send_in_dialog(self.agent, dialog, account, "BYE", lambda status: None)
+        if self._left_up:
+            log.warning("%d legs of the last run were still up: hanging up", len(self._left_up))
 
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = 10.0) -> T:
         """Run ``work`` in the engine's thread and wait for its result, at most ``timeout`` seconds."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from c2c_sip.calling.causes import hangup_cause
 from c2c_sip.calling.plan import LegPlan, Plan
@@ -89,6 +89,12 @@ class Leg:
     def dial(self) -> None:
         """Send the INVITE."""
         self._dial()
+
+    def dialog(self) -> dict[str, Any]:
+        """What it takes to hang the leg up without us: its dialog and its trunk."""
+        dialog, account = self.call.dialog, self.plan.outbound.account
+        dumped = dialog.dump() if dialog is not None else {}
+        return dumped | {"trunk": account.name if account is not None else None}
 
     def described(self, remote: RemoteMedia) -> None:
         """The peer's media was agreed on, for the first time or anew."""
@@ -193,7 +199,7 @@ class Flow:
                     if source is leg and isinstance(event, (Ringing, EarlyMedia)):
                         self._recorder.ringing(role)
                     elif source is leg and isinstance(event, Answered):
-                        self._recorder.answered(role)
+                        self._recorder.answered(role, leg.dialog())
                         return
         except TimeoutError:
             raise Over("NO_ANSWER", None, role) from None

@@ -83,9 +83,15 @@ class Recorder:
             cdr["ringing"] = self._wall()
             self.state(f"{role}_ringing")
 
-    def answered(self, role: str) -> None:
-        """A leg was answered."""
-        self._cdrs[role]["answered"] = self._wall()
+    def answered(self, role: str, dialog: Mapping[str, Any]) -> None:
+        """A leg was answered. Its dialog is written down, so that after a crash it can still be hung up."""
+        cdr = self._cdrs[role]
+        cdr["answered"] = self._wall()
+        self._ledger.update_cdr(cdr["id"], answered=cdr["answered"], dialog=dict(dialog))
+
+    def dialog_changed(self, role: str, dialog: Mapping[str, Any]) -> None:
+        """The peer of a leg has moved."""
+        self._ledger.update_cdr(self._cdrs[role]["id"], dialog=dict(dialog))
 
     def connected(self) -> None:
         """The two are connected."""
@@ -117,6 +123,7 @@ class Recorder:
             own_cause = "NORMAL_CLEARING" if answered else "ORIGINATOR_CANCEL"
         self._ledger.update_cdr(
             cdr["id"],
+            dialog=None,
             answered=answered,
             ended=ended,
             duration_seconds=_seconds(cdr["created"], ended),

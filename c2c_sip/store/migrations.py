@@ -117,7 +117,10 @@ _FIRST = (
     "CREATE INDEX cdr_open ON cdr (id) WHERE ended IS NULL",
 )
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {1: _FIRST}
+#: What it takes to hang up a leg that was up when the program died.
+_DIALOGS = ("ALTER TABLE cdr ADD COLUMN dialog TEXT",)
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _DIALOGS}
 NEWEST = max(MIGRATIONS)
 
 #: What PostgreSQL's advisory lock is known by: of two nodes that start on an empty database, one waits.

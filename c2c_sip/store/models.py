@@ -124,6 +124,7 @@ def bind(database: pw.Database) -> Any:
         sip_status = pw.IntegerField(null=True)
         hangup_by = pw.CharField(16, null=True)
         media = pw.TextField(null=True)
+        dialog = pw.TextField(null=True)
 
         class Meta:
             table_name = "cdr"

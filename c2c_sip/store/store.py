@@ -443,17 +443,24 @@ class Store:
 
     def update_cdr(self, id: str, **changes: Any) -> "Future[Any]":
         """Change a leg's CDR. Does not wait."""
-        if "media" in changes:
-            changes["media"] = json.dumps(changes["media"])
+        for name in ("media", "dialog"):
+            if changes.get(name) is not None:
+                changes[name] = json.dumps(changes[name])
         model = self.models.Cdr
         return self._writer.submit(lambda: model.update(**changes).where(model.id == id).execute())
+
+    def open_dialogs(self) -> list[Row]:
+        """What is known of the legs that a crash has left up; asked before they are closed."""
+        model = self.models.Cdr
+        query = model.select(model.dialog).where(model.ended.is_null(), model.dialog.is_null(False))
+        return [json.loads(row["dialog"]) for row in query.dicts()]
 
     def close_open_activations(self, now: float) -> int:
         """End what a crash has left open; how many that were."""
         activation, cdr = self.models.Activation, self.models.Cdr
 
         def work() -> int:
-            cdr.update(ended=now, cause="NORMAL_TEMPORARY_FAILURE").where(
+            cdr.update(ended=now, cause="NORMAL_TEMPORARY_FAILURE", dialog=None).where(
                 cdr.ended.is_null()
             ).execute()
             return int(
@@ -594,6 +601,7 @@ def _columns(row: Mapping[str, Any]) -> Row:
 def _cdr(row: Mapping[str, Any]) -> Row:
     found = dict(row)
     found["media"] = json.loads(found["media"]) if found["media"] else None
+    del found["dialog"]
     found["account_id"] = found.pop("account")
     found["activation_id"] = found.pop("activation")
     return found

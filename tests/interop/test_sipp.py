@@ -146,3 +146,24 @@ def test_a_call_goes_over_tcp_where_the_uri_says_so(start: Start) -> None:
     assert service.ended(definition, activation["id"])["result"] == "success"
     assert (desk.finish(), customer.finish()) == (0, 0)
     assert "SIP/2.0/TCP" in desk.received("INVITE")[0][1]
+
+
+def test_after_kill_9_the_next_start_hangs_up_the_legs_that_were_up(start: Start) -> None:
+    service = start(Service, FAST).start()
+    desk = start(SippUas, "answer", name="desk", calls=5)
+    customer = start(SippUas, "answer", name="customer", calls=5)
+    definition = service.define(extension=desk.uri, whitelist=["customer"])
+    made = [service.connect(definition, customer.uri)["id"] for _ in range(5)]
+    for activation in made:
+        until(
+            lambda one=activation: service.record(definition, one)["state"] == "connected",
+            10,
+            "the call",
+        )
+    time.sleep(0.2)
+    service.process.kill()
+    service.process.wait()
+    service.start()
+    assert (desk.finish(), customer.finish()) == (0, 0)
+    assert len(desk.received("BYE")) >= 5
+    assert len(customer.received("BYE")) >= 5

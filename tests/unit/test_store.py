@@ -120,9 +120,10 @@ def test_a_step_that_fails_leaves_nothing_of_it_behind(
 ) -> None:
     url = f"sqlite:///{tmp_path}/c2c.db"
     Store.open(url).close()
-    broken = {**migrations.MIGRATIONS, 2: ("CREATE TABLE half (id INTEGER)", "NONSENSE")}
+    step = migrations.NEWEST + 1
+    broken = {**migrations.MIGRATIONS, step: ("CREATE TABLE half (id INTEGER)", "NONSENSE")}
     monkeypatch.setattr(migrations, "MIGRATIONS", broken)
-    monkeypatch.setattr(migrations, "NEWEST", 2)
+    monkeypatch.setattr(migrations, "NEWEST", step)
     with pytest.raises(StoreError):
         Store.open(url)
     with sqlite3.connect(tmp_path / "c2c.db") as database:
