@@ -129,7 +129,7 @@ def test_a_step_that_fails_leaves_nothing_of_it_behind(
     with sqlite3.connect(tmp_path / "c2c.db") as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
         assert "half" not in tables
-        assert database.execute("SELECT MAX(version) FROM schema_version").fetchone() == (1,)
+        assert database.execute("SELECT MAX(version) FROM schema_version").fetchone() == (step - 1,)
 
 
 def test_the_steps_are_numbered_without_gaps() -> None:
