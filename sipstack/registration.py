@@ -3,10 +3,10 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sipstack.account import Account, Attempt
-from sipstack.call import Agent, Handlers
+from sipstack.agent import Agent, Handlers
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri
 from sipstack.resolver import Target
 from sipstack.transport import Address
@@ -123,7 +123,8 @@ class Registration:
 
         request = Request("REGISTER", self.account.domain)
 
-        def located(target: Target) -> None:
+        def located(targets: Sequence[Target]) -> None:
+            target = targets[0]
             account = self.account
             self._sequence += 1
             if account.outbound_proxy is not None:

@@ -248,15 +248,24 @@ class LocalMedia:
         self.port = port
         #: What was agreed on, with the numbers that we receive; what we offer, before that.
         self.receive_codecs = codecs
+        #: The direction that we want, from our view; a held peer's refresh must not undo the hold.
+        self.direction = "sendrecv"
         self._codecs = codecs
+        self._before_offer = codecs
         self._session_id = session_id
         self._version = 0
         self._last: str | None = None
 
-    def offer(self, direction: str = "sendrecv") -> bytes:
-        """A description that offers our stream."""
+    def offer(self, direction: str | None = None) -> bytes:
+        """A description that offers our stream, from now on in ``direction`` where one is given."""
+        self.direction = direction or self.direction
+        self._before_offer = self.receive_codecs
         self.receive_codecs = self._codecs
-        return self._describe([self._section(self._codecs, direction)])
+        return self._describe([self._section(self._codecs, self.direction)])
+
+    def withdraw_offer(self) -> None:
+        """The peer refused our offer: what was agreed on before stays (:rfc:`3261` §14.1)."""
+        self.receive_codecs = self._before_offer
 
     def accept_answer(self, answer: bytes) -> RemoteMedia:
         """Take the peer's answer to our offer.
@@ -271,11 +280,11 @@ class LocalMedia:
         self.receive_codecs = receive
         return remote
 
-    def answer(self, offer: bytes, direction: str | None = None) -> tuple[bytes, RemoteMedia]:
+    def answer(self, offer: bytes) -> tuple[bytes, RemoteMedia]:
         """Answer the peer's offer: our description, and what we learned of the peer's stream.
 
-        The first audio stream that we can use is taken, every other one is refused with port 0. ``direction`` is what
-        we want, from our view; by default whatever the offer leaves us.
+        The first audio stream that we can use is taken, every other one is refused with port 0. Of the direction that
+        we want it is what the offer leaves us.
 
         :raises SdpError: there is no audio that we can use.
         """
@@ -295,8 +304,7 @@ class LocalMedia:
         if chosen is None:
             raise failure
         index, remote, receive = chosen
-        theirs = _REVERSED[remote.direction]
-        wanted = theirs if direction is None else _narrowed(theirs, direction)
+        wanted = _narrowed(_REVERSED[remote.direction], self.direction)
         sections = []
         for at, media in enumerate(description.media):
             if at == index:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from sipstack.account import Account
-from sipstack.call import ALLOW, Handlers, OutgoingCall, Timer, refusal
+from sipstack.agent import SDP, Dialogue, Handlers, Timer
 from sipstack.message import (
     Message,
     NameAddr,
@@ -23,6 +23,7 @@ from sipstack.message import (
     parse_datagram,
 )
 from sipstack.resolver import ResolveError, Resolver, Target, literal_target
+from sipstack.session import capabilities, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
 from sipstack.trace import Trace
 from sipstack.transaction import (
@@ -82,7 +83,7 @@ class UserAgent:
         self._refuse_invite = refuse_invite
         self._clients: dict[Key, _Client] = {}
         self._servers: dict[Key, _Server] = {}
-        self._calls: dict[tuple[str, str], OutgoingCall] = {}
+        self._calls: dict[tuple[str, str], Dialogue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._secret = self.token().encode()
         for transport in self._transports:
@@ -114,11 +115,15 @@ class UserAgent:
             transport.receiver = None
             transport.close()
 
-    # --- what calls and registrations use (see sipstack.call.Agent)
+    # --- what calls and registrations use (see sipstack.agent.Agent)
 
     def token(self) -> str:
         """A fresh random token of 96 bits."""
         return f"{self._rng.getrandbits(96):024x}"
+
+    def uniform(self, low: float, high: float) -> float:
+        """A random number between two."""
+        return self._rng.uniform(low, high)
 
     def call_later(self, delay: float, then: Callable[[], None]) -> Timer:
         """Have ``then`` called in ``delay`` seconds of the loop's clock."""
@@ -128,17 +133,17 @@ class UserAgent:
         self,
         uri: Uri,
         account: Account | None,
-        then: Callable[[Target], None],
+        then: Callable[[Sequence[Target]], None],
         failed: Callable[[str], None],
     ) -> None:
-        """Find the target of ``uri``. The servers that an account's own next hop resolves to become the trunk's."""
+        """Find the targets of ``uri``. The servers that an account's own next hop resolves to become the trunk's."""
         default = account.transport if account else "UDP"
         literal = literal_target(uri, default)
         if literal is not None:
             if account is not None and uri == account.next_hop:
                 account.learn(literal.address[0])
             self._expect(literal, uri, account)
-            then(literal)
+            then([literal])
             return
 
         async def ask() -> None:
@@ -150,10 +155,14 @@ class UserAgent:
             if account is not None and uri == account.next_hop:
                 for target in targets:
                     account.learn(target.address[0])
-            self._expect(targets[0], uri, account)
-            then(targets[0])
+            for target in targets:
+                self._expect(target, uri, account)
+            then(targets)
 
         self._spawn(ask())
+
+    def server_failed(self, target: Target) -> None:
+        """Have ``target`` come last among the targets for a while."""
 
     def _expect(self, target: Target, uri: Uri, account: Account | None) -> None:
         """Say which name a TLS server's certificate has to have: the one that was asked for, not what DNS made of it."""
@@ -211,13 +220,13 @@ class UserAgent:
         if entry is not None:
             entry.stop()
 
-    def attach(self, call: OutgoingCall) -> None:
-        """Requests for the call's Call-ID and tag go to it from now on."""
-        self._calls[call.call_id, call.local_tag] = call
+    def attach(self, dialogue: Dialogue) -> None:
+        """Requests for the Call-ID and tag of ``dialogue`` go to it from now on."""
+        self._calls[dialogue.call_id, dialogue.local_tag] = dialogue
 
-    def detach(self, call: OutgoingCall) -> None:
-        """The call is over; what still comes for it gets 481."""
-        self._calls.pop((call.call_id, call.local_tag), None)
+    def detach(self, dialogue: Dialogue) -> None:
+        """It is over; what still comes for it gets 481."""
+        self._calls.pop((dialogue.call_id, dialogue.local_tag), None)
 
     # --- sending
 
@@ -390,11 +399,11 @@ class UserAgent:
             self._receive_stray(request, source, transport)
 
     def _receive_in_dialog(
-        self, call: OutgoingCall, request: Request, source: Address, transport: Transport
+        self, call: Dialogue, request: Request, source: Address, transport: Transport
     ) -> None:
-        required = request.values("Require")
-        if required:
-            headers = [("Unsupported", ", ".join(required))]
+        unknown = unsupported(request)
+        if unknown:
+            headers = [("Unsupported", ", ".join(unknown))]
             self._answer(request, 420, None, source, transport, headers)
             return
         if len(self._servers) >= SERVER_TRANSACTIONS:
@@ -413,12 +422,12 @@ class UserAgent:
 
         Answered without state (:rfc:`3261` §8.2.7): whoever sends us requests must not fill our memory.
         """
-        required = request.values("Require")
-        if required:
-            headers = [("Unsupported", ", ".join(required))]
+        unknown = unsupported(request)
+        if unknown:
+            headers = [("Unsupported", ", ".join(unknown))]
             self._answer(request, 420, None, source, transport, headers)
         elif request.method == "OPTIONS":
-            headers = [("Allow", ALLOW), ("Accept", "application/sdp")]
+            headers = [("Accept", SDP), *capabilities()]
             self._answer(request, 200, None, source, transport, headers)
         elif request.method == "INVITE":
             self._answer(request, self._refuse_invite(source), None, source, transport)
@@ -426,7 +435,7 @@ class UserAgent:
             self._answer(request, 481, None, source, transport)
         else:
             refused = refusal(request)
-            headers = [("Allow", ALLOW)]
+            headers = capabilities()
             self._answer(request, refused.status, None, source, transport, headers)
 
     def _answer(
@@ -513,7 +522,7 @@ class _Server(_Entry):
         transport: Transport,
         destination: Address,
         agent: UserAgent,
-        call: OutgoingCall,
+        call: Dialogue,
     ) -> None:
         super().__init__(transport, destination)
         self.machine = machine
@@ -524,8 +533,11 @@ class _Server(_Entry):
         assert isinstance(message, Request)
         if message.method == "ACK":
             self._call.acknowledged(message)
-        else:
+            return
+        try:
             self._call.receive(message, self)
+        except ParseError as error:
+            self.respond(make_response(message, error.status, error.reason))
 
     def respond(self, response: Response) -> None:
         self._agent.respond(self, response)

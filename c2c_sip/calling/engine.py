@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 from c2c_sip.calling.flow import Leg, LegError
 from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account
-from sipstack.call import Event, OutgoingCall, send_in_dialog
+from sipstack.call import Event, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.media import MediaPlane
 from sipstack.message import ParseError
 from sipstack.registration import Registration
 from sipstack.resolver import Target
 from sipstack.sdp import Codec, LocalMedia
+from sipstack.session import send_in_dialog
 from sipstack.transport import Address, Transport
 from sipstack.useragent import UserAgent
 
@@ -58,19 +59,19 @@ class SipDesk:
         self, plan: LegPlan, codecs: tuple[Codec, ...], on_event: Callable[[Event], None]
     ) -> Leg:
         """See :meth:`c2c_sip.calling.flow.Desk.open_leg`."""
-        found: asyncio.Future[Target | str] = self._loop.create_future()
+        found: asyncio.Future[Sequence[Target] | str] = self._loop.create_future()
 
-        def settle(result: Target | str) -> None:
+        def settle(result: Sequence[Target] | str) -> None:
             if not found.done():
                 found.set_result(result)
 
         outbound = plan.outbound
         self._agent.locate(outbound.next_hop, outbound.account, settle, settle)
-        target = await found
-        if isinstance(target, str):
-            raise LegError(target)
+        targets = await found
+        if isinstance(targets, str):
+            raise LegError(targets)
         try:
-            bind, announced = self._agent.own_host(target)
+            bind, announced = self._agent.own_host(targets[0])
             if self._media_address:
                 if announced == bind:
                     announced = self._media_address
@@ -92,7 +93,7 @@ class SipDesk:
             on_media=leg.described,
             redirect=plan.redirect,
         )
-        leg.attach(call, lambda: call.dial(target))
+        leg.attach(call, lambda: call.dial(targets))
         return leg
 
 
@@ -174,7 +175,7 @@ class Engine:
                 log.error("a leg of the last run cannot be hung up: %s", error)
                 continue
             account = by_name.get(dumped.get("trunk") or "")
-            send_in_dialog(self.agent, dialog, account, "BYE", lambda status: None)
+            send_in_dialog(self.agent, dialog, account, "BYE", lambda *_: None)
         if self._left_up:
             log.warning("%d legs of the last run were still up: hanging up", len(self._left_up))
 

@@ -1,0 +1,113 @@
+"""What calls and registrations need of a user agent, and what it needs of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sipstack.account import Account
+from sipstack.message import Message, NameAddr, Request, Response, Uri
+from sipstack.resolver import Target
+from sipstack.transaction import Timers
+from sipstack.transport import Address
+
+ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY"
+#: Extensions that we know how to use: :rfc:`3262`, :rfc:`4028`, :rfc:`4488`.
+SUPPORTED = ("100rel", "timer", "norefersub")
+SDP = "application/sdp"
+
+
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """What becomes of a request: each response with its source, or the status that stands for having none."""
+
+    response: Callable[[Response, Address], None]
+    failure: Callable[[int], None]
+
+
+class Timer(Protocol):
+    """A pending callback."""
+
+    def cancel(self) -> None:
+        """Do not call it."""
+
+
+class Responder(Protocol):
+    """The server transaction of a request from the peer."""
+
+    def respond(self, response: Response) -> None:
+        """Send a response through the transaction."""
+
+
+class Dialogue(Protocol):
+    """Whoever takes the requests that come for one Call-ID and local tag."""
+
+    call_id: str
+    local_tag: str
+
+    def receive(self, request: Request, responder: Responder) -> None:
+        """A request other than ACK and CANCEL."""
+
+    def acknowledged(self, ack: Request) -> None:
+        """The ACK of a 2xx."""
+
+
+class Agent(Protocol):
+    """What a call needs of its user agent."""
+
+    timers: Timers
+
+    def token(self) -> str:
+        """A fresh random token for tags and Call-IDs."""
+
+    def uniform(self, low: float, high: float) -> float:
+        """A random number between two."""
+
+    def call_later(self, delay: float, then: Callable[[], None]) -> Timer:
+        """Have ``then`` called in ``delay`` seconds."""
+
+    def locate(
+        self,
+        uri: Uri,
+        account: Account | None,
+        then: Callable[[Sequence[Target]], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Find the targets of ``uri`` in the order to try, at least one: at once for an IP literal, later with DNS."""
+
+    def server_failed(self, target: Target) -> None:
+        """Leave ``target`` alone for a while: it did not answer, or not now (:rfc:`3263` §4.3)."""
+
+    def contact(self, target: Target, user: str) -> NameAddr:
+        """Our Contact as ``target`` reaches it."""
+
+    def send_request(self, request: Request, target: Target, handlers: Handlers) -> None:
+        """Start a client transaction; Via is added here."""
+
+    def send(self, message: Message, target: Target) -> None:
+        """Send outside of any transaction: an ACK of a 2xx; Via is added here."""
+
+    def send_cancel(
+        self, invite: Request, cancel: Request, target: Target, handlers: Handlers
+    ) -> None:
+        """Start the transaction of a CANCEL, which has the Via of its ``invite``."""
+
+    def abandon(self, invite: Request) -> None:
+        """Destroy the client transaction of an INVITE that never got its final answer."""
+
+    def attach(self, dialogue: Dialogue) -> None:
+        """Route the requests for its Call-ID and tag to ``dialogue``."""
+
+    def detach(self, dialogue: Dialogue) -> None:
+        """Stop doing so."""
+
+
+def has_sdp(message: Message) -> bool:
+    """Whether the body is a session description."""
+    kind = message.content_type or ""
+    return bool(message.body) and kind.partition(";")[0].strip().lower() == SDP
+
+
+def supports(message: Message, extension: str) -> bool:
+    """Whether the peer names ``extension`` in Supported or Require."""
+    named = (*message.values("Supported"), *message.values("Require"))
+    return any(tag.strip().lower() == extension for tag in named)

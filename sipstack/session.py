@@ -1,0 +1,591 @@
+"""An answered call: what goes on in its dialog until the last BYE (:rfc:`3261` §12.2, §14, §15)."""
+
+from collections.abc import Callable, Sequence
+
+from sipstack.account import Account, Attempt
+from sipstack.agent import (
+    ALLOW,
+    SDP,
+    SUPPORTED,
+    Agent,
+    Handlers,
+    Responder,
+    Timer,
+    has_sdp,
+    supports,
+)
+from sipstack.dialog import Dialog
+from sipstack.events import Ended, Event, Info, Referred, Refreshed, Renegotiated, q850_cause
+from sipstack.message import (
+    Message,
+    NameAddr,
+    ParseError,
+    Request,
+    Response,
+    Uri,
+    make_response,
+)
+from sipstack.reliable import Received
+from sipstack.resolver import Target
+from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
+from sipstack.session_timer import MIN_SE, SessionTimer
+from sipstack.transport import Address
+
+#: Methods that a user agent may meet and that we have no use for; anything else is unknown to us.
+KNOWN_METHODS = frozenset(
+    [
+        "INVITE",
+        "ACK",
+        "CANCEL",
+        "BYE",
+        "OPTIONS",
+        "REGISTER",
+        "UPDATE",
+        "INFO",
+        "PRACK",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "REFER",
+        "MESSAGE",
+        "PUBLISH",
+    ]
+)
+#: Requests that say where their sender is to be reached from now on (RFC 3261 §12.2.1.1, RFC 3515, RFC 6665).
+_WITH_CONTACT = frozenset(["INVITE", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE", "OPTIONS"])
+#: Seconds after which a re-INVITE that met the peer's own is tried again by the side that made the call (§14.1).
+_GLARE = (2.1, 4.0)
+#: Seconds to the next try of a refresh that was refused for now.
+_REFRESH_AGAIN = 10.0
+#: Times that one offer of ours is repeated because of glare.
+_GLARES = 5
+
+Then = Callable[[int, Response | None], None]
+
+
+class Session:
+    """The session of one dialog.
+
+    ``on_media`` is called with the peer's media whenever a description was agreed on; ``on_event`` gets
+    :class:`Renegotiated`, :class:`Refreshed`, :class:`Info`, :class:`Referred` and, last, :class:`Ended`;
+    ``on_finished`` is called when its BYE has been answered too. ``accepts_referral`` decides whether a REFER to a
+    URI is accepted.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        dialog: Dialog,
+        media: LocalMedia,
+        *,
+        account: Account | None,
+        contact: NameAddr,
+        timer: SessionTimer,
+        on_event: Callable[[Event], None],
+        on_media: Callable[[RemoteMedia], None],
+        on_finished: Callable[[], None],
+        accepts_referral: Callable[[Uri], bool] = lambda uri: False,
+    ) -> None:
+        self.dialog = dialog
+        #: How it ended, once it has.
+        self.outcome: Ended | None = None
+        self._agent = agent
+        self._media = media
+        self._account = account
+        self._contact = contact
+        self._timer = timer
+        self._on_event = on_event
+        self._on_media = on_media
+        self._on_finished = on_finished
+        self._accepts_referral = accepts_referral
+        self._peer_updates = False
+        self._answer: PendingAnswer | None = None
+        self._answer_has_offer = False
+        self._offering = False
+        self._wanted: str | None = None
+        self._glares = 0
+        self._acks: dict[int, tuple[Request, Target]] = {}
+        self._refresh: Timer | None = None
+        self._lapse: Timer | None = None
+        self._again: Timer | None = None
+        self._referral: _Referral | None = None
+
+    # --- its beginning and its end
+
+    def start(self, answer: Message) -> None:
+        """Begin: ``answer`` is the message that made the dialog ours, the peer's 2xx or its INVITE."""
+        self._peer_updates = "UPDATE" in [name.strip() for name in answer.values("Allow")]
+        self._watch()
+
+    def hang_up(self, reason: str = "") -> None:
+        """Send BYE; ``reason`` is the value of a Reason header (:rfc:`3326`). Does nothing once it is over."""
+        self._bye(Ended("local"), reason)
+
+    def lost(self) -> None:
+        """The peer is gone: BYE for the proxies between, and :class:`Ended` by network."""
+        self._bye(Ended("network"), "")
+
+    def _bye(self, event: Ended, reason: str) -> None:
+        if self.outcome is not None:
+            return
+        headers = [("Reason", reason)] if reason else []
+        self._send("BYE", lambda status, response: self._on_finished(), headers=headers)
+        self._end(event)
+
+    def _end(self, event: Ended) -> None:
+        self.outcome = event
+        for timer in (self._refresh, self._lapse, self._again):
+            if timer is not None:
+                timer.cancel()
+        if self._answer is not None:
+            self._answer.stop()
+            self._answer = None
+        self._on_event(event)
+
+    def is_alive(self, then: Callable[[bool], None]) -> None:
+        """Ask the peer with OPTIONS; ``then`` gets False when it is gone (:rfc:`3261` §12.2.1.2)."""
+        if self.outcome is not None:
+            then(False)
+        else:
+            self._send("OPTIONS", lambda status, _: then(status not in (408, 481, 503)))
+
+    # --- requests from the peer
+
+    def receive(self, request: Request, responder: Responder) -> None:
+        """A request in the dialog, other than ACK.
+
+        :raises ParseError: a header of it cannot be read.
+        """
+        if self.dialog.remote_tag != request.from_.tag:
+            responder.respond(make_response(request, 481))
+            return
+        wrong = self.dialog.check_sequence(request)
+        if wrong is not None:
+            responder.respond(make_response(request, wrong.status, wrong.reason))
+        elif request.method == "BYE":
+            responder.respond(make_response(request, 200))
+            if self.outcome is None:
+                self._end(Ended("peer", q850_cause(request)))
+                self._on_finished()
+        elif self.outcome is not None:
+            responder.respond(make_response(request, 481))
+        elif request.method in ("INVITE", "UPDATE"):
+            self._renegotiate(request, responder)
+        elif request.method == "REFER":
+            self._refer(request, responder)
+        elif request.method == "OPTIONS":
+            responder.respond(make_response(request, 200, headers=capabilities()))
+        elif request.method == "INFO":
+            responder.respond(make_response(request, 200))
+            kind = (request.content_type or "").partition(";")[0].strip().lower()
+            self._on_event(Info(kind, request.body))
+        elif request.method in ("PRACK", "NOTIFY"):
+            # There is no provisional response, and no subscription of ours, that it could belong to.
+            responder.respond(make_response(request, 481))
+        else:
+            responder.respond(refusal(request))
+
+    def _renegotiate(self, request: Request, responder: Responder) -> None:
+        offers = request.method == "INVITE" or bool(request.body)
+        if self._answer is not None and offers:
+            if self._answer_has_offer:
+                # Our offer in that 2xx still waits for its answer (RFC 3311 §5.2).
+                responder.respond(make_response(request, 491))
+            else:
+                # Our 2xx still waits for its ACK: one at a time (§14.2).
+                headers = [("Retry-After", "2")]
+                responder.respond(make_response(request, 500, headers=headers))
+            return
+        if self._offering and offers:
+            responder.respond(make_response(request, 491))
+            return
+        if request.body and not has_sdp(request):
+            responder.respond(make_response(request, 415, headers=[("Accept", SDP)]))
+            return
+        try:
+            timing = self._timer.asked(request)
+        except ParseError as error:
+            headers = [("Min-SE", str(MIN_SE))]
+            responder.respond(make_response(request, error.status, error.reason, headers=headers))
+            return
+        remote: RemoteMedia | None = None
+        try:
+            if request.body:
+                body, remote = self._media.answer(request.body)
+            else:
+                body = self._media.offer() if request.method == "INVITE" else b""
+        except SdpError as error:
+            responder.respond(make_response(request, 488, error.reason))
+            return
+        self.dialog.refresh_target(request)
+        response = make_response(
+            request, 200, headers=[("Contact", str(self._contact)), *capabilities(), *timing]
+        )
+        describe(response, body)
+        if request.method == "INVITE":
+            self._answer_has_offer = remote is None
+            self._answer = PendingAnswer(
+                self._agent, responder, response, request.cseq.number, self._never_acknowledged
+            )
+        else:
+            responder.respond(response)
+        self._watch()
+        if remote is None:
+            self._on_event(Refreshed())
+        else:
+            self._agreed(remote)
+
+    def _agreed(self, remote: RemoteMedia) -> None:
+        self._on_media(remote)
+        self._on_event(Renegotiated(remote))
+
+    def acknowledged(self, ack: Request) -> None:
+        """The ACK of a 2xx that we sent to a re-INVITE."""
+        answer = self._answer
+        if answer is None or ack.cseq.number != answer.sequence:
+            return
+        answer.stop()
+        self._answer = None
+        if self._answer_has_offer:
+            self._answer_has_offer = False
+            try:
+                # An offer in a 2xx has to be answered in the ACK (§13.2.2.4).
+                self._agreed(self._media.accept_answer(ack.body if has_sdp(ack) else b""))
+            except SdpError:
+                self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
+        self._offer_again()
+
+    def _never_acknowledged(self) -> None:
+        self._answer = None
+        # §14.2: a 2xx that is never acknowledged ends the session.
+        self._bye(Ended("network"), 'SIP;cause=408;text="ACK Timeout"')
+
+    # --- our own offers
+
+    def offer(self, direction: str = "sendrecv") -> None:
+        """Offer our media anew by re-INVITE, in ``direction`` as we see it: hold is ``sendonly`` or ``inactive``.
+
+        While another offer is under way, the latest one that was asked for follows it. A refusal changes nothing.
+        """
+        self._wanted = direction
+        self._offer_again()
+
+    def _offer_again(self) -> None:
+        if self._wanted is None or self.outcome is not None:
+            return
+        if self._offering or self._answer is not None or self._again is not None:
+            return  # comes back when that is done
+        direction, self._wanted = self._wanted, None
+        self._reinvite(direction)
+
+    def _reinvite(self, direction: str) -> None:
+        self._offering = True
+        self._send(
+            "INVITE",
+            lambda status, response: self._reinvited(status, response, direction),
+            headers=[("Accept", SDP), *capabilities(), *self._timer.ask()],
+            body=self._media.offer(direction),
+        )
+
+    def _reinvited(self, status: int, response: Response | None, direction: str) -> None:
+        if response is not None and status < 300:
+            self._reinvite_answered(response)
+            return
+        self._offering = False
+        self._media.withdraw_offer()
+        if status in (408, 481):
+            self.lost()
+        elif status == 491 and self._glares < _GLARES and self.outcome is None:
+            self._glares += 1
+            self._wanted = self._wanted or direction
+            self._again = self._agent.call_later(self._agent.uniform(*_GLARE), self._after_glare)
+        elif status == 422 and response is not None and self._timer.raised(response):
+            self._wanted = self._wanted or direction
+            self._offer_again()
+        else:
+            self._glares = 0
+            self._offer_again()
+
+    def _after_glare(self) -> None:
+        self._again = None
+        self._offer_again()
+
+    def _reinvite_answered(self, response: Response) -> None:
+        number = response.cseq.number
+        sent = self._acks.get(number)
+        if sent is not None:
+            self._agent.send(*sent)  # the one before was lost
+            return
+        if not self._offering:
+            return
+        self._offering = False
+        self._glares = 0
+        self.dialog.refresh_target(response)
+        ack = self.dialog.request("ACK", number)
+
+        def send(targets: Sequence[Target]) -> None:
+            # Only the last one's 2xx can still be retransmitted.
+            self._acks = {number: (ack, targets[0])}
+            self._agent.send(ack, targets[0])
+
+        self._agent.locate(self.dialog.next_hop(), self._account, send, lambda why: None)
+        if self.outcome is not None:
+            return
+        self._timer.answered(response)
+        self._watch()
+        try:
+            self._on_media(self._media.accept_answer(response.body))
+        except SdpError:
+            self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
+            return
+        self._on_event(Refreshed())
+        self._offer_again()
+
+    # --- the session timer
+
+    def _watch(self) -> None:
+        """Set the timers anew after a refresh, theirs or ours."""
+        for timer in (self._refresh, self._lapse):
+            if timer is not None:
+                timer.cancel()
+        self._refresh = self._lapse = None
+        agreed = self._timer.agreed
+        if agreed is None or self.outcome is not None:
+            return
+        self._lapse = self._agent.call_later(agreed.lost_after, self.lost)
+        if agreed.ours:
+            self._refresh = self._agent.call_later(agreed.refresh_after, self._refresh_now)
+
+    def _refresh_now(self) -> None:
+        if self._offering:
+            return  # the re-INVITE under way is the refresh
+        if not self._peer_updates:
+            self.offer(self._media.direction)
+            return
+        headers = [*capabilities(), *self._timer.ask()]
+        self._send("UPDATE", self._refreshed, headers=headers)
+
+    def _refreshed(self, status: int, response: Response | None) -> None:
+        if self.outcome is not None:
+            return
+        if response is not None and status < 300:
+            self.dialog.refresh_target(response)
+            self._timer.answered(response)
+            self._watch()
+            self._on_event(Refreshed())
+        elif status in (408, 481):
+            self.lost()
+        elif status == 422 and response is not None and self._timer.raised(response):
+            self._refresh_now()
+        else:
+            # Not the refresh itself but its way was refused (405, 501), or not now (491, 500): until the timer
+            # lapses there is time for the other way.
+            self._peer_updates = self._peer_updates and status not in (405, 501)
+            self._refresh = self._agent.call_later(_REFRESH_AGAIN, self._refresh_now)
+
+    # --- referrals
+
+    def _refer(self, request: Request, responder: Responder) -> None:
+        values = request.values("Refer-To")
+        if len(values) != 1:
+            responder.respond(make_response(request, 400, "One Refer-To Is Needed"))
+            return
+        target = NameAddr.parse(values[0]).uri
+        if target.headers or (self._referral is not None and not self._referral.over):
+            # Headers in it ask for what we cannot do, such as to replace another dialog (RFC 3891).
+            responder.respond(make_response(request, 603))
+            return
+        if not self._accepts_referral(target):
+            responder.respond(make_response(request, 603))
+            return
+        silent = (request.get("Refer-Sub") or "").strip().lower().startswith("false")
+        headers = [("Contact", str(self._contact)), *([("Refer-Sub", "false")] if silent else [])]
+        responder.respond(make_response(request, 202, headers=headers))
+        self._referral = _Referral(self, request.cseq.number, silent)
+        self._referral.notify(100, "Trying", final=False)
+        self._on_event(Referred(target, self._referral))
+
+    def notify(self, number: int, status: int, reason: str, final: bool) -> None:
+        """Tell the peer how its REFER of CSeq ``number`` goes (:rfc:`3515` §2.4.4, §2.4.5)."""
+        if self.outcome is not None:
+            return
+        state = "terminated;reason=noresource" if final else "active;expires=180"
+        headers = [
+            ("Event", f"refer;id={number}"),
+            ("Subscription-State", state),
+            ("Content-Type", "message/sipfrag;version=2.0"),
+        ]
+        body = f"SIP/2.0 {status} {reason}\r\n".encode()
+        # A phone that does not care for our NOTIFY answers 481 or nothing; the call is not the worse for it.
+        self._send("NOTIFY", lambda status, response: None, headers=headers, body=body)
+
+    # --- sending
+
+    def _send(
+        self,
+        method: str,
+        then: Then,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+    ) -> None:
+        send_in_dialog(
+            self._agent,
+            self.dialog,
+            self._account,
+            method,
+            then,
+            contact=self._contact,
+            headers=headers,
+            body=body,
+        )
+
+
+class _Referral:
+    """See :class:`sipstack.events.Referral`."""
+
+    def __init__(self, session: Session, number: int, silent: bool) -> None:
+        self.over = False
+        self._session = session
+        self._number = number
+        self._silent = silent
+
+    def notify(self, status: int, reason: str, *, final: bool) -> None:
+        if self.over:
+            return
+        self.over = final
+        if not self._silent:
+            self._session.notify(self._number, status, reason, final)
+
+
+def send_in_dialog(
+    agent: Agent,
+    dialog: Dialog,
+    account: Account | None,
+    method: str,
+    then: Then,
+    *,
+    contact: NameAddr | None = None,
+    headers: Sequence[tuple[str, str]] = (),
+    body: bytes = b"",
+) -> None:
+    """Send a request in ``dialog``, answering a challenge of the account's own servers.
+
+    ``then`` gets its final status and response, 408 or 503 and ``None`` where there was none; for an INVITE it is
+    called again with each copy of a 2xx. A body without a Content-Type among ``headers`` is a session description.
+    """
+    attempt = Attempt(account)
+    provisionals = Received()
+
+    def transmit(target: Target, authorization: Sequence[tuple[str, str]]) -> None:
+        request = dialog.request(method)
+        if contact is not None and method in _WITH_CONTACT:
+            request.add("Contact", str(contact))
+        for name, value in (*authorization, *headers):
+            request.add(name, value)
+        request.body = body
+        if body and request.content_type is None:
+            request.add("Content-Type", SDP)
+
+        def responded(response: Response, source: Address) -> None:
+            if response.status < 200:
+                rack = provisionals.acknowledges(response)
+                if rack is not None:
+                    prack(agent, dialog, account, rack)
+                return
+            header = (
+                attempt.answer(response, source, request) if response.status in (401, 407) else None
+            )
+            if header is not None:
+                transmit(target, [header])
+            else:
+                then(response.status, response)
+
+        agent.send_request(request, target, Handlers(responded, lambda status: then(status, None)))
+
+    agent.locate(
+        dialog.next_hop(),
+        account,
+        lambda targets: transmit(targets[0], ()),
+        lambda why: then(503, None),
+    )
+
+
+def prack(agent: Agent, dialog: Dialog, account: Account | None, rack: str) -> None:
+    """Acknowledge a reliable provisional response (:rfc:`3262` §4). The INVITE goes on whatever becomes of it."""
+    send_in_dialog(
+        agent, dialog, account, "PRACK", lambda status, response: None, headers=[("RAck", rack)]
+    )
+
+
+class PendingAnswer:
+    """Our 2xx to an INVITE, retransmitted until its ACK comes (:rfc:`3261` §13.3.1.4)."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        responder: Responder,
+        response: Response,
+        sequence: int,
+        never: Callable[[], None],
+    ) -> None:
+        self.sequence = sequence
+        self._agent = agent
+        self._responder = responder
+        self._response = response
+        self._interval = agent.timers.t1
+        self._resend = agent.call_later(self._interval, self._again)
+        self._limit = agent.call_later(64 * agent.timers.t1, self._expired)
+        self._never = never
+        responder.respond(response)
+
+    def _again(self) -> None:
+        self._responder.respond(self._response)
+        self._interval = min(2 * self._interval, self._agent.timers.t2)
+        self._resend = self._agent.call_later(self._interval, self._again)
+
+    def _expired(self) -> None:
+        self.stop()
+        self._never()
+
+    def stop(self) -> None:
+        """Retransmit it no more."""
+        self._resend.cancel()
+        self._limit.cancel()
+
+
+def capabilities() -> list[tuple[str, str]]:
+    """What we can do, as headers."""
+    return [("Allow", ALLOW), ("Supported", ", ".join(SUPPORTED))]
+
+
+def describe(message: Message, body: bytes) -> None:
+    """Give ``message`` a session description, if there is one."""
+    if body:
+        message.set("Content-Type", SDP)
+        message.body = body
+
+
+def unsupported(request: Request) -> list[str]:
+    """The extensions that ``request`` requires and that we do not know (:rfc:`3261` §8.2.2.3)."""
+    return [tag for tag in request.values("Require") if tag.lower() not in SUPPORTED]
+
+
+def refusal(request: Request) -> Response:
+    """The answer to a request that we do not support: 405 with Allow, or 501 for a method nobody knows."""
+    if request.method in KNOWN_METHODS:
+        return make_response(request, 405, headers=[("Allow", ALLOW)])
+    return make_response(request, 501, headers=[("Allow", ALLOW)])
+
+
+__all__ = [
+    "KNOWN_METHODS",
+    "PendingAnswer",
+    "Session",
+    "capabilities",
+    "describe",
+    "prack",
+    "refusal",
+    "send_in_dialog",
+    "supports",
+    "unsupported",
+]
