@@ -7,11 +7,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from c2c_sip.calling import policy, routing
-from c2c_sip.calling.contact import Contact, read_extension
+from c2c_sip.calling.contact import Contact, Extension, Unreadable, read_extension
 from c2c_sip.calling.engine import Engine
 from c2c_sip.calling.flow import Flow, Leg
 from c2c_sip.calling.plan import LegPlan, Plan
@@ -130,7 +130,7 @@ class Calling:
         self._admit(clicktocall)
         try:
             self._store.create_activation(row).result()
-            live = self._prepare(row, clicktocall, routes)
+            live = self._prepare(row, account, clicktocall, routes)
         except BaseException:
             self._leave(clicktocall["id"])
             raise
@@ -201,6 +201,7 @@ class Calling:
     def _prepare(
         self,
         row: Mapping[str, Any],
+        account: Mapping[str, Any],
         clicktocall: Mapping[str, Any],
         routes: Mapping[str, LegRoute],
     ) -> _Live:
@@ -208,17 +209,22 @@ class Calling:
         timeout = clicktocall.get("timeout")
         tone = clicktocall.get("ringback") or config.media.ringback
         media = clicktocall.get("media") or {}
+
+        def transfer(uri: Uri) -> LegPlan | None:
+            return self._transfer(account, clicktocall, routes["extension"], uri)
+
+        extension = self._leg(
+            "extension",
+            routes["extension"],
+            row["extension_call_id"],
+            config.calling.extension_timeout,
+        )
         plan = Plan(
             activation_id=row["id"],
             account_id=row["account_id"],
             clicktocall_id=row["clicktocall_id"],
             contact_text=row["contact"],
-            extension=self._leg(
-                "extension",
-                routes["extension"],
-                row["extension_call_id"],
-                config.calling.extension_timeout,
-            ),
+            extension=replace(extension, accepts_referral=lambda uri: transfer(uri) is not None),
             contact=self._leg(
                 "contact",
                 routes["contact"],
@@ -232,6 +238,7 @@ class Calling:
             max_duration=config.calling.max_duration,
             media_timeout=config.media.timeout,
             ignore_early_media=bool(media.get("ignore_early_media")),
+            transfer=transfer,
         )
         settled = threading.Event()
 
@@ -277,6 +284,41 @@ class Calling:
             redirect=redirect,
         )
 
+    def _transfer(
+        self,
+        account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        extension: LegRoute,
+        uri: Uri,
+    ) -> LegPlan | None:
+        """How the target of a REFER from the extension's phone is dialled, under the rules for any contact.
+
+        ``None`` where it must not be: the target is against the rules, or the extension is an outside number, whose
+        far end is anybody's phone.
+        """
+        if extension.destination.is_outside:
+            return None
+        config = self._config
+        region = config.calling.default_region
+        realm = str(clicktocall.get("realm") or account.get("realm") or "")
+        try:
+            party = routing.referred_to(uri, extension.destination, realm, region)
+            if not isinstance(party, Extension):
+                checked = policy.check(
+                    clicktocall, str(party), account, authenticated=True, region=region
+                )
+                party = checked.contact
+            where = routing.destination(party, realm, config.trunks, region)
+            shown = routing.shown_to_contact(
+                clicktocall, extension.destination.party, where, region
+            )
+        except (Refusal, Unreadable) as refusal:
+            log.warning("transfer to %s refused: %s", uri, refusal)
+            return None
+        caller = routing.caller(shown, where, str(account.get("realm") or ""), region)
+        timeout = clicktocall.get("timeout") or config.calling.contact_timeout
+        return self._leg("transfer", LegRoute(where, caller), secrets.token_hex(12), timeout)
+
     def _outbound(self, destination: routing.Destination) -> Outbound:
         trunk = destination.trunk
         return Outbound(destination.uri, self._accounts[trunk.name] if trunk else None)
@@ -320,7 +362,11 @@ class Calling:
         return None
 
     def _channel(self, activation_id: str, live: _Live, leg: Leg) -> dict[str, Any]:
-        other = live.flow.plan.contact if leg.plan.role == "extension" else live.flow.plan.extension
+        plan = live.flow.plan
+        other = plan.extension if leg.plan.role == "contact" else plan.contact
+        transferred = live.flow.legs.get("transfer")
+        if leg.plan.role == "contact" and transferred is not None:
+            other = transferred.plan
         return {
             "id": leg.plan.call_id,
             "call_id": leg.plan.call_id,

@@ -92,6 +92,7 @@ class SipDesk:
             on_event=on_event,
             on_media=leg.described,
             redirect=plan.redirect,
+            accepts_referral=plan.accepts_referral,
         )
         leg.attach(call, lambda: call.dial(targets))
         return leg

@@ -16,6 +16,9 @@ from sipstack.call import (
     Event,
     Failed,
     OutgoingCall,
+    Referred,
+    Refreshed,
+    Renegotiated,
     Ringing,
 )
 from sipstack.media import LegCounters, MediaLeg, NoPortsLeft
@@ -78,6 +81,7 @@ class Leg:
         self.codecs = codecs
         self.call: OutgoingCall
         self.remote: RemoteMedia | None = None
+        self.closed = False
         self._final: LegCounters | None = None
         self._dial: Callable[[], None]
 
@@ -103,10 +107,17 @@ class Leg:
 
     def close(self, reason: str = "") -> LegCounters:
         """Hang up, and give the ports back."""
+        self.closed = True
         self.call.hang_up(reason)
         if self._final is None:
             self._final = self.media.close()
         return self._final
+
+    def follow(self, other: "Leg") -> None:
+        """Let the peer know what the other leg's peer does with the stream: hold it, or take it up again."""
+        wanted = other.remote.direction if other.remote is not None else "sendrecv"
+        if self.call.session is not None and wanted != self.local.direction:
+            self.call.session.offer(wanted)
 
     def hears(self) -> bool:
         """Whether the peer may be expected to send audio: not while it holds us or refuses to send."""
@@ -174,8 +185,10 @@ class Flow:
         return self._recorder.is_connected
 
     async def _dial(self, plan: LegPlan, codecs: tuple[Codec, ...]) -> Leg:
+        leg: Leg | None = None
+
         def on_event(event: Event) -> None:
-            self._events.put_nowait((self.legs.get(plan.role), event))
+            self._events.put_nowait((leg, event))
 
         try:
             leg = await self._desk.open_leg(plan, codecs, on_event)
@@ -204,9 +217,23 @@ class Flow:
         except TimeoutError:
             raise Over("NO_ANSWER", None, role) from None
 
+    async def _take(self) -> tuple[Leg | None, Event | HangUp]:
+        """The next event of a leg that is not closed, or from outside."""
+        while True:
+            source, event = await self._events.get()
+            if source is None or not source.closed:
+                return source, event
+
     async def _next(self) -> tuple[Leg | None, Event]:
         """The next event that does not end the call; one that does is raised as :class:`Over`."""
-        source, event = await self._events.get()
+        source, event = await self._take()
+        return source, self._judge(source, event)
+
+    def _judge(self, source: Leg | None, event: Event | HangUp) -> Event:
+        """The event, if it does not end the call.
+
+        :raises Over: it does
+        """
         role = source.plan.role if source is not None else ""
         match event:
             case HangUp(cause):
@@ -217,17 +244,15 @@ class Flow:
                 if by == "network":
                     raise Over("RECOVERY_ON_TIMER_EXPIRE", None, role)
                 raise Over("NORMAL_CLEARING" if self.connected else "ORIGINATOR_CANCEL", None, role)
-        return source, event
+            case Renegotiated() | Refreshed() if source is not None:
+                self._recorder.dialog_changed(role, source.dialog())
+            case Referred(_, referral) if not self.connected:
+                referral.notify(603, "Decline", final=True)
+        return event
 
     async def _call_contact(self, extension: Leg) -> Leg:
-        shared = extension.remote.codecs if extension.remote else ()
-        # What the extension took comes first, so that the contact takes the same and nothing is transcoded.
-        first = tuple(c for c in self.plan.codecs if any(c.same_as(s) for s in shared))
-        rest = tuple(c for c in self.plan.codecs if c not in first)
         extension.media.play(self.plan.ringback)
-        # Events are no voice: they stand behind what is.
-        offered = sorted(first + rest, key=lambda codec: codec.name == "telephone-event")
-        contact = await self._dial(self.plan.contact, tuple(offered))
+        contact = await self._dial(self.plan.contact, self._codecs_of(extension))
         extension.media.bridge(contact.media)
         # Early media, or the answer, ends the tone.
         extension.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
@@ -235,20 +260,99 @@ class Flow:
         extension.media.play(None)
         return contact
 
-    async def _talk(self, extension: Leg, contact: Leg) -> None:
-        """Wait for the end of a bridged call; always leaves by :class:`Over`."""
+    def _codecs_of(self, leg: Leg) -> tuple[Codec, ...]:
+        """What to offer the peer that ``leg`` will be bridged to."""
+        shared = leg.remote.codecs if leg.remote else ()
+        # What this one took comes first, so that the other takes the same and nothing is transcoded.
+        first = tuple(c for c in self.plan.codecs if any(c.same_as(s) for s in shared))
+        rest = tuple(c for c in self.plan.codecs if c not in first)
+        # Events are no voice: they stand behind what is.
+        return tuple(sorted(first + rest, key=lambda codec: codec.name == "telephone-event"))
+
+    async def _talk(self, caller: Leg, contact: Leg) -> None:
+        """Wait for the end of a bridged call; always leaves by :class:`Over`.
+
+        ``caller`` is the extension, or whom it transferred the contact to.
+        """
         started = self._desk.now()
-        heard = {leg: started for leg in (extension, contact)}
+        heard = {leg: started for leg in (caller, contact)}
         while True:
             try:
                 async with asyncio.timeout(WATCH):
-                    await self._next()
+                    source, event = await self._next()
             except TimeoutError:
                 now = self._desk.now()
                 if now - started >= self.plan.max_duration:
                     raise Over("ALLOTTED_TIMEOUT") from None
                 for leg, since in heard.items():
                     heard[leg] = self._watch(leg, since, now)
+                continue
+            if isinstance(event, Renegotiated) and source in heard:
+                # Hold on one leg reaches the other.
+                (contact if source is caller else caller).follow(source)
+            elif isinstance(event, Referred):
+                caller = await self._transfer(caller, contact, event)
+                heard = {leg: self._desk.now() for leg in (caller, contact)}
+
+    # --- blind transfer
+
+    async def _transfer(self, leaving: Leg, staying: Leg, referred: Referred) -> Leg:
+        """Call where the extension's phone sends the contact; the leg that the contact has afterwards.
+
+        That is the new one if it answers, and the old one if it does not and is still there.
+        """
+        plan = self.plan.transfer(referred.target)
+        if plan is None:
+            referred.referral.notify(603, "Decline", final=True)
+            return leaving
+        staying.media.play(self.plan.ringback)
+        new: Leg | None = None
+        try:
+            new = await self._dial(plan, self._codecs_of(staying))
+            staying.media.bridge(new.media)
+            staying.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
+            await self._transferred(new, leaving, referred)
+        except Over as ending:
+            if ending.role != plan.role:
+                raise
+            referred.referral.notify(ending.status or 480, ending.cause, final=True)
+            if new is not None:
+                self._leave(new, ending, plan.role)
+            if leaving.closed:
+                raise
+            staying.media.play(None)
+            staying.media.bridge(leaving.media)
+            return leaving
+        referred.referral.notify(200, "OK", final=True)
+        staying.media.play(None)
+        if not leaving.closed:
+            self._leave(leaving, Over("NORMAL_CLEARING"), "")
+        staying.follow(new)
+        return new
+
+    async def _transferred(self, new: Leg, leaving: Leg, referred: Referred) -> None:
+        """Wait for the new leg's answer; the one that leaves may hang up meanwhile."""
+        try:
+            async with asyncio.timeout(new.plan.timeout):
+                while True:
+                    source, event = await self._take()
+                    if source is leaving and isinstance(event, Ended):
+                        self._leave(leaving, Over("NORMAL_CLEARING"), leaving.plan.role)
+                        continue
+                    event = self._judge(source, event)
+                    if source is new and isinstance(event, (Ringing, EarlyMedia)):
+                        referred.referral.notify(180, "Ringing", final=False)
+                    elif source is new and isinstance(event, Answered):
+                        self._recorder.answered(new.plan.role, new.dialog())
+                        return
+        except TimeoutError:
+            raise Over("NO_ANSWER", None, new.plan.role) from None
+
+    def _leave(self, leg: Leg, over: Over, guilty: str) -> None:
+        """End one leg of a call that goes on without it."""
+        counters = leg.close(self._reason(over))
+        self._recorder.leg_ended(leg.plan.role, over.cause, over.status, guilty, counters)
+        self.legs.pop(leg.plan.role, None)
 
     def _watch(self, leg: Leg, since: float, now: float) -> float:
         """Ask a leg that has been silent for too long whether it is still there; when it was last known to be."""
@@ -281,8 +385,8 @@ class Flow:
         try:
             async with asyncio.timeout(self.plan.busy_seconds):
                 while extension.call.outcome is None:
-                    source, event = await self._events.get()
-                    if source is None and isinstance(event, HangUp):
+                    _, event = await self._take()
+                    if isinstance(event, HangUp):
                         return
         except TimeoutError:
             return

@@ -21,6 +21,7 @@ class LegPlan:
     call_id: str
     timeout: float
     redirect: Callable[[Uri], Outbound | None]
+    accepts_referral: Callable[[Uri], bool] = lambda uri: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +41,5 @@ class Plan:
     max_duration: float
     media_timeout: float
     ignore_early_media: bool = False
+    #: How whom a REFER names is to be dialled; ``None`` for whom it may not send the contact to.
+    transfer: Callable[[Uri], LegPlan | None] = lambda uri: None

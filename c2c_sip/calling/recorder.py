@@ -22,6 +22,10 @@ class Ledger(Protocol):
         """Change a leg's CDR."""
 
 
+#: Where an activation names the CDRs of its two legs; that of a transfer is found by the activation's id.
+_CDR_COLUMN = {"contact": "cdr_id", "extension": "extension_cdr_id"}
+
+
 class Recorder:
     """One activation's pen. ``wall`` gives the time of day in Unix seconds, ``changed`` is told of each new state."""
 
@@ -73,8 +77,9 @@ class Recorder:
         }
         self._cdrs[plan.role] = cdr
         self._ledger.add_cdr({k: v for k, v in cdr.items() if k != "ringing"})
-        column = "cdr_id" if plan.role == "contact" else "extension_cdr_id"
-        self._ledger.update_activation(self._activation_id, **{column: cdr["id"]})
+        column = _CDR_COLUMN.get(plan.role)
+        if column is not None:
+            self._ledger.update_activation(self._activation_id, **{column: cdr["id"]})
 
     def ringing(self, role: str) -> None:
         """A leg rings; told once."""

@@ -204,6 +204,23 @@ def may_follow(
     return Destination("direct", target, target)
 
 
+def referred_to(uri: Uri, referrer: Destination, realm: str, region: str) -> Party:
+    """Whom a REFER's target means: a phone knows us only as a server, so at our side of it the user part is dialled.
+
+    :param referrer: where the leg goes whose phone sent the REFER
+    :raises Unreadable: it cannot be dialled
+    """
+    if uri.scheme == "tel":
+        return read_extension(uri.opaque, region)
+    trunk = referrer.trunk
+    own = [realm, referrer.uri.host]
+    if trunk is not None:
+        own += [*_hosts_of(trunk), _host_and_port(trunk.from_domain)[0]]
+    if uri.user and any(host and same_host(uri.host, _host_and_port(host)[0]) for host in own):
+        return read_extension(unquote(uri.user), region)
+    return read_extension(str(replace(uri, params=(), headers=())), region)
+
+
 # -- who calls -----------------------------------------------------------------------------------
 
 
@@ -373,6 +390,7 @@ __all__ = [
     "may_follow",
     "read_contact",
     "read_extension",
+    "referred_to",
     "same_host",
     "shown_to_contact",
     "shown_to_extension",
