@@ -56,6 +56,8 @@ _WITH_CONTACT = frozenset(["INVITE", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE", "
 _GLARE = (2.1, 4.0)
 #: Seconds to the next try of a refresh that was refused for now.
 _REFRESH_AGAIN = 10.0
+#: Re-INVITEs of ours whose 2xx may still come again.
+_ACKS = 8
 #: Times that one offer of ours is repeated because of glare.
 _GLARES = 5
 
@@ -323,8 +325,9 @@ class Session:
         ack = self.dialog.request("ACK", number)
 
         def send(targets: Sequence[Target]) -> None:
-            # Only the last one's 2xx can still be retransmitted.
-            self._acks = {number: (ack, targets[0])}
+            self._acks[number] = (ack, targets[0])
+            while len(self._acks) > _ACKS:
+                del self._acks[min(self._acks)]
             self._agent.send(ack, targets[0])
 
         self._agent.locate(self.dialog.next_hop(), self._account, send, lambda why: None)
