@@ -160,6 +160,7 @@ class Engine:
                 continue
             registration = Registration(self.agent, account, expires=expires, rng=self._rng)
             self.registrations[account.name] = registration
+            self.agent.server_watchers.append(registration.server_failed)
             self._keep(registration.run())
         # Whoever waits for the service to be ready may expect it to place calls, if the trunk is there at all.
         with contextlib.suppress(TimeoutError):
