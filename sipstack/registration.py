@@ -1,6 +1,7 @@
 """Keeping an account registered (:rfc:`3261` §10.2), and watching its trunk."""
 
 import asyncio
+import ipaddress
 import logging
 import random
 from collections.abc import Callable, Sequence
@@ -182,9 +183,11 @@ class Registration:
     def look_at(self, response: Response, target: Target) -> None:
         """See where a server of ours sees us (:rfc:`3581`): behind a NAT that is where it has to send to."""
         via = response.via
-        if via.received is None and via.rport is None:
+        host, port = via.received or via.host, via.rport or via.port or 5060
+        try:
+            seen_as = str(ipaddress.ip_address(host)), port
+        except ValueError:
             return
-        seen_as = (via.received or via.host, via.rport or via.port or 5060)
         if seen_as != self._seen_as:
             self._seen_as = seen_as
             self._agent.seen_as(target, seen_as)
