@@ -141,13 +141,12 @@ def _packet(kind: int, count: int, body: bytes) -> Packet:
     # Whatever follows the fields in SR, RR and BYE is a profile's extension, which nobody needs here.
     try:
         if kind == SR:
-            return SenderReport(
-                *_SENDER.unpack_from(body), reports=_blocks(count, body, _SENDER.size)
-            )
+            ssrc, time, timestamp, packets, octets = _SENDER.unpack_from(body)
+            reports = _blocks(count, body, _SENDER.size)
+            return SenderReport(ssrc, time, timestamp, packets, octets, reports)
         if kind == RR:
-            return ReceiverReport(
-                *_SSRC.unpack_from(body), reports=_blocks(count, body, _SSRC.size)
-            )
+            (ssrc,) = _SSRC.unpack_from(body)
+            return ReceiverReport(ssrc, _blocks(count, body, _SSRC.size))
         if kind == SDES:
             return _description(count, body)
         if kind == BYE:
