@@ -67,6 +67,22 @@ def load(path: str | Path) -> Clip:
     return read(octets)
 
 
+def load_directory(directory: str | Path) -> tuple[dict[str, Clip], dict[str, str]]:
+    """The clips of all ``*.wav`` files of a directory by their names without the ending, and why others are not there.
+
+    :raises OSError: there is no such directory.
+    """
+    clips: dict[str, Clip] = {}
+    refused: dict[str, str] = {}
+    for path in sorted(Path(directory).iterdir()):
+        if path.suffix.lower() == ".wav":
+            try:
+                clips[path.stem] = load(path)
+            except (WavError, OSError) as error:
+                refused[path.name] = str(error)
+    return clips, refused
+
+
 def read(octets: bytes) -> Clip:
     """The audio of a WAV file's octets. G.711 at 8 kHz mono is kept bit by bit, anything else converted.
 

@@ -205,6 +205,16 @@ def test_a_file_is_loaded_by_its_path(tmp_path: Path) -> None:
         wav.load(tmp_path / "missing.wav")
 
 
+def test_a_directory_gives_clips_by_name_and_reasons(tmp_path: Path) -> None:
+    (tmp_path / "music.wav").write_bytes(file_of(bytes(320)))
+    (tmp_path / "BELL.WAV").write_bytes(file_of(bytes(160), 7, bits=8))
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    (tmp_path / "notes.txt").write_bytes(b"RIFF")
+    clips, refused = wav.load_directory(tmp_path)
+    assert set(clips) == {"music", "BELL"}
+    assert refused == {"bad.wav": "not a WAV file"}
+
+
 SAMPLES = struct.pack("<8h", 1, -1, 2, -2, 3, -3, 4, -4)
 
 
