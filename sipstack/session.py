@@ -99,6 +99,7 @@ class Session:
         self._on_media = on_media
         self._on_finished = on_finished
         self._accepts_referral = accepts_referral
+        self._started = False
         self._peer_updates = False
         self._answer: PendingAnswer | None = None
         self._answer_has_offer = False
@@ -114,9 +115,11 @@ class Session:
     # --- its beginning and its end
 
     def start(self, answer: Message) -> None:
-        """Begin: ``answer`` is the message that made the dialog ours, the peer's 2xx or its INVITE."""
+        """Begin, once our ACK is out, or the peer's is in; ``answer`` is the peer's 2xx, or its INVITE."""
+        self._started = True
         self._peer_updates = "UPDATE" in [name.strip() for name in answer.values("Allow")]
         self._watch()
+        self._offer_again()
 
     def hang_up(self, reason: str = "") -> None:
         """Send BYE; ``reason`` is the value of a Reason header (:rfc:`3326`). Does nothing once it is over."""
@@ -272,7 +275,7 @@ class Session:
         self._offer_again()
 
     def _offer_again(self) -> None:
-        if self._wanted is None or self.outcome is not None:
+        if self._wanted is None or self.outcome is not None or not self._started:
             return
         if self._offering or self._answer is not None or self._again is not None:
             return  # comes back when that is done

@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,6 +25,7 @@ from sipstack.sdp import codec_list
 from sipstack.useragent import UserAgent
 from tests.simulation import phone as scripts
 from tests.simulation.clock import VirtualLoop, run
+from tests.simulation.ledger import Ledger
 from tests.simulation.media import SimulatedMediaPlane
 from tests.simulation.network import Conditions, VirtualNetwork
 from tests.simulation.phone import Script, ScriptedPhone
@@ -33,33 +33,6 @@ from tests.simulation.phone import Script, ScriptedPhone
 US, DESK, CUSTOMER, MOVED = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
 SETTLED = 300.0
 """Seconds after which nothing of a call may be left."""
-
-
-class Ledger:
-    """The store's part that a recorder writes to, in memory."""
-
-    def __init__(self) -> None:
-        self.record: dict[str, Any] = {}
-        self.states: list[str] = []
-        self.cdrs: dict[str, dict[str, Any]] = {}
-
-    def update_activation(self, id: str, **changes: Any) -> Future[Any]:
-        self.record |= changes
-        if "state" in changes:
-            self.states.append(changes["state"])
-        return Future()
-
-    def add_cdr(self, row: Mapping[str, Any]) -> Future[Any]:
-        self.cdrs[row["id"]] = dict(row)
-        return Future()
-
-    def update_cdr(self, id: str, **changes: Any) -> Future[Any]:
-        self.cdrs[id] |= changes
-        return Future()
-
-    def leg(self, role: str) -> dict[str, Any]:
-        (found,) = [cdr for cdr in self.cdrs.values() if cdr["role"] == role]
-        return found
 
 
 @dataclass(slots=True)
@@ -165,21 +138,7 @@ def _leg(role: str, phone: ScriptedPhone, timeout: float) -> LegPlan:
 
 
 def _check(outcome: Outcome, agent: UserAgent, loop: VirtualLoop) -> None:
-    record, ledger = outcome.ledger.record, outcome.ledger
-    order = ["extension_ringing", "extension_answered", "contact_ringing", "connected", "ended"]
-    if ledger.states.count("ended") != 1 or ledger.states[-1:] != ["ended"]:
-        outcome.wrong.append(f"not ended once: {ledger.states}")
-    if [s for s in order if s in ledger.states] != ledger.states:
-        outcome.wrong.append(f"states out of order: {ledger.states}")
-    if record.get("result") != ("success" if "connected" in ledger.states else "error"):
-        outcome.wrong.append(f"wrong result: {record}")
-    if not record.get("cause") or record.get("ended") is None:
-        outcome.wrong.append(f"no cause or end: {record}")
-    for cdr in ledger.cdrs.values():
-        if cdr["ended"] is None or not cdr.get("cause"):
-            outcome.wrong.append(f"an open CDR: {cdr}")
-    if len({cdr["role"] for cdr in ledger.cdrs.values()}) != len(ledger.cdrs):
-        outcome.wrong.append("two CDRs of one leg")
+    outcome.wrong += outcome.ledger.faults()
     if agent.transactions or agent.calls:
         outcome.wrong.append(f"left over: {agent.transactions} transactions, {agent.calls} calls")
     if loop.timers() or len(asyncio.all_tasks(loop)) > 1:
