@@ -97,7 +97,7 @@ def test_a_server_that_dies_is_left_within_four_seconds_and_the_registration_mov
 
     until(connected, 15, "the call")
     channel = f"{service.base}/channels/{activation['call_id']}"
-    assert service.http("POST", channel, {"action": "hangup"})[0] == 200
+    assert service.http("POST", channel, {"data": {"action": "hangup"}})[0] == 200
     record = service.ended(definition, activation["id"], 30)
     assert (record["result"], record["cause"]) == ("success", "NORMAL_CLEARING"), service.printed()
     invited, _ = desk.received("INVITE")[0]
