@@ -7,8 +7,10 @@ import falcon
 
 from c2c_sip.api import conditions, envelope
 from c2c_sip.api.access import Access, Row
+from c2c_sip.api.answers import ACCOUNT_MADE, ACCOUNT_SHOWN, API_KEY, API_KEY_MADE
 from c2c_sip.api.body import read_data
-from c2c_sip.api.errors import invalid
+from c2c_sip.api.describe import Operation, operation
+from c2c_sip.api.errors import ApiError, invalid
 from c2c_sip.schemas import ACCOUNT, validate
 from c2c_sip.store import Store, Taken
 
@@ -16,9 +18,10 @@ from c2c_sip.store import Store, Taken
 _READ_ONLY = ("id", "parent_id", "revision")
 
 
-def _taken(error: Taken, document: Row) -> Exception:
+def taken(error: Taken, document: Row) -> Exception:
+    """409, in the form of a validation error: nothing is wrong with the value but that another has it."""
     detail = {"message": f"{error.field} is in use", "cause": document.get(error.field)}
-    return invalid({error.field: {"unique": detail}})
+    return ApiError(409, "validation error", {error.field: {"unique": detail}})
 
 
 def _shown(account: Row) -> Row:
@@ -32,6 +35,7 @@ class Accounts:
         self._store = store
         self._access = access
 
+    @operation(Operation(ACCOUNT, answer=ACCOUNT_MADE, status=(201, 201), problems=(403, 409)))
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Create an account below that of the token."""
         session = self._access.required(req)
@@ -50,7 +54,7 @@ def create_child(store: Store, req: falcon.Request, resp: falcon.Response, paren
             document["name"], realm=document.get("realm"), parent_id=parent_id, document=rest
         )
     except Taken as error:
-        raise _taken(error, document) from error
+        raise taken(error, document) from error
     account = store.account(made["id"]) or {}
     secret = {name: made[name] for name in ("api_key", "username", "password")}
     envelope.success(req, resp, _shown(account) | secret, status=201, revision=1)
@@ -63,20 +67,24 @@ class Account:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=ACCOUNT_SHOWN, problems=(304,)))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Its document."""
         account = self._access.account(req, account_id)
         envelope.success(req, resp, _shown(account), revision=account["revision"])
 
+    @operation(Operation(ACCOUNT, answer=ACCOUNT_MADE, status=(201, 201), problems=(403, 409)))
     def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Create an account below it."""
         self._access.account(req, account_id)
         create_child(self._store, req, resp, account_id)
 
+    @operation(Operation(ACCOUNT, answer=ACCOUNT_SHOWN, problems=(403, 409, 412)))
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Replace the document; what only we may say stays."""
         self._edit(req, resp, account_id, lambda found: read_data(req))
 
+    @operation(Operation(ACCOUNT, partial=True, answer=ACCOUNT_SHOWN, problems=(403, 409, 412)))
     def on_patch(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Merge into the document; null takes a field away."""
         self._edit(req, resp, account_id, lambda found: merged(found, read_data(req)))
@@ -97,7 +105,7 @@ class Account:
             try:
                 return self._store.update_account(account_id, document, revision)
             except Taken as error:
-                raise _taken(error, document) from error
+                raise taken(error, document) from error
 
         changed = conditions.edit(req, lambda: self._access.account(req, account_id), write)
         envelope.success(req, resp, _shown(changed), revision=changed["revision"])
@@ -123,11 +131,13 @@ class ApiKey:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=API_KEY))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """The part of the key that may be shown."""
         self._access.account(req, account_id)
         envelope.success(req, resp, {"api_key_id": self._store.api_key_id(account_id)})
 
+    @operation(Operation(answer=API_KEY_MADE, status=(201, 201), problems=(403,)))
     def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """A new key; the one before no longer serves."""
         self._access.account(req, account_id)

@@ -4,7 +4,7 @@ from typing import Any
 
 import falcon
 
-from c2c_sip.api import errors
+from c2c_sip.api import errors, openapi
 from c2c_sip.api.access import Access
 from c2c_sip.api.accounts import Account, Accounts, ApiKey
 from c2c_sip.api.authentication import ApiAuth, TokenAuth, UserAuth
@@ -12,6 +12,7 @@ from c2c_sip.api.cdrs import Cdr, Cdrs
 from c2c_sip.api.channels import Channel, Channels
 from c2c_sip.api.clicktocalls import ClickToCall, ClickToCalls
 from c2c_sip.api.connect import ActivationState, Connect
+from c2c_sip.api.docs import Docs, OpenApi
 from c2c_sip.api.frame import Frame
 from c2c_sip.api.health import Health, Ready
 from c2c_sip.api.history import History, HistoryItem
@@ -57,9 +58,16 @@ def create_app(
             resource.on_head = resource.on_get
         app.add_route(f"/v1{path}", resource)
         app.add_route(f"/v2{path}", resource)
-    for prefix in ("", "/v1", "/v2"):
-        app.add_route(f"{prefix}/healthz", Health())
-        app.add_route(f"{prefix}/readyz", Ready(store, calling))
+    watched = {"/healthz": Health(), "/readyz": Ready(store, calling)}
+    description = openapi.describe(routes | watched, version)
+    top: dict[str, Any] = watched | {
+        "/openapi.json": OpenApi(description),
+        "/docs": Docs(description),
+    }
+    for path, resource in top.items():
+        resource.on_head = resource.on_get
+        for prefix in ("", "/v1", "/v2"):
+            app.add_route(prefix + path, resource)
     return app
 
 

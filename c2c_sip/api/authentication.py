@@ -6,7 +6,9 @@ import falcon
 
 from c2c_sip.api import envelope
 from c2c_sip.api.access import Access, Row, token_of
+from c2c_sip.api.answers import SIGNED_IN, TOKEN
 from c2c_sip.api.body import read_data
+from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import invalid, not_found, unauthorized
 from c2c_sip.schemas import API_AUTH, USER_AUTH, validate
 from c2c_sip.store import Store
@@ -34,17 +36,31 @@ def _signed_in(
     envelope.success(req, resp, data, status=201, auth_token=token)
 
 
+ACCOUNT_NAMES = ("account_id", "account_name", "account_realm", "realm")
+"""How the account of a user is told; the first that is there counts."""
+
+
 class UserAuth:
     """A user's name and password, hashed together as Kazoo's clients do."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @operation(
+        Operation(
+            USER_AUTH,
+            body_also={"anyOf": [{"required": [name]} for name in ACCOUNT_NAMES]},
+            answer=SIGNED_IN,
+            status=(201, 201),
+            who="anybody",
+            problems=(401, 429),
+        )
+    )
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Sign in."""
         data = read_data(req)
         errors = validate(USER_AUTH, data)
-        names = [n for n in ("account_id", "account_name", "account_realm", "realm") if data.get(n)]
+        names = [n for n in ACCOUNT_NAMES if data.get(n)]
         if not names and not errors:
             errors["account_name"] = {
                 "required": {
@@ -75,6 +91,15 @@ class ApiAuth:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @operation(
+        Operation(
+            API_AUTH,
+            answer=SIGNED_IN,
+            status=(201, 201),
+            who="anybody",
+            problems=(401, 429),
+        )
+    )
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Sign in."""
         data = read_data(req)
@@ -95,10 +120,12 @@ class TokenAuth:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=TOKEN, problems=(404,)))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Look at it."""
         envelope.success(req, resp, self._described(self._token(req)))
 
+    @operation(Operation(answer=TOKEN, problems=(404,)))
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Revoke it."""
         session = self._token(req)

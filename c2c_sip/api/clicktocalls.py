@@ -7,7 +7,9 @@ import falcon
 from c2c_sip.api import conditions, envelope, listing
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.accounts import merged
+from c2c_sip.api.answers import CLICKTOCALL_SHOWN, CLICKTOCALL_SUMMARY
 from c2c_sip.api.body import read_data
+from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import invalid, not_found
 from c2c_sip.schemas import CLICKTOCALL, DEFAULTS, validate
 from c2c_sip.store import Span, Store
@@ -33,6 +35,13 @@ class ClickToCalls:
         self._store = store
         self._access = access
 
+    @operation(
+        Operation(
+            answer=CLICKTOCALL_SUMMARY,
+            many=True,
+            query={"filter_name": {}, "filter_extension": {}},
+        )
+    )
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Summaries, newest first."""
         account = self._access.account(req, account_id)
@@ -47,6 +56,7 @@ class ClickToCalls:
 
         listing.answer(req, resp, listing.documents(fetch, wanted), wanted, _summary)
 
+    @operation(Operation(CLICKTOCALL, answer=CLICKTOCALL_SHOWN, status=(200, 201), problems=(403,)))
     def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Create one."""
         account = self._access.account(req, account_id)
@@ -72,21 +82,27 @@ class ClickToCall:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=CLICKTOCALL_SHOWN, problems=(304,)))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
         """Its document."""
         account, found = self._access.clicktocall(req, account_id, id)
         self._show(req, resp, account, found)
 
+    @operation(Operation(CLICKTOCALL, answer=CLICKTOCALL_SHOWN, problems=(403, 409, 412)))
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
         """Replace it."""
         self._edit(req, resp, account_id, id, lambda found: read_data(req))
 
+    @operation(
+        Operation(CLICKTOCALL, partial=True, answer=CLICKTOCALL_SHOWN, problems=(403, 409, 412))
+    )
     def on_patch(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str
     ) -> None:
         """Merge into it; null takes a field away."""
         self._edit(req, resp, account_id, id, lambda found: merged(found, read_data(req)))
 
+    @operation(Operation(answer=CLICKTOCALL_SHOWN, problems=(403, 409, 412)))
     def on_delete(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str
     ) -> None:

@@ -2,17 +2,29 @@
 
 import threading
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import falcon
 
 from c2c_sip.api import envelope
 from c2c_sip.api.access import Access, Row
+from c2c_sip.api.answers import ACTIVATION
 from c2c_sip.api.body import read_contact
+from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, not_found, unauthorized
 from c2c_sip.calling.door import Calling
 from c2c_sip.config import Config
+from c2c_sip.schemas import CONTACT
 from c2c_sip.store import Store
 
+#: What is accepted of it is for the click-to-call to say; a number or a SIP URI in any case.
+_CONTACT: dict[str, Any] = {
+    "type": "string",
+    "maxLength": 256,
+    "pattern": CONTACT,
+    "examples": ["+12025550102"],
+}
+_FORM = {"type": "object", "properties": {"contact": _CONTACT}, "required": ["contact"]}
 #: Hangup causes that mean that nobody answered.
 _UNANSWERED = frozenset({"NO_ANSWER", "NO_USER_RESPONSE", "ALLOTTED_TIMEOUT"})
 #: Seconds beyond both ringing times that a blocking request waits.
@@ -30,12 +42,46 @@ class Connect:
         # A request that waits for a call holds one of the server's threads; two are kept for the others.
         self._waiting = threading.BoundedSemaphore(max(1, config.http.threads - 2))
 
+    @operation(
+        Operation(
+            request_types={
+                "application/json": {
+                    "anyOf": [
+                        _FORM,
+                        {"type": "object", "properties": {"data": _FORM}, "required": ["data"]},
+                    ]
+                },
+                "application/x-www-form-urlencoded": _FORM,
+                "multipart/form-data": _FORM,
+            },
+            answer=ACTIVATION,
+            status=(200, 202),
+            problems=(429, 504),
+            who="depends",
+        )
+    )
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
-        """Start a call."""
+        """Start a call.
+
+        With `?blocking=true` the answer comes when the two are connected (200) or it is known that they will not be
+        (503, 504); without, at once.
+        """
         self._start(req, resp, account_id, id)
 
+    @operation(
+        Operation(
+            query={"contact": _CONTACT | {"required": True}},
+            answer=ACTIVATION,
+            status=(200, 202),
+            problems=(429, 504),
+            who="depends",
+        )
+    )
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
-        """Start a call, from a link."""
+        """Start a call, from a link.
+
+        `contact` is required; `?blocking=true` waits for the outcome.
+        """
         self._start(req, resp, account_id, id)
 
     def _start(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
@@ -99,6 +145,7 @@ class ActivationState:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=ACTIVATION, who="depends"))
     def on_get(
         self,
         req: falcon.Request,
