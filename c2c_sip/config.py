@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import phonenumbers
 
+from c2c_sip.calling.numbering import ANYWHERE, REFUSED_KINDS
 from sipstack.media.tones import RINGBACK
 from sipstack.sdp import CODECS
 
@@ -211,6 +212,10 @@ def _region(value: Any) -> str:
     return value
 
 
+def _country(value: Any) -> str:
+    return value if value == ANYWHERE else _region(value)
+
+
 def _setting(default: Any, check: Check) -> Any:
     return field(default=default, metadata={"check": check})
 
@@ -276,6 +281,25 @@ class Calling:
     busy_tone: int = _setting(3, _whole(0, 60))
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the service does for whom; ``per_…`` are unauthenticated activations in an hour, 0 for no limit."""
+
+    countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"))
+    number_kinds: tuple[str, ...] = _setting((), _each(_one_of(*REFUSED_KINDS), "a list of kinds"))
+    sip_hosts: tuple[str, ...] = _setting(
+        (), _each(_text("a host name", re.compile(rf"{_HOST}\Z")), "a list of hosts")
+    )
+    networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
+    connect_by_get: bool = _setting(True, _flag)
+    per_address: int = _setting(60, _whole(0, 1_000_000))
+    per_contact: int = _setting(10, _whole(0, 1_000_000))
+    per_clicktocall: int = _setting(300, _whole(0, 1_000_000))
+    per_account: int = _setting(1000, _whole(0, 1_000_000))
+    per_service: int = _setting(5000, _whole(0, 1_000_000))
+    daily_minutes: int = _setting(0, _whole(0, 10_000_000))
+
+
 _NUMBER_FORMAT = _one_of("+e164", "e164", "national", "as-is")
 
 
@@ -320,6 +344,7 @@ class Config:
     sip: Sip = Sip()
     media: Media = Media()
     calling: Calling = Calling()
+    guard: Guard = Guard()
     trunks: tuple[Trunk, ...] = ()
 
 
@@ -329,6 +354,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "sip": Sip,
     "media": Media,
     "calling": Calling,
+    "guard": Guard,
 }
 
 
@@ -456,6 +482,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Database",
+    "Guard",
     "Http",
     "Media",
     "Sip",

@@ -11,7 +11,7 @@ import cerberus
 from cerberus.errors import ErrorDefinition
 
 from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, has_control, read_extension
-from c2c_sip.calling.policy import check_pattern
+from c2c_sip.calling.policy import check_pattern, check_whitelist
 
 #: Levels of nesting that a document may have; deeper is never meant.
 DEEPEST = 16
@@ -132,6 +132,13 @@ def _pattern(field: str, value: Any, report: Report) -> None:
         report(field, _BROKEN, _Broken("pattern", problem))
 
 
+def _whitelist(field: str, value: Any, report: Report) -> None:
+    patterns = [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    problem = check_whitelist(patterns)
+    if problem is not None:
+        report(field, _BROKEN, _Broken("maxLength", problem))
+
+
 def _sip_headers(field: str, value: Any, report: Report) -> None:
     """Headers by name, or such mappings under ``in`` and ``out``."""
     if not isinstance(value, Mapping):
@@ -182,6 +189,7 @@ CLICKTOCALL: dict[str, Any] = {
         "type": "list",
         "maxlength": 100,
         "schema": {"type": "string", "check_with": _pattern},
+        "check_with": _whitelist,
     },
     "throttle": {"type": "integer", "min": 0},
     "outbound_callee_id_name": _line(),

@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 from c2c_sip.calling import policy, routing
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, read_extension
 from c2c_sip.calling.engine import Engine
 from c2c_sip.calling.flow import Flow, Leg
+from c2c_sip.calling.guard import rules_for
 from c2c_sip.calling.plan import LegPlan, Plan
-from c2c_sip.calling.policy import Refusal
+from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.config import Config
 from c2c_sip.store import Store
@@ -100,12 +102,16 @@ class Calling:
 
         :raises Refusal: it must not or cannot be placed; ``refusal.activation`` is the record, where there is one.
         """
-        config = self._config
-        region = config.calling.default_region
+        rules = rules_for(account, self._config)
         checked = policy.check(
-            clicktocall, contact, account, authenticated=authenticated, region=region
+            clicktocall,
+            contact,
+            account,
+            authenticated=authenticated,
+            rules=rules,
+            dialled=lambda read: self._dialled(account, clicktocall, read, rules),
         )
-        routes = self._routes(account, clicktocall, checked.contact)
+        routes = self._routes(account, clicktocall, checked.contact, rules)
         row: dict[str, Any] = {
             "id": secrets.token_hex(16),
             "account_id": account["id"],
@@ -140,15 +146,34 @@ class Calling:
         self._engine.submit(lambda: self._run(row["id"], live))
         return row
 
+    def _dialled(
+        self,
+        account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        contact: Contact,
+        rules: Rules,
+    ) -> list[str]:
+        """How a contact will be written in the Request-URI."""
+        trunks = self._config.trunks
+        if not trunks or isinstance(contact, Uri):
+            return []
+        realm = str(clicktocall.get("realm") or account.get("realm") or "")
+        return [unquote(routing.destination(contact, realm, trunks, rules.region).uri.user or "")]
+
     def _routes(
-        self, account: Mapping[str, Any], clicktocall: Mapping[str, Any], contact: Contact
+        self,
+        account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        contact: Contact,
+        rules: Rules,
     ) -> dict[str, LegRoute]:
         """Where both legs go and whom they show, by role."""
         config = self._config
-        region = config.calling.default_region
+        region = rules.region
         own_realm = str(account.get("realm") or "")
         realm = str(clicktocall.get("realm") or own_realm)
         extension = read_extension(clicktocall["extension"], region)
+        policy.check_extension(extension, rules)
         to_extension = routing.destination(extension, realm, config.trunks, region)
         to_contact = routing.destination(contact, realm, config.trunks, region)
         shown_to_extension = routing.shown_to_extension(clicktocall, contact, to_extension, region)
@@ -299,13 +324,16 @@ class Calling:
         if extension.destination.is_outside:
             return None
         config = self._config
-        region = config.calling.default_region
+        rules = rules_for(account, config)
+        region = rules.region
         realm = str(clicktocall.get("realm") or account.get("realm") or "")
         try:
             party = routing.referred_to(uri, extension.destination, realm, region)
-            if not isinstance(party, Extension):
+            if isinstance(party, Extension):
+                policy.check_extension(party, rules)
+            else:
                 checked = policy.check(
-                    clicktocall, str(party), account, authenticated=True, region=region
+                    clicktocall, str(party), account, authenticated=True, rules=rules
                 )
                 party = checked.contact
             where = routing.destination(party, realm, config.trunks, region)

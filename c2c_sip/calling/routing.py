@@ -317,6 +317,11 @@ def _canonical(host: str) -> str:
         return host
 
 
+def trunk_hosts(trunks: Sequence[Trunk]) -> frozenset[str]:
+    """The hosts of trunks, in lower case."""
+    return frozenset(_canonical(host) for trunk in trunks for host in _hosts_of(trunk))
+
+
 def _hosts_of(trunk: Trunk) -> list[str]:
     hosts = [_host_and_port(trunk.domain)[0]]
     if trunk.outbound_proxy:
@@ -395,4 +400,5 @@ __all__ = [
     "shown_to_contact",
     "shown_to_extension",
     "sip_uri",
+    "trunk_hosts",
 ]

@@ -49,7 +49,7 @@ class FakeCalling:
         client: str,
     ) -> dict[str, Any]:
         checked = policy.check(
-            clicktocall, contact, account, authenticated=authenticated, region="US"
+            clicktocall, contact, account, authenticated=authenticated, rules=policy.Rules()
         )
         if self.refusal is not None:
             raise self.refusal
