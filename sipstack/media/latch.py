@@ -27,7 +27,6 @@ class Latch:
         "_sequence",
         "_since",
         "_ssrc",
-        "last",
         "signalled",
         "source",
     )
@@ -36,8 +35,6 @@ class Latch:
         self.signalled: Address | None = None
         #: The source whose packets are taken; ``None`` before the first.
         self.source: Address | None = None
-        #: When a packet was last taken.
-        self.last = 0.0
         self._reset()
 
     def _reset(self) -> None:
@@ -54,8 +51,11 @@ class Latch:
             self.source = None
             self._reset()
 
-    def consider(self, source: Address, sequence: int, ssrc: int, now: float) -> bool:
-        """A packet from a source other than the chosen one, with an agreed payload type: whether to take it."""
+    def consider(self, source: Address, sequence: int, ssrc: int, now: float, last: float) -> bool:
+        """A packet from a source other than the chosen one, with an agreed payload type: whether to take it.
+
+        ``last`` is when a packet was taken for the last time.
+        """
         signalled = self.signalled
         if signalled is None:
             return False
@@ -63,7 +63,7 @@ class Latch:
             self.source = source
             self._reset()
             return True
-        if self.source is not None and now - self.last < FORGET:
+        if self.source is not None and now - last < FORGET:
             return False
         if not _may_be_behind_nat(signalled, source):
             return False

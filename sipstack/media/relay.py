@@ -1,26 +1,28 @@
-"""The relay: moves RTP between the legs of a call, and plays tones, in a thread of its own on epoll.
+"""The relay: one loop that moves RTP between the legs of many calls and plays tones. It runs in one thread.
 
-Everything about a leg belongs to the relay's thread. The methods of :class:`MediaLeg` put a command in a queue and
-return at once; only opening sockets and reading counters happen in the caller's thread.
+A leg's packets come in on two sockets of one port. Once it is known where the peer sends from, a second socket is
+connected to that source: the kernel then gives it the peer's packets and nobody else's, with no address to make and to
+compare for each, and sends without looking for a route. What strangers send stays with the first socket, the guard,
+where it is weighed and counted.
+
+A packet takes one of two roads. The regular one, next in sequence and in the format of the one before, gets as little
+work as possible in :meth:`Relay._relay`. All others go through :meth:`Relay._irregular`, which also works out what will
+make the next ones regular.
 """
 
-import errno
 import logging
-import os
 import select
 import socket
 import struct
-import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from random import Random, SystemRandom
+from typing import Protocol
 
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipstack.media.latch import Latch
-from sipstack.media.ports import NoPortsLeft, PortPairs
+from sipstack.media.reception import Reception
 from sipstack.media.tones import FRAME, RATE, Tone
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
@@ -29,478 +31,602 @@ log = logging.getLogger(__name__)
 
 #: Seconds of a frame.
 TICK = FRAME / RATE
-#: Datagrams taken from one socket before the next one has its turn.
+#: Seconds from one look at the sockets to the next. Waking up costs as much as relaying two packets, so it is done for
+#: several at once; a packet waits for half of it on average.
+TURN = 0.001
+#: Tones are played in this many groups, so that a thousand of them do not hold up what is relayed.
+GROUPS = 20
+#: Sockets served in one turn.
+MOST = 8192
+#: Datagrams taken from a guard in one turn.
 BATCH = 16
 #: Frames sent late in one go after a stall; beyond that they are skipped, as the ear would skip them.
 CATCH_UP = 5
 #: The largest RTP packet that is relayed, in bytes.
 LARGEST = 2048
-#: Sockets bound in vain, because others hold the ports, before giving up.
-BIND_ATTEMPTS = 64
 
-_HEADER = struct.Struct("!BBHII")
+#: Version, padding, extension, CSRC count, marker and payload type as one number; sequence, timestamp, SSRC.
+_HEADER = struct.Struct("!HHII")
+_MARKER = 0x0080
 _TRANSCODE = {("PCMU", "PCMA"): ULAW_TO_ALAW, ("PCMA", "PCMU"): ALAW_TO_ULAW}
+
+#: The frames of a tone by the names of the encodings.
+Frames = Mapping[str, tuple[bytes, ...]]
+
+
+class Poller(Protocol):
+    """What the relay needs of :class:`select.epoll`."""
+
+    def register(self, fd: int, eventmask: int, /) -> None: ...
+    def unregister(self, fd: int, /) -> None: ...
+    def poll(self, timeout: float | None, maxevents: int, /) -> list[tuple[int, int]]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LegCounters:
-    """What went through a leg. ``rejected`` counts packets from strangers, of other formats, or that were no RTP.
+    """What went through a leg.
 
-    ``last_received`` is on the clock of the media plane; ``codec`` is what the peer was last heard to send.
+    Packets received are counted with those that came ``late`` or twice (``duplicate``); the ``lost`` never came.
+    ``rejected`` is what came from strangers, in other formats, or was no RTP. Jitter and the longest gap are in
+    milliseconds; ``last_received`` is on the clock of the media plane; ``codec`` is what the peer was last heard to
+    send.
     """
 
     packets_received: int = 0
     bytes_received: int = 0
     packets_sent: int = 0
     bytes_sent: int = 0
+    lost: int = 0
+    late: int = 0
+    duplicate: int = 0
+    jitter_ms: float = 0.0
+    longest_gap_ms: float = 0.0
     rejected: int = 0
     source_changes: int = 0
     last_received: float | None = None
     codec: str | None = None
 
 
-class MediaLeg:
-    """One leg's pair of ports. Made by :meth:`MediaPlane.open`."""
+class Line:
+    """One leg as the relay has it. Belongs to the relay's thread; :meth:`counters` may be asked from any."""
 
-    def __init__(
-        self, plane: "MediaPlane", address: str, rtp: socket.socket, rtcp: socket.socket, ssrc: int
-    ) -> None:
-        self.address = address
-        self.rtp_port: int = rtp.getsockname()[1]
-        self.rtcp_port = self.rtp_port + 1
-        self._plane = plane
-        self._closed = False
-        # What follows belongs to the relay's thread.
-        self.rtp = rtp
+    __slots__ = (
+        "bytes_sent",
+        "codec",
+        "destination",
+        "expected",
+        "fresh",
+        "group",
+        "guard",
+        "heard",
+        "latch",
+        "lead",
+        "other",
+        "out",
+        "out_lead",
+        "packets_sent",
+        "passing",
+        "receive",
+        "remote",
+        "rtcp",
+        "sent_at",
+        "sequence",
+        "sequence_offset",
+        "ssrc",
+        "table",
+        "talk",
+        "timestamp",
+        "timestamp_offset",
+        "tone",
+        "tone_frames",
+        "tone_position",
+        "tone_type",
+        "translation",
+        "transmit",
+        "until_media",
+    )
+
+    def __init__(self, guard: socket.socket, rtcp: socket.socket, ssrc: int) -> None:
+        self.guard = guard
         self.rtcp = rtcp
+        #: The socket connected to the peer, once its source is known.
+        self.talk: socket.socket | None = None
         self.latch = Latch()
         self.remote: RemoteMedia | None = None
         self.expected: dict[int, Codec] = {}
+        self.other: Line | None = None
+        # What comes from the peer.
+        self.heard = Reception()
+        self.codec: Codec | None = None
+        self.receive: Callable[[bytearray], int] = guard.recv_into
         #: For each payload type from the peer: that of the other leg, and the translation of its payload.
         self.translation: dict[int, tuple[int, bytes | None]] = {}
+        #: How a regular packet begins, and how it is to begin on the other leg; -1: none is regular.
+        self.lead = -1
+        self.out_lead = 0
+        self.table: bytes | None = None
+        #: The leg that regular packets are passed on to.
+        self.out: Line | None = None
+        #: The SSRC whose packets are being passed on, and what is added to their numbers.
+        self.passing = -1
+        self.sequence_offset = 0
+        self.timestamp_offset = 0
+        # What the peer gets: one stream, whatever it is made of.
         self.destination: Address | None = None
-        self.other: MediaLeg | None = None
-        self.tone: tuple[bytes, ...] = ()
-        self.tone_source: Tone | None = None
-        self.tone_position = 0
-        self.tone_type = 0
-        self.until_media = False
-        # The one stream that the peer gets from us, whatever it is made of.
+        self.transmit: Callable[[bytes | memoryview], object]
         self.ssrc = ssrc
         self.sequence = ssrc & 0xFFFF
         self.timestamp = (ssrc * 7) & 0xFFFFFFFF
         self.sent_at = 0.0
-        #: The SSRC whose packets are being passed on, and what is added to their numbers.
-        self.passing: int | None = None
-        self.sequence_offset = 0
-        self.timestamp_offset = 0
-        self.packets_received = self.bytes_received = 0
-        self.packets_sent = self.bytes_sent = 0
-        self.rejected = self.source_changes = 0
-        self.last_type: int | None = None
+        self.packets_sent = 0
+        self.bytes_sent = 0
+        self.tone: Tone | None = None
+        self.tone_frames: tuple[bytes, ...] = ()
+        self.tone_position = 0
+        self.tone_type = 0
+        #: Those that are sent their frames at the same moment.
+        self.group: dict[Line, None] | None = None
+        #: The tone's next frame is its first.
+        self.fresh = False
+        self.until_media = False
 
-    def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
+    def counters(self) -> LegCounters:
+        """The counters so far."""
+        heard = self.heard
+        return LegCounters(
+            packets_received=heard.packets,
+            bytes_received=heard.bytes,
+            packets_sent=self.packets_sent,
+            bytes_sent=self.bytes_sent,
+            lost=heard.lost,
+            late=heard.late,
+            duplicate=heard.duplicate,
+            jitter_ms=round(1000 * heard.jitter / heard.rate, 3),
+            longest_gap_ms=round(1000 * heard.longest_gap, 3),
+            rejected=heard.rejected,
+            source_changes=heard.source_changes,
+            last_received=heard.last or None,
+            codec=self.codec.name if self.codec else None,
+        )
+
+
+class Relay:
+    """The lines of one thread, by numbers that the caller chooses. All methods are the thread's own.
+
+    ``poller``, ``clock``, ``sleep`` and ``connect`` are the world outside; ``connect`` makes the second socket of a
+    guard's port, connected to an address, or ``None`` where that cannot be.
+    """
+
+    def __init__(
+        self,
+        poller: Poller,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        connect: Callable[[socket.socket, Address], socket.socket | None] | None = None,
+    ) -> None:
+        self._poller = poller
+        self._clock = clock
+        self._sleep = sleep
+        self._connect = connect or connected
+        self._lines: dict[int, Line] = {}
+        self._talks: dict[int, Line] = {}
+        self._guards: dict[int, Line] = {}
+        self._controls: dict[int, Line] = {}
+        self._doors: dict[int, Callable[[], None]] = {}
+        self._tones: dict[Tone, Frames] = {}
+        self._groups: list[dict[Line, None]] = [{} for _ in range(GROUPS)]
+        self._sounding = 0
+        self._epoch = 0.0
+        self._moment = 0
+        self._buffer = bytearray(LARGEST)
+        # A slice for each size, made once.
+        whole = memoryview(self._buffer)
+        self._views = [whole[:size] for size in range(LARGEST + 1)]
+
+    # --- what it is told
+
+    def attend(self, fd: int, serve: Callable[[], None]) -> None:
+        """Call ``serve`` whenever ``fd`` can be read."""
+        self._doors[fd] = serve
+        self._poller.register(fd, select.EPOLLIN)
+
+    def add(self, number: int, line: Line) -> None:
+        """Serve a line from now on."""
+        self._lines[number] = line
+        self._guards[line.guard.fileno()] = self._controls[line.rtcp.fileno()] = line
+        self._poller.register(line.guard.fileno(), select.EPOLLIN)
+        self._poller.register(line.rtcp.fileno(), select.EPOLLIN)
+
+    def describe(self, number: int, remote: RemoteMedia, codecs: tuple[Codec, ...]) -> None:
         """Take what the peer said of its stream, and the codecs with the numbers that we receive."""
-        self._plane.command(lambda: self._set_remote(remote, local_codecs))
+        line = self._lines[number]
+        if remote == line.remote and set(codecs) == set(line.expected.values()):
+            return
+        line.remote = remote
+        line.expected = {codec.payload_type: codec for codec in codecs}
+        line.heard.pause()
+        line.latch.signal((remote.address, remote.port))
+        if line.latch.source is None:
+            self._disconnect(line)
+        self._aim(line)
+        if line.tone is not None:
+            self._sound(line)
 
-    def bridge(self, other: "MediaLeg") -> None:
+    def bridge(self, number: int, other: int) -> None:
         """Pass on what either peer sends to the other, from now on."""
+        one, two = self._lines[number], self._lines[other]
+        for line, new in ((one, two), (two, one)):
+            if line.other not in (None, new):
+                self._part(line)
+            line.other = new
+        self._wire(one)
+        self._wire(two)
 
-        def join() -> None:
-            self.other, other.other = other, self
-            self._wire()
-            other._wire()
-
-        self._plane.command(join)
-
-    def unbridge(self) -> None:
+    def unbridge(self, number: int) -> None:
         """Stop passing anything on."""
+        self._part(self._lines[number])
 
-        def part() -> None:
-            other, self.other = self.other, None
-            if other is not None:
-                other.other = None
+    def learn(self, tone: Tone, frames: Frames) -> None:
+        """What a tone sounds like in every encoding."""
+        self._tones[tone] = frames
 
-        self._plane.command(part)
-
-    def play(self, source: Tone | None, until_media: bool = False) -> None:
+    def play(self, number: int, tone: Tone | None, until_media: bool) -> None:
         """Play a tone to the peer instead of what the other leg sends; ``None`` ends it.
 
         With ``until_media`` the other leg's first packet ends it for good.
         """
-        self._plane.command(lambda: self._play(source, until_media))
+        line = self._lines[number]
+        if tone != line.tone:
+            self._silence(line)
+            line.tone, line.tone_position = tone, 0
+            self._sound(line)
+        line.until_media = until_media
+        if line.other is not None:
+            self._wire(line.other)
 
-    def counters(self) -> LegCounters:
-        """The counters so far."""
-        last = self.latch.last
-        codec = self.expected.get(self.last_type) if self.last_type is not None else None
-        return LegCounters(
-            packets_received=self.packets_received,
-            bytes_received=self.bytes_received,
-            packets_sent=self.packets_sent,
-            bytes_sent=self.bytes_sent,
-            rejected=self.rejected,
-            source_changes=self.source_changes,
-            last_received=last or None,
-            codec=codec.name if codec else None,
-        )
+    def remove(self, number: int) -> LegCounters:
+        """End a line and close its sockets."""
+        line = self._lines.pop(number)
+        self._part(line)
+        self._silence(line)
+        self._disconnect(line)
+        for held, used in ((self._guards, line.guard), (self._controls, line.rtcp)):
+            del held[used.fileno()]
+            self._poller.unregister(used.fileno())
+            used.close()
+        return line.counters()
 
-    def close(self) -> LegCounters:
-        """Stop, and give the ports back. May be called again."""
-        if not self._closed:
-            self._closed = True
-            self._plane.release(self)
-        return self.counters()
+    def close(self) -> None:
+        """End all lines."""
+        for number in list(self._lines):
+            self.remove(number)
 
-    # --- in the relay's thread
+    # --- what follows from it
 
-    def _set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
-        self.remote = remote
-        self.expected = {codec.payload_type: codec for codec in local_codecs}
-        address = (remote.address, remote.port)
-        self.latch.signal(address)
-        self._aim()
-        self._wire()
-        if self.other is not None:
-            self.other._wire()
-        if self.tone_source is not None:
-            self._play(self.tone_source, self.until_media)
+    def _part(self, line: Line) -> None:
+        other, line.other = line.other, None
+        self._wire(line)
+        if other is not None:
+            other.other = None
+            self._wire(other)
 
-    def _aim(self) -> None:
-        remote = self.remote
-        if remote is None or remote.direction in ("sendonly", "inactive") or remote.port == 0:
-            self.destination = None
+    def _aim(self, line: Line) -> None:
+        """Work out where the peer's packets go, and how."""
+        remote, latch = line.remote, line.latch
+        if remote is None or remote.on_hold or remote.port == 0:
+            line.destination = None
         else:
-            self.destination = self.latch.source or self.latch.signalled
+            line.destination = latch.source or latch.signalled
+        if line.talk is not None:
+            line.transmit = line.talk.send
+        elif line.destination is not None:
+            line.transmit = partial(_send_to, line.guard, line.destination)
+        self._wire(line)
+        if line.other is not None:
+            self._wire(line.other)
 
-    def _wire(self) -> None:
-        """Work out the translation of this leg's payload types into the other's."""
-        self.translation = {}
-        other = self.other
+    def _wire(self, line: Line) -> None:
+        """Work out the translation of this leg's payload types into the other's. The next packet is not regular."""
+        line.lead, line.out = -1, None
+        line.translation = {}
+        other = line.other
         if other is None or other.remote is None:
+            line.passing = -1
             return
-        for number, codec in self.expected.items():
+        for number, codec in line.expected.items():
             same = next((c for c in other.remote.codecs if c.same_as(codec)), None)
             if same is not None:
-                self.translation[number] = (same.payload_type, None)
+                line.translation[number] = (same.payload_type, None)
                 continue
             for theirs in other.remote.codecs:
                 table = _TRANSCODE.get((codec.name.upper(), theirs.name.upper()))
                 if table is not None:
-                    self.translation[number] = (theirs.payload_type, table)
+                    line.translation[number] = (theirs.payload_type, table)
                     break
 
-    def _play(self, source: Tone | None, until_media: bool) -> None:
-        if source is self.tone_source and self.tone:
-            self.until_media = until_media
-            return
-        self.tone, self.tone_source, self.tone_position = (), source, 0
-        self.until_media = until_media
-        if source is None or self.remote is None:
-            self._plane.silence(self)
-            return
-        codec = next((c for c in self.remote.codecs if c.name.upper() in ("PCMU", "PCMA")), None)
-        if codec is None:
-            self._plane.silence(self)  # nothing that we can make a tone in
-            return
-        self.tone = self._plane.frames(source, codec.name.upper())
-        self.tone_type = codec.payload_type
-        self.passing = None
-        self._plane.sound(self)
+    def _latched(self, line: Line) -> None:
+        """The peer's source is known now, or is another."""
+        source = line.latch.source
+        assert source is not None
+        line.heard.source_changes += 1
+        self._disconnect(line)
+        line.talk = self._connect(line.guard, source)
+        if line.talk is not None:
+            line.receive = line.talk.recv_into
+            self._talks[line.talk.fileno()] = line
+            self._poller.register(line.talk.fileno(), select.EPOLLIN)
+        self._aim(line)
 
+    def _disconnect(self, line: Line) -> None:
+        if line.talk is not None:
+            del self._talks[line.talk.fileno()]
+            self._poller.unregister(line.talk.fileno())
+            line.talk.close()
+            line.talk = None
 
-class MediaPlane:
-    """All legs of one process: their ports, and the thread that relays. ``ports`` are the first and last to use."""
+    # --- the loop
 
-    def __init__(
-        self,
-        ports: tuple[int, int],
-        clock: Callable[[], float] = time.monotonic,
-        rng: Random | None = None,
-    ) -> None:
-        self._clock = clock
-        self._rng = rng or SystemRandom()
-        self._pairs = PortPairs(*ports)
-        self._lock = threading.Lock()
-        self._commands: deque[Callable[[], None]] = deque()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll = select.epoll()
-        self._epoll.register(self._wake, select.EPOLLIN)
-        self._rtp: dict[int, MediaLeg] = {}
-        self._rtcp: dict[int, MediaLeg] = {}
-        self._sounding: dict[MediaLeg, None] = {}
-        self._frames: dict[tuple[Tone, str], tuple[bytes, ...]] = {}
-        self._next_frame = 0.0
-        self._running = False
-        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-        self._buffer = bytearray(LARGEST)
-        self._view = memoryview(self._buffer)
-
-    # --- in the caller's thread
-
-    @property
-    def capacity(self) -> int:
-        """Legs that there are ports for."""
-        return self._pairs.capacity
-
-    @property
-    def ports_in_use(self) -> int:
-        """Port pairs that are given out."""
-        return self._pairs.in_use
-
-    def start(self) -> None:
-        """Start the relay's thread."""
-        self._running = True
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread and close all sockets."""
-
-        def stop() -> None:
-            self._running = False
-
-        if self._thread.is_alive():
-            self.command(stop)
-            self._thread.join(5.0)
-        for leg in self._rtp.values():
-            leg.rtp.close()
-            leg.rtcp.close()
-        self._rtp.clear()
-        self._epoll.close()
-        os.close(self._wake)
-
-    def open(self, address: str) -> MediaLeg:
-        """A new leg, its ports bound on the local IP literal ``address``.
-
-        :raises NoPortsLeft: no pair is free.
-        :raises OSError: the address is not ours.
-        """
-        for _ in range(BIND_ATTEMPTS):
-            now = self._clock()
-            with self._lock:
-                port = self._pairs.take(now)
-            try:
-                rtp, rtcp = _bind(address, port)
-            except OSError as error:
-                with self._lock:
-                    self._pairs.give_back(port, now)
-                if isinstance(error, _Taken):
-                    continue
-                raise
-            leg = MediaLeg(self, address, rtp, rtcp, self._rng.getrandbits(32))
-            self.command(partial(self._add, leg))
-            return leg
-        raise NoPortsLeft("the RTP ports are held by other programs")
-
-    def command(self, work: Callable[[], None]) -> None:
-        """Have ``work`` done in the relay's thread, in the order given."""
-        self._commands.append(work)
-        os.eventfd_write(self._wake, 1)
-
-    def release(self, leg: MediaLeg) -> None:
-        """Close a leg's sockets and give its ports back."""
-        self.command(lambda: self._remove(leg))
-
-    # --- in the relay's thread
-
-    def _add(self, leg: MediaLeg) -> None:
-        self._rtp[leg.rtp.fileno()] = leg
-        self._rtcp[leg.rtcp.fileno()] = leg
-        self._epoll.register(leg.rtp.fileno(), select.EPOLLIN)
-        self._epoll.register(leg.rtcp.fileno(), select.EPOLLIN)
-
-    def _remove(self, leg: MediaLeg) -> None:
-        if leg.other is not None:
-            leg.other.other = None
-            leg.other = None
-        self._sounding.pop(leg, None)
-        for held, used in ((self._rtp, leg.rtp), (self._rtcp, leg.rtcp)):
-            held.pop(used.fileno(), None)
-            self._epoll.unregister(used.fileno())
-            used.close()
-        with self._lock:
-            self._pairs.give_back(leg.rtp_port, self._clock())
-
-    def frames(self, tone: Tone, encoding: str) -> tuple[bytes, ...]:
-        """The frames of a tone, made once."""
-        found = self._frames.get((tone, encoding))
-        if found is None:
-            found = self._frames[tone, encoding] = tone.frames(encoding)
-        return found
-
-    def sound(self, leg: MediaLeg) -> None:
-        """The leg has a tone to play."""
-        if not self._sounding:
-            self._next_frame = self._clock()
-        self._sounding[leg] = None
-
-    def silence(self, leg: MediaLeg) -> None:
-        """The leg has none any more."""
-        self._sounding.pop(leg, None)
-        leg.tone, leg.tone_source, leg.until_media = (), None, False
-
-    def _run(self) -> None:
-        while self._running:
-            timeout = -1.0
-            if self._sounding:
-                timeout = max(0.0, self._next_frame - self._clock())
-            for fd, _ in self._epoll.poll(timeout):
-                leg = self._rtp.get(fd)
-                if leg is not None:
-                    self._relay(leg)
-                elif fd == self._wake:
-                    os.eventfd_read(self._wake)
-                    self._obey()
-                else:
-                    self._drain_rtcp(fd)
-            if self._sounding and self._clock() >= self._next_frame:
-                self._play_frames()
-
-    def _obey(self) -> None:
-        while self._commands:
-            work = self._commands.popleft()
-            try:
-                work()
-            except Exception:
-                # One leg's fault must not silence all the others.
-                log.exception("the relay could not do what it was told")
-
-    def _relay(self, leg: MediaLeg) -> None:
-        """Take what has come for one leg, and pass it on."""
-        receive, buffer, view, latch = leg.rtp.recvfrom_into, self._buffer, self._view, leg.latch
+    def turn(self) -> None:
+        """Wait for something to do, do it, and let it be :data:`TURN` seconds before the next turn."""
+        timeout = None
+        if self._sounding:
+            timeout = max(0.0, self._epoch + self._moment * TICK / GROUPS - self._clock())
+        ready = self._poller.poll(timeout, MOST)
         now = self._clock()
+        self._relay(ready, now)
+        if self._sounding:
+            self._play(now)
+        left = now + TURN - self._clock()
+        if left > 0:
+            self._sleep(left)
+
+    def _relay(self, ready: list[tuple[int, int]], now: float) -> None:
+        """Take one packet from each ready socket, so that none starves another, and pass it on."""
+        talks, buffer, views = self._talks, self._buffer, self._views
+        unpack, pack = _HEADER.unpack_from, _HEADER.pack_into
+        for fd, _ in ready:
+            line = talks.get(fd)
+            if line is None:
+                self._serve(fd, now)
+                continue
+            try:
+                size = line.receive(buffer)
+            except OSError:
+                continue  # an ICMP error of what was sent: the peer's port is not open yet
+            lead, sequence, timestamp, ssrc = unpack(buffer)
+            heard = line.heard
+            # A short datagram leaves the tail of the one before in the buffer.
+            if (
+                lead != line.lead
+                or sequence - 1 != heard.sequence
+                or ssrc != heard.ssrc
+                or size < 12
+            ):
+                self._irregular(line, size, now)
+                continue
+            heard.regular(sequence, timestamp, size, now)
+            out = line.out
+            if out is None:
+                continue
+            if line.table is not None:
+                buffer[12:size] = buffer[12:size].translate(line.table)
+            sequence = (sequence + line.sequence_offset) & 0xFFFF
+            timestamp = (timestamp + line.timestamp_offset) & 0xFFFFFFFF
+            pack(buffer, 0, line.out_lead, sequence, timestamp, out.ssrc)
+            try:
+                out.transmit(views[size])
+            except OSError:
+                continue  # a full buffer or an ICMP error of the packet before: RTP may lose one
+            out.sequence = sequence
+            out.timestamp = timestamp
+            out.sent_at = now
+            out.packets_sent += 1
+            out.bytes_sent += size
+
+    def _irregular(self, line: Line, size: int, now: float) -> None:
+        """Any packet of the peer's, in the buffer."""
+        buffer, heard = self._buffer, line.heard
+        lead, sequence, timestamp, ssrc = _HEADER.unpack_from(buffer)
+        codec = line.expected.get(lead & 0x7F)
+        if size < 12 or lead & 0xC000 != 0x8000 or codec is None:
+            heard.rejected += 1
+            return
+        audio = codec.name != "telephone-event"
+        newest = heard.take(sequence, timestamp, ssrc, size, now, codec.clock_rate if audio else 0)
+        line.lead, line.out = -1, None
+        if audio:
+            line.codec = codec
+            line.lead = lead & ~_MARKER
+        out = line.other
+        if out is None or out.destination is None:
+            return
+        translated = line.translation.get(lead & 0x7F)
+        if translated is None:
+            line.lead = -1
+            heard.rejected += 1
+            return
+        if out.tone_frames:
+            if not out.until_media:
+                return
+            self._silence(out)
+        kind, table = translated
+        marker = lead & _MARKER
+        if line.passing != ssrc:
+            # Another source within the one stream: its numbers go on from where ours stand.
+            line.passing = ssrc
+            line.sequence_offset = out.sequence + 1 - sequence
+            line.timestamp_offset = out.timestamp + _elapsed(out, now, codec.clock_rate) - timestamp
+            marker = _MARKER
+        if audio:
+            line.out, line.table = out, table
+            line.out_lead = lead & 0xFF00 | kind
+            if table is not None and line.out_lead >> 8 != 0x80:
+                line.lead = -1  # the payload does not begin where it does in a regular packet
+        sequence = (sequence + line.sequence_offset) & 0xFFFF
+        timestamp = (timestamp + line.timestamp_offset) & 0xFFFFFFFF
+        _HEADER.pack_into(buffer, 0, lead & 0xFF00 | marker | kind, sequence, timestamp, out.ssrc)
+        if table is not None:
+            start = _payload_start(buffer, size)
+            buffer[start:size] = buffer[start:size].translate(table)
+        if self._send(out, self._views[size], size, now) and newest:
+            out.sequence, out.timestamp = sequence, timestamp
+
+    def _send(self, line: Line, packet: bytes | memoryview, size: int, now: float) -> bool:
+        try:
+            line.transmit(packet)
+        except OSError:
+            return False
+        line.sent_at = now
+        line.packets_sent += 1
+        line.bytes_sent += size
+        return True
+
+    def _serve(self, fd: int, now: float) -> None:
+        """Whatever is no regular packet's socket."""
+        if fd in self._doors:
+            self._doors[fd]()
+        elif fd in self._guards:
+            self._guarded(self._guards[fd], now)
+        elif fd in self._controls:
+            self._control(self._controls[fd])
+
+    def _guarded(self, line: Line, now: float) -> None:
+        """Weigh what has come from elsewhere than the known source, or before one is known."""
+        buffer, heard, latch = self._buffer, line.heard, line.latch
         for _ in range(BATCH):
             try:
-                size, source = receive(buffer)
+                size, source = line.guard.recvfrom_into(buffer)
             except BlockingIOError:
                 return
             except OSError:
-                continue  # an ICMP error of what was sent: the peer's port is not open yet
-            # 12 bytes of header at least, version 2.
-            if size < 12 or buffer[0] & 0xC0 != 0x80:
-                leg.rejected += 1
                 continue
-            kind = buffer[1] & 0x7F
-            if kind not in leg.expected:
-                leg.rejected += 1
-                continue
-            _, _, sequence, timestamp, ssrc = _HEADER.unpack_from(buffer)
+            # IPv6 has two more fields, which an address from a description has not.
+            source = source[:2]
             if source != latch.source:
-                # IPv6 has two more fields, which an address from a description has not.
-                source = source[:2]
-                if source != latch.source:
-                    if not latch.consider(source, sequence, ssrc, now):
-                        leg.rejected += 1
-                        continue
-                    leg.source_changes += 1
-                    leg._aim()
-            latch.last = now
-            leg.packets_received += 1
-            leg.bytes_received += size
-            leg.last_type = kind
-            other = leg.other
-            if other is None or other.destination is None:
-                continue
-            translated = leg.translation.get(kind)
-            if translated is None:
-                leg.rejected += 1
-                continue
-            if other.tone:
-                if not other.until_media:
+                lead, sequence, _, ssrc = _HEADER.unpack_from(buffer)
+                if (
+                    size < 12
+                    or lead & 0xC000 != 0x8000
+                    or lead & 0x7F not in line.expected
+                    or not latch.consider(source, sequence, ssrc, now, heard.last)
+                ):
+                    heard.rejected += 1
                     continue
-                self.silence(other)
-            out_kind, table = translated
-            marker = buffer[1] & 0x80
-            if other.passing != ssrc:
-                # Another source within the one stream: its numbers go on from where ours stand.
-                other.passing = ssrc
-                gap = max(FRAME, round((now - other.sent_at) * RATE)) if other.sent_at else FRAME
-                other.sequence_offset = other.sequence + 1 - sequence
-                other.timestamp_offset = other.timestamp + gap - timestamp
-                marker = 0x80
-            new_sequence = (sequence + other.sequence_offset) & 0xFFFF
-            new_timestamp = (timestamp + other.timestamp_offset) & 0xFFFFFFFF
-            _HEADER.pack_into(
-                buffer, 0, buffer[0], out_kind | marker, new_sequence, new_timestamp, other.ssrc
-            )
-            if table is not None:
-                start = _payload_start(buffer, size)
-                buffer[start:size] = buffer[start:size].translate(table)
-            if (new_sequence - other.sequence) & 0xFFFF < 0x8000:
-                other.sequence, other.timestamp = new_sequence, new_timestamp
-            self._send(other, view[:size], size, now)
+                # What is in the buffer must outlive the connecting, which reads too.
+                packet = bytes(self._views[size])
+                self._latched(line)
+                buffer[:size] = packet
+            self._irregular(line, size, now)
 
-    def _send(self, leg: MediaLeg, packet: memoryview | bytes, size: int, now: float) -> None:
-        assert leg.destination is not None
-        try:
-            leg.rtp.sendto(packet, leg.destination)
-        except OSError:
-            return  # a full buffer or an ICMP error of the packet before: RTP is allowed to lose one
-        leg.sent_at = now
-        leg.packets_sent += 1
-        leg.bytes_sent += size
-
-    def _drain_rtcp(self, fd: int) -> None:
-        """Take RTCP off the socket. It moves nothing, and nothing is told to the other leg, whose SSRCs differ."""
-        leg = self._rtcp.get(fd)
-        if leg is None:
-            return
+    def _control(self, line: Line) -> None:
+        """Take RTCP off the socket. It moves nothing, and is not told to the other leg, whose SSRCs differ."""
         for _ in range(BATCH):
             try:
-                leg.rtcp.recvfrom_into(self._buffer)
+                line.rtcp.recvfrom_into(self._buffer)
             except OSError:
                 return
 
-    def _play_frames(self) -> None:
-        """Send each sounding leg its next frame, on an absolute schedule so that nothing drifts."""
-        now = self._clock()
-        late = int((now - self._next_frame) / TICK)
-        for _ in range(min(late + 1, CATCH_UP)):
-            for leg in list(self._sounding):
-                self._play_frame(leg, now)
-        skipped = max(0, late + 1 - CATCH_UP)
-        if skipped:
-            for leg in self._sounding:
-                leg.timestamp = (leg.timestamp + skipped * FRAME) & 0xFFFFFFFF
-                leg.tone_position = (leg.tone_position + skipped) % len(leg.tone)
-        self._next_frame += (late + 1) * TICK
+    # --- tones
 
-    def _play_frame(self, leg: MediaLeg, now: float) -> None:
-        payload = leg.tone[leg.tone_position]
-        first = leg.tone_position == 0 and leg.passing is None and leg.packets_sent == 0
-        leg.tone_position = (leg.tone_position + 1) % len(leg.tone)
-        leg.sequence = (leg.sequence + 1) & 0xFFFF
-        leg.timestamp = (leg.timestamp + FRAME) & 0xFFFFFFFF
-        if leg.destination is None:
+    def _sound(self, line: Line) -> None:
+        """Have the line's tone played in an encoding that the peer takes, if there is one."""
+        self._quiet(line)
+        remote = line.remote
+        if remote is None or line.tone is None:
             return
-        marker = 0x80 if first else 0
-        packet = _HEADER.pack(0x80, leg.tone_type | marker, leg.sequence, leg.timestamp, leg.ssrc)
-        self._send(leg, packet + payload, 12 + len(payload), now)
+        codec = next((c for c in remote.codecs if c.name.upper() in ("PCMU", "PCMA")), None)
+        if codec is None:
+            return
+        line.tone_frames = self._tones[line.tone][codec.name.upper()]
+        line.tone_position %= len(line.tone_frames)
+        line.tone_type = codec.payload_type
+        line.fresh = True
+        if not self._sounding:
+            self._epoch, self._moment = self._clock(), 0
+        self._sounding += 1
+        line.group = self._groups[self._moment % GROUPS]
+        line.group[line] = None
+
+    def _silence(self, line: Line) -> None:
+        line.tone, line.until_media = None, False
+        self._quiet(line)
+
+    def _quiet(self, line: Line) -> None:
+        line.tone_frames = ()
+        if line.group is not None:
+            del line.group[line]
+            line.group = None
+            self._sounding -= 1
+
+    def _play(self, now: float) -> None:
+        """Send what is due, on an absolute schedule so that nothing drifts."""
+        due = int((now - self._epoch) * GROUPS / TICK) + 1
+        laps = (due - self._moment) // GROUPS - CATCH_UP
+        if laps > 0:
+            self._moment += laps * GROUPS
+            for group in self._groups:
+                for line in group:
+                    line.timestamp = (line.timestamp + laps * FRAME) & 0xFFFFFFFF
+                    line.tone_position = (line.tone_position + laps) % len(line.tone_frames)
+        while self._moment < due:
+            for line in self._groups[self._moment % GROUPS]:
+                self._play_frame(line, now)
+            self._moment += 1
+
+    def _play_frame(self, line: Line, now: float) -> None:
+        payload = line.tone_frames[line.tone_position]
+        line.tone_position = (line.tone_position + 1) % len(line.tone_frames)
+        step, marker = FRAME, 0
+        if line.fresh:
+            line.fresh = False
+            step, marker = _elapsed(line, now, RATE), _MARKER
+            if line.other is not None:
+                line.other.passing = -1
+        line.sequence = (line.sequence + 1) & 0xFFFF
+        line.timestamp = (line.timestamp + step) & 0xFFFFFFFF
+        if line.destination is None:
+            return
+        packet = _HEADER.pack(
+            0x8000 | marker | line.tone_type, line.sequence, line.timestamp, line.ssrc
+        )
+        self._send(line, packet + payload, 12 + len(payload), now)
 
 
-class _Taken(OSError):
-    """The port is another program's."""
-
-
-def _bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sockets: list[socket.socket] = []
+def connected(guard: socket.socket, address: Address) -> socket.socket | None:
+    """A second socket on a guard's port, connected to ``address``; ``None`` where the system does not allow it."""
+    fresh = socket.socket(guard.family, socket.SOCK_DGRAM)
     try:
-        for number in (port, port + 1):
-            fresh = socket.socket(family, socket.SOCK_DGRAM)
-            sockets.append(fresh)
-            fresh.setblocking(False)
+        fresh.setblocking(False)
+        both = (guard, fresh)
+        for one in both:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        fresh.bind(guard.getsockname())
+        fresh.connect(address)
+        # From here on nobody else may have the port.
+        for one in both:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+        # What came to it before it was connected may be anybody's.
+        while True:
             try:
-                fresh.bind((address, number))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    raise _Taken(*error.args) from error
-                raise
-    except OSError:
-        for fresh in sockets:
-            fresh.close()
-        raise
-    return sockets[0], sockets[1]
+                fresh.recv(1)
+            except BlockingIOError:
+                return fresh
+            except ConnectionError:
+                continue
+    except OSError as error:
+        log.warning("a relay's port stays unconnected, which costs time: %s", error)
+        fresh.close()
+        return None
+
+
+def _send_to(guard: socket.socket, destination: Address, packet: bytes | memoryview) -> None:
+    guard.sendto(packet, destination)
+
+
+def _elapsed(line: Line, now: float, rate: int) -> int:
+    """Ticks from the last packet that the peer got to one that is sent now, a frame at least."""
+    frame = rate * FRAME // RATE
+    return max(frame, round((now - line.sent_at) * rate)) if line.sent_at else frame
 
 
 def _payload_start(buffer: bytearray, size: int) -> int:

@@ -20,8 +20,9 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,15 @@ from sipstack.sdp import CODECS, RemoteMedia
 HOST = "127.0.0.1"
 PAYLOAD = 160
 RATE = 50
+#: Sockets of the generator, half of them for each side of the calls.
+ENDPOINTS = 16
+#: Packets that the generator sends before it looks for answers, when it is late.
+BURST = 16
+#: Seconds before the measuring begins.
+WARM_UP = 1.5
 Ports = list[tuple[int, int]]
+#: Takes the ports of the two ends of each call; its (pid, ports to send to) while it runs.
+Relay = Callable[[Ports], AbstractContextManager[tuple[int, Ports]]]
 
 
 def cpu_seconds(pid: int) -> float:
@@ -142,90 +151,100 @@ def rtpengine(calls: Ports) -> Iterator[tuple[int, Ports]]:
 # --- the load
 
 
-def load(relay: Any, calls: int, seconds: float) -> dict[str, Any]:
-    """Send through a relay for ``seconds`` and measure."""
-    sockets: list[socket.socket] = []
-    for _ in range(2 * calls):
-        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        one.bind((HOST, 0))
-        one.setblocking(False)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 18)
-        sockets.append(one)
-    ports = [one.getsockname()[1] for one in sockets]
-    with relay(list(zip(ports[::2], ports[1::2], strict=True))) as (pid, given):
-        targets = [(HOST, port) for pair in given for port in pair]
+def _endpoint() -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((HOST, 0))
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+    return made
+
+
+def load(relay: Relay, calls: int, seconds: float) -> dict[str, Any]:
+    """Send through a relay for ``seconds`` and measure.
+
+    Each stream's packet goes out at its own moment of the 20 ms, as unsynchronised phones' do. The streams share a few
+    sockets at our end, where the relay's ports tell them apart: the generator must cost less than what it measures.
+    """
+    ends = [_endpoint() for _ in range(ENDPOINTS)]
+    readers = {end.fileno(): end.recv_into for end in ends}
+    numbers = [end.getsockname()[1] for end in ends]
+    half = ENDPOINTS // 2
+    pairs = [(numbers[i % half], numbers[half + i % half]) for i in range(calls)]
+    with relay(pairs) as (pid, given):
+        streams = [
+            (
+                random.getrandbits(32),
+                ends[side * half + index % half].sendto,
+                (HOST, port),
+            )
+            for index, pair in enumerate(given)
+            for side, port in enumerate(pair)
+        ]
+        random.shuffle(streams)
+        packet, buffer = bytearray(12 + PAYLOAD), bytearray(2048)
+        packet[0] = 0x80
+        write, read = struct.Struct("!HIId").pack_into, struct.Struct("!d").unpack_from
         poll = select.epoll()
-        by_fd = {one.fileno(): one for one in sockets}
-        for fd in by_fd:
+        for fd in readers:
             poll.register(fd, select.EPOLLIN)
-        packets = [bytearray(12 + PAYLOAD) for _ in sockets]
-        for packet in packets:
-            struct.pack_into("!BBHII", packet, 0, 0x80, 0, 1, 0, random.getrandbits(32))
-        delays: list[float] = []
-        sent = received = 0
-        warm_up = 1.5
-        begin = time.perf_counter()
-        measured_from, until = begin + warm_up, begin + warm_up + seconds
-        cpu = 0.0
+        clock = time.perf_counter
+        delays = array("d")
+        keep = delays.append
+        count = len(streams)
+        step = 1 / (RATE * count)
+        sent = received = counted = index = turn = 0
+        lag = cpu = 0.0
         measuring = False
-        counted_sent = 0
-        slot = 1 / (RATE * len(sockets))
-        number = 0
-        buffer = bytearray(2048)
+        due = clock()
+        measured_from = due + WARM_UP
+        until = measured_from + seconds
         while True:
-            now = time.perf_counter()
+            now = clock()
             if not measuring and now >= measured_from:
-                measuring, cpu = True, cpu_seconds(pid)
-                counted_sent = sent
-                delays.clear()
+                measuring, cpu, counted, lag = True, cpu_seconds(pid), sent, 0.0
+                del delays[:]
             if now >= until:
                 break
-            due = int((now - begin) / slot)
-            while number < due:
-                index = number % len(sockets)
-                packet = packets[index]
-                turn = number // len(sockets)
-                struct.pack_into("!HI", packet, 2, turn & 0xFFFF, (turn * PAYLOAD) & 0xFFFFFFFF)
-                struct.pack_into("!d", packet, 12, time.perf_counter())
-                sockets[index].sendto(packet, targets[index])
-                sent += 1
-                number += 1
-            for fd, _ in poll.poll(0.0005):
-                one = by_fd[fd]
-                while True:
-                    try:
-                        size = one.recv_into(buffer)
-                    except BlockingIOError:
-                        break
-                    if size == 12 + PAYLOAD:
-                        received += 1
-                        delays.append(time.perf_counter() - struct.unpack_from("!d", buffer, 12)[0])
+            if due <= now:
+                lag = max(lag, now - due)
+                for _ in range(min(BURST, int((now - due) / step) + 1)):
+                    ssrc, send, target = streams[index]
+                    write(packet, 2, turn & 0xFFFF, turn * PAYLOAD & 0xFFFFFFFF, ssrc, clock())
+                    send(packet, target)
+                    sent += 1
+                    due += step
+                    index += 1
+                    if index == count:
+                        index = 0
+                        turn += 1
+            for fd, _ in poll.poll(0):
+                if readers[fd](buffer) == 12 + PAYLOAD:
+                    received += 1
+                    keep(clock() - read(buffer, 12)[0])
         cpu = cpu_seconds(pid) - cpu
-        settle = time.perf_counter() + 0.3
-        while time.perf_counter() < settle:
+        counted = sent - counted
+        settle = clock() + 0.3
+        while clock() < settle:
             for fd, _ in poll.poll(0.05):
-                try:
-                    while by_fd[fd].recv_into(buffer):
-                        received += 1
-                except BlockingIOError:
-                    continue
+                if readers[fd](buffer) == 12 + PAYLOAD:
+                    received += 1
         poll.close()
-        for one in sockets:
-            one.close()
-    delays.sort()
-    window_sent = sent - counted_sent
+    for end in ends:
+        end.close()
+    ordered = sorted(delays)
     return {
-        "packets": window_sent,
-        "cpu_us_a_packet": round(1e6 * cpu / max(1, window_sent), 2),
+        "packets": counted,
+        "cpu_us_a_packet": round(1e6 * cpu / max(1, counted), 2),
         "lost": max(0, sent - received),
-        "p50_ms": round(1000 * delays[len(delays) // 2], 3) if delays else None,
-        "p99_ms": round(1000 * delays[int(0.99 * len(delays))], 3) if delays else None,
+        "p50_ms": round(1000 * ordered[len(ordered) // 2], 3) if ordered else None,
+        "p99_ms": round(1000 * ordered[int(0.99 * len(ordered))], 3) if ordered else None,
+        "generator_lag_ms": round(1000 * lag, 3),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
-    parser.add_argument("--calls", type=int, nargs="+", default=[200, 400])
+    parser.add_argument("--calls", type=int, nargs="+", default=[200, 400, 800, 1200, 1600])
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -239,14 +258,15 @@ def main() -> None:
         print(json.dumps(rows))
         return
     print(
-        f"{'calls':>5} {'relay':>10} {'packets':>9} {'us/packet':>10} {'lost':>6} {'p50 ms':>8} {'p99 ms':>8}"
+        f"{'calls':>5} {'relay':>10} {'packets':>9} {'us/packet':>10} {'lost':>6} {'p50 ms':>8} {'p99 ms':>8} {'lag ms':>8}"
     )
     for row in rows:
         for name in ("ours", "rtpengine"):
             f = row[name]
             print(
                 f"{row['calls']:>5} {name:>10} {f['packets']:>9} {f['cpu_us_a_packet']:>10} {f['lost']:>6} "
-                f"{f['p50_ms']!s:>8} {f['p99_ms']!s:>8}"
+                f"{f['p50_ms']!s:>8} {f['p99_ms']!s:>8} "
+                f"{f['generator_lag_ms']!s:>8}"
             )
         print(f"{'':>5} {'ratio':>10} {'':>9} {row['cpu_ratio']:>10}")
 

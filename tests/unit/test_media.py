@@ -100,22 +100,21 @@ def latch() -> Latch:
 
 
 def test_nothing_is_taken_before_the_peer_has_said_where_it_is() -> None:
-    assert not any(Latch().consider(STRANGER, n, 1, n * 0.02) for n in range(200))
+    assert not any(Latch().consider(STRANGER, n, 1, n * 0.02, 0.0) for n in range(200))
 
 
 def test_the_signalled_address_wins_at_once_whenever_it_speaks() -> None:
     made = latch()
     for number in range(100):
-        made.consider(BEHIND_NAT, number, 7, number * 0.02)
+        made.consider(BEHIND_NAT, number, 7, number * 0.02, 0.0)
     assert made.source == BEHIND_NAT
-    made.last = 2.0
-    assert made.consider(PEER, 5, 9, 2.02)
+    assert made.consider(PEER, 5, 9, 2.02, 2.0)
     assert made.source == PEER
 
 
 def test_a_source_behind_nat_is_believed_after_a_steady_while() -> None:
     made = latch()
-    taken = [n for n in range(100) if made.consider(BEHIND_NAT, n, 7, n * 0.02)]
+    taken = [n for n in range(100) if made.consider(BEHIND_NAT, n, 7, n * 0.02, 0.0)]
     assert taken[0] * 0.02 >= WINDOW
     assert taken[0] >= PROBATION
 
@@ -127,21 +126,20 @@ def test_an_unsteady_source_is_never_believed(fault: str) -> None:
         sequence = n * 2 if fault == "gaps" else n
         ssrc = n if fault == "ssrc" else 7
         source = (BEHIND_NAT[0], 6000 + n % 2) if fault == "sources" else BEHIND_NAT
-        assert not made.consider(source, sequence, ssrc, n * 0.02)
+        assert not made.consider(source, sequence, ssrc, n * 0.02, 0.0)
 
 
 def test_a_peer_with_a_public_address_is_nowhere_else() -> None:
     made = Latch()
     made.signal(("8.8.8.8", 4000))
-    assert not any(made.consider(STRANGER, n, 1, n * 0.02) for n in range(500))
+    assert not any(made.consider(STRANGER, n, 1, n * 0.02, 0.0) for n in range(500))
 
 
 def test_what_was_decided_stays_until_silence_or_a_new_description() -> None:
     made = latch()
-    assert made.consider(PEER, 0, 1, 0.0)
-    made.last = 10.0
-    assert not any(made.consider(BEHIND_NAT, n, 7, 10.0 + n * 0.001) for n in range(1000))
+    assert made.consider(PEER, 0, 1, 0.0, 0.0)
+    assert not any(made.consider(BEHIND_NAT, n, 7, 10.0 + n * 0.001, 10.0) for n in range(1000))
     later = 10.0 + FORGET
-    assert any(made.consider(BEHIND_NAT, n, 7, later + n * 0.02) for n in range(100))
+    assert any(made.consider(BEHIND_NAT, n, 7, later + n * 0.02, 10.0) for n in range(100))
     made.signal(("10.0.0.10", 4000))
     assert made.source is None
