@@ -486,37 +486,40 @@ class Relay:
         if fd in self._doors:
             self._doors[fd]()
         elif fd in self._guards:
-            self._guarded(self._guards[fd], now)
+            line = self._guards[fd]
+            self._weigh(line, line.guard, now)
         elif fd in self._controls:
             self._control(self._controls[fd])
 
-    def _guarded(self, line: Line, now: float) -> None:
-        """Weigh what has come from elsewhere than the known source, or before one is known."""
+    def _weigh(self, line: Line, used: socket.socket, now: float) -> None:
+        """Take what may have come from anybody: there is no known source, or this is elsewhere."""
         buffer, heard, latch = self._buffer, line.heard, line.latch
         for _ in range(BATCH):
             try:
-                size, source = line.guard.recvfrom_into(buffer)
+                size, source = used.recvfrom_into(buffer)
             except BlockingIOError:
                 return
             except OSError:
                 continue
             # IPv6 has two more fields, which an address from a description has not.
             source = source[:2]
-            if source != latch.source:
-                lead, sequence, _, ssrc = _HEADER.unpack_from(buffer)
-                if (
-                    size < 12
-                    or lead & 0xC000 != 0x8000
-                    or lead & 0x7F not in line.expected
-                    or not latch.consider(source, sequence, ssrc, now, heard.last)
-                ):
-                    heard.rejected += 1
-                    continue
-                # What is in the buffer must outlive the connecting, which reads too.
-                packet = bytes(self._views[size])
-                self._latched(line)
-                buffer[:size] = packet
+            if source == latch.source:
+                self._irregular(line, size, now)
+                continue
+            lead, sequence, _, ssrc = _HEADER.unpack_from(buffer)
+            if (
+                size < 12
+                or lead & 0xC000 != 0x8000
+                or lead & 0x7F not in line.expected
+                or not latch.consider(source, sequence, ssrc, now, heard.last)
+            ):
+                heard.rejected += 1
+                continue
+            self._latched(line)
             self._irregular(line, size, now)
+            if line.talk is not None:
+                # What came to the new socket before it was connected may be anybody's.
+                self._weigh(line, line.talk, now)
 
     def _control(self, line: Line) -> None:
         """Take RTCP off the socket. It moves nothing, and is not told to the other leg, whose SSRCs differ."""
@@ -605,18 +608,11 @@ def connected(guard: socket.socket, address: Address) -> socket.socket | None:
         # From here on nobody else may have the port.
         for one in both:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
-        # What came to it before it was connected may be anybody's.
-        while True:
-            try:
-                fresh.recv(1)
-            except BlockingIOError:
-                return fresh
-            except ConnectionError:
-                continue
     except OSError as error:
         log.warning("a relay's port stays unconnected, which costs time: %s", error)
         fresh.close()
         return None
+    return fresh
 
 
 def _send_to(guard: socket.socket, destination: Address, packet: bytes | memoryview) -> None:
