@@ -362,8 +362,8 @@ class OutgoingCall:
         if early is not None:
             fresh.local_sequence = early.dialog.local_sequence  # the PRACKs had numbers too
         self._acknowledge(invitation, fresh)
-        if self.session is not None or self.outcome is not None:
-            # Another fork answered first, or it is over: take its call and end it (§13.2.2.4).
+        if self.session is not None:
+            # Another fork answered first: take its call and end it (§13.2.2.4).
             send_in_dialog(self._agent, fresh, self.outbound.account, "BYE", lambda *_: None)
             return
         for other in self._invitations:
@@ -383,8 +383,8 @@ class OutgoingCall:
             on_finished=self._finish,
             accepts_referral=self._accepts_referral,
         )
-        if self._hanging_up:
-            # The answer crossed our CANCEL.
+        if self._hanging_up or self.outcome is not None:
+            # The answer crossed our CANCEL, or the peer's own BYE.
             self._stillborn(session, Failed(487, REASONS[487]), self._reason)
             return
         try:

@@ -90,7 +90,7 @@ class Registrar:
         if request.contact_star:
             if request.expires != 0:
                 return self._refuse(request, 400, "Contact * needs Expires 0")
-            if not all(self._is_newer(request, binding) for binding in held):
+            if not all(self._in_order(request, binding) for binding in held):
                 return self._refuse(request, 500, "CSeq Out Of Order")
             self._bindings.pop(user, None)
             held = []
@@ -116,7 +116,7 @@ class Registrar:
                 return self._refuse(request, 423, None, minimum)
             known = next((b for b in held if b.contact.equivalent(contact.uri)), None)
             if known is not None:
-                if not self._is_newer(request, known):
+                if not self._in_order(request, known):
                     return self._refuse(request, 500, "CSeq Out Of Order")
                 held.remove(known)
             if expires:
@@ -135,5 +135,6 @@ class Registrar:
         return request.expires if request.expires is not None else self._max_expires
 
     @staticmethod
-    def _is_newer(request: Request, binding: Binding) -> bool:
-        return request.call_id != binding.call_id or request.cseq.number > binding.sequence
+    def _in_order(request: Request, binding: Binding) -> bool:
+        # An equal number is a copy of the request that made the binding: it says the same once more.
+        return request.call_id != binding.call_id or request.cseq.number >= binding.sequence

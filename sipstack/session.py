@@ -56,6 +56,8 @@ _WITH_CONTACT = frozenset(["INVITE", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE", "
 _GLARE = (2.1, 4.0)
 #: Seconds to the next try of a refresh that was refused for now.
 _REFRESH_AGAIN = 10.0
+#: Re-INVITEs of ours whose 2xx may still come again.
+_ACKS = 8
 #: Times that one offer of ours is repeated because of glare.
 _GLARES = 5
 
@@ -97,6 +99,7 @@ class Session:
         self._on_media = on_media
         self._on_finished = on_finished
         self._accepts_referral = accepts_referral
+        self._started = False
         self._peer_updates = False
         self._answer: PendingAnswer | None = None
         self._answer_has_offer = False
@@ -112,9 +115,11 @@ class Session:
     # --- its beginning and its end
 
     def start(self, answer: Message) -> None:
-        """Begin: ``answer`` is the message that made the dialog ours, the peer's 2xx or its INVITE."""
+        """Begin, once our ACK is out, or the peer's is in; ``answer`` is the peer's 2xx, or its INVITE."""
+        self._started = True
         self._peer_updates = "UPDATE" in [name.strip() for name in answer.values("Allow")]
         self._watch()
+        self._offer_again()
 
     def hang_up(self, reason: str = "") -> None:
         """Send BYE; ``reason`` is the value of a Reason header (:rfc:`3326`). Does nothing once it is over."""
@@ -270,7 +275,7 @@ class Session:
         self._offer_again()
 
     def _offer_again(self) -> None:
-        if self._wanted is None or self.outcome is not None:
+        if self._wanted is None or self.outcome is not None or not self._started:
             return
         if self._offering or self._answer is not None or self._again is not None:
             return  # comes back when that is done
@@ -323,8 +328,9 @@ class Session:
         ack = self.dialog.request("ACK", number)
 
         def send(targets: Sequence[Target]) -> None:
-            # Only the last one's 2xx can still be retransmitted.
-            self._acks = {number: (ack, targets[0])}
+            self._acks[number] = (ack, targets[0])
+            while len(self._acks) > _ACKS:
+                del self._acks[min(self._acks)]
             self._agent.send(ack, targets[0])
 
         self._agent.locate(self.dialog.next_hop(), self._account, send, lambda why: None)

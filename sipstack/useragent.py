@@ -10,6 +10,7 @@ from typing import Any
 
 from sipstack.account import Account
 from sipstack.agent import SDP, Dialogue, Handlers, Timer
+from sipstack.incoming import IncomingCall, refused_timing
 from sipstack.message import (
     Message,
     NameAddr,
@@ -56,7 +57,9 @@ class UserAgent:
     """A SIP user agent on a running asyncio loop.
 
     ``rng`` makes tags, branches and Call-IDs (``random.SystemRandom()`` outside of tests). ``refuse_invite`` gives the
-    status for an INVITE from outside: this user agent takes no calls.
+    status for an INVITE from outside where no calls are taken, which is where ``on_invite`` is not given: it gets each
+    call that comes in, with its source, and must accept or reject it at once. ``on_request`` may answer any other
+    request outside of a dialog, as a registrar does.
     """
 
     def __init__(
@@ -71,6 +74,8 @@ class UserAgent:
         public_address: str = "",
         trace: Trace | None = None,
         refuse_invite: Callable[[Address], int] = lambda source: 403,
+        on_invite: Callable[[IncomingCall, Address], None] | None = None,
+        on_request: Callable[[Request, Address], Response | None] = lambda request, source: None,
     ) -> None:
         self.timers = timers
         self.trace = trace
@@ -81,6 +86,10 @@ class UserAgent:
         self._name = name
         self._public_address = public_address
         self._refuse_invite = refuse_invite
+        self._on_invite = on_invite
+        self._on_request = on_request
+        #: INVITEs that came in, by what stays the same on each way that they may come (RFC 3261 §8.2.2.2).
+        self._invited: dict[tuple[str, str | None, int], Key] = {}
         self._clients: dict[Key, _Client] = {}
         self._servers: dict[Key, _Server] = {}
         self._calls: dict[tuple[str, str], Dialogue] = {}
@@ -319,8 +328,11 @@ class UserAgent:
                     entry.failed(503)
                 case Terminated():
                     entry.stop()
-                    held = self._clients if isinstance(entry, _Client) else self._servers
-                    held.pop(entry.machine.key, None)
+                    if isinstance(entry, _Client):
+                        self._clients.pop(entry.machine.key, None)
+                    else:
+                        self._servers.pop(entry.machine.key, None)
+                        self._invited.pop(entry.merged, None)
                     return
         self._arm(entry)
 
@@ -387,9 +399,10 @@ class UserAgent:
                 call.acknowledged(request)
             return
         if request.method == "CANCEL":
-            # We answer every INVITE at once, so there is never anything left to cancel.
-            known = cancelled_key(request) in self._servers
-            self._answer(request, 200 if known else 481, None, source, transport)
+            cancelled = self._servers.get(cancelled_key(request))
+            self._answer(request, 481 if cancelled is None else 200, None, source, transport)
+            if cancelled is not None and isinstance(cancelled.call, IncomingCall):
+                cancelled.call.cancelled(request)
         elif call is not None:
             self._record(request, octets, source, transport)
             self._receive_in_dialog(call, request, source, transport)
@@ -410,12 +423,48 @@ class UserAgent:
             headers = [("Retry-After", "5")]
             self._answer(request, 503, None, source, transport, headers)
             return
+        entry = self._serve(request, source, transport)
+        entry.call = call
+        self._run(entry, entry.machine.start(self._loop.time()), source)
+
+    def _serve(self, request: Request, source: Address, transport: Transport) -> "_Server":
+        """A server transaction for ``request``, not started yet."""
         machine = (InviteServer if request.method == "INVITE" else NonInviteServer)(
             request, transport.reliable, self.timers
         )
-        entry = _Server(machine, transport, _reply_to(request, source, transport), self, call)
+        entry = _Server(machine, transport, _reply_to(request, source, transport), self)
         self._servers[machine.key] = entry
-        self._run(entry, machine.start(self._loop.time()), source)
+        return entry
+
+    def _receive_invite(self, request: Request, source: Address, transport: Transport) -> None:
+        """An INVITE that may become a call to us."""
+        assert self._on_invite is not None
+        merged = (request.call_id, request.from_.tag, request.cseq.number)
+        if merged in self._invited:
+            self._answer(request, 482, None, source, transport)
+            return
+        if len(self._servers) >= SERVER_TRANSACTIONS:
+            headers = [("Retry-After", "5")]
+            self._answer(request, 503, None, source, transport, headers)
+            return
+        entry = self._serve(request, source, transport)
+        target = Target(transport.name, entry.destination)
+        contact = self.contact(target, request.uri.user or "")
+        try:
+            call = IncomingCall(self, request, entry, contact)
+        except ParseError as error:
+            del self._servers[entry.machine.key]
+            headers = refused_timing(error)
+            self._answer(request, error.status, error.reason, source, transport, headers)
+            return
+        self._record(request, request.serialize(), source, transport)
+        entry.call = call
+        entry.merged = merged
+        self._invited[merged] = entry.machine.key
+        # The transaction's own delivery of the INVITE is what the call is made of already.
+        effects = entry.machine.start(self._loop.time())
+        self._run(entry, [e for e in effects if not isinstance(e, Deliver)], source)
+        self._on_invite(call, source)
 
     def _receive_stray(self, request: Request, source: Address, transport: Transport) -> None:
         """A request outside of any dialog: OPTIONS is answered, anything else refused.
@@ -426,9 +475,15 @@ class UserAgent:
         if unknown:
             headers = [("Unsupported", ", ".join(unknown))]
             self._answer(request, 420, None, source, transport, headers)
+            return
+        answer = self._on_request(request, source) if request.method != "INVITE" else None
+        if answer is not None:
+            transport.send(answer.serialize(), _reply_to(request, source, transport))
         elif request.method == "OPTIONS":
             headers = [("Accept", SDP), *capabilities()]
             self._answer(request, 200, None, source, transport, headers)
+        elif request.method == "INVITE" and self._on_invite is not None:
+            self._receive_invite(request, source, transport)
         elif request.method == "INVITE":
             self._answer(request, self._refuse_invite(source), None, source, transport)
         elif request.method in ("BYE", "UPDATE", "INFO", "PRACK", "NOTIFY"):
@@ -522,20 +577,20 @@ class _Server(_Entry):
         transport: Transport,
         destination: Address,
         agent: UserAgent,
-        call: Dialogue,
     ) -> None:
         super().__init__(transport, destination)
         self.machine = machine
+        self.call: Dialogue
+        self.merged: tuple[str, str | None, int] = ("", None, 0)
         self._agent = agent
-        self._call = call
 
     def deliver(self, message: Message, source: Address | None) -> None:
         assert isinstance(message, Request)
         if message.method == "ACK":
-            self._call.acknowledged(message)
+            self.call.acknowledged(message)
             return
         try:
-            self._call.receive(message, self)
+            self.call.receive(message, self)
         except ParseError as error:
             self.respond(make_response(message, error.status, error.reason))
 

@@ -22,6 +22,7 @@ from sipstack.call import (
     Ringing,
 )
 from sipstack.media import LegCounters, MediaLeg, NoPortsLeft
+from sipstack.message import REASONS
 from sipstack.sdp import Codec, LocalMedia, RemoteMedia
 
 log = logging.getLogger(__name__)
@@ -315,7 +316,9 @@ class Flow:
         except Over as ending:
             if ending.role != plan.role:
                 raise
-            referred.referral.notify(ending.status or 480, ending.cause, final=True)
+            status = ending.status or 480
+            reason = REASONS.get(status, "Not Reached")
+            referred.referral.notify(status, reason, final=True)
             if new is not None:
                 self._leave(new, ending, plan.role)
             if leaving.closed:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from c2c_sip.config import Trunk
 from c2c_sip.lab.phone import LabPhone
 from c2c_sip.lab.trunk import LabTrunk
+from sipstack.transport.udp import UdpTransport
 
 #: The number by which the second phone is called from outside, from a range kept for examples.
 CONTACT_NUMBER = "+12025550102"
@@ -48,9 +49,9 @@ class Lab:
 
     async def _make_trunk(self) -> LabTrunk:
         return LabTrunk(
-            self._host,
-            0,
-            loop=self._loop,
+            UdpTransport(self._host, 0, self._loop),
+            clock=self._loop.time,
+            secret=secrets.token_bytes(16),
             accounts=self._accounts,
             aliases={CONTACT_NUMBER: "102"},
             realm="lab",

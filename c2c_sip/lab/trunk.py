@@ -1,10 +1,8 @@
 """The lab's trunk: a registrar, and a stateless proxy (:rfc:`3261` §16.11) between those registered with it."""
 
-import asyncio
 import hashlib
 import logging
-import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from sipstack.digest import DigestServer
 from sipstack.message import (
@@ -21,42 +19,45 @@ from sipstack.message import (
 from sipstack.registrar import Registrar
 from sipstack.symmetric import note_source, reply_address
 from sipstack.transport import Address, Transport
-from sipstack.transport.udp import UdpTransport
 
 log = logging.getLogger(__name__)
 
 
 class LabTrunk:
-    """A trunk on one UDP socket of a running loop.
+    """A trunk on one UDP transport.
 
-    ``accounts`` are passwords by user; ``aliases`` are numbers and the user that each rings. INVITEs have to come
-    from an account, and are challenged.
+    ``accounts`` are passwords by user; ``aliases`` are numbers and the user that each rings; ``gateways`` are numbers
+    and the URI of a phone that need not register. INVITEs have to come from an account, and are challenged. ``clock``
+    gives seconds, ``secret`` is what nonces and tags are made from.
     """
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        transport: Transport,
         *,
-        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
         accounts: Mapping[str, str],
         aliases: Mapping[str, str] | None = None,
+        gateways: Mapping[str, Uri] | None = None,
         realm: str,
+        secret: bytes,
     ) -> None:
-        self._loop = loop
+        self._clock = clock
         self._accounts = accounts
         self._aliases = dict(aliases or {})
-        self._secret = secrets.token_bytes(16)
+        self._gateways = dict(gateways or {})
+        self._secret = secret
         # pyVoIP has MD5 only, and takes the last of several challenges.
         self._digest = DigestServer(realm, self._secret, algorithms=("MD5",), counting=False)
         self._registrar = Registrar(
             self._digest,
             accounts.get,
-            new_tag=lambda: secrets.token_hex(6),
+            new_tag=self._new_tag,
             # pyVoIP digests another URI than it sends.
             strict_uri=False,
         )
-        self._transport = UdpTransport(host, port, loop)
+        self._tags = 0
+        self._transport = transport
         self._transport.receiver = self._receive
         self.address = self._transport.local_address
         self._own = Uri("sip", None, None, *self.address, (("lr", None),), ())
@@ -64,6 +65,11 @@ class LabTrunk:
     def close(self) -> None:
         """Close the socket."""
         self._transport.close()
+
+    def _new_tag(self) -> str:
+        self._tags += 1
+        text = f"registrar|{self._tags}".encode()
+        return hashlib.blake2b(text, key=self._secret, digest_size=6).hexdigest()
 
     def _receive(self, octets: bytes, source: Address, transport: Transport) -> None:
         try:
@@ -111,7 +117,7 @@ class LabTrunk:
         self._transport.send(response.serialize(), reply_address(request, source))
 
     def _route(self, request: Request, source: Address) -> None:
-        now = self._loop.time()
+        now = self._clock()
         if request.method == "REGISTER":
             response = self._registrar.receive(request, source, now)
             self._transport.send(response.serialize(), reply_address(request, source))
@@ -123,7 +129,9 @@ class LabTrunk:
             return
         if request.routes and self._is_own(request.routes[0].uri):
             request.remove_first("Route")
-        if request.to.tag is not None and not self._is_own(request.uri):
+        if request.method == "ACK" and request.to.tag == self._token(request, "tag"):
+            return  # of a refusal of our own
+        if request.to.tag is not None and not self._is_here(request.uri):
             target = request.routes[0].uri if request.routes else request.uri
             self._forward(request, request.uri, target)
             return
@@ -133,6 +141,10 @@ class LabTrunk:
         if request.method == "INVITE" and not self._admitted(request, source, now):
             return
         user = self._aliases.get(request.uri.user or "", request.uri.user or "")
+        gateway = self._gateways.get(user)
+        if gateway is not None:
+            self._forward(request, gateway, gateway)
+            return
         bindings = self._registrar.bindings(user, now)
         if not bindings:
             if request.method != "ACK":
@@ -150,7 +162,10 @@ class LabTrunk:
         return verdict.ok
 
     def _is_own(self, uri: Uri) -> bool:
-        return (uri.host, uri.port or 5060) == self.address and not uri.user
+        return self._is_here(uri) and not uri.user
+
+    def _is_here(self, uri: Uri) -> bool:
+        return (uri.host, uri.port or 5060) == self.address
 
     def _token(self, request: Request, purpose: str) -> str:
         """The same for each copy of a request, its CANCEL and its ACK, with nothing remembered (§16.11)."""

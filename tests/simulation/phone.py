@@ -64,6 +64,14 @@ class Script:
     :param crash_after: when it goes off the network without a word
     :param garbage: sent back at once for each request, before anything else
     :param reinvite_after: seconds from the answer to a re-INVITE that puts the call on hold
+    :param resume_after: seconds from the answer to a re-INVITE that takes it up again
+    :param reliable: its 18x want to be acknowledged with PRACK, and it answers only after that
+    :param session_expires: seconds of the session timer that its 2xx asks for
+    :param refresher: who refreshes, as in that header
+    :param min_se: an INVITE or UPDATE with a shorter session interval gets 422
+    :param allow: what its 2xx says it understands
+    :param refer_after: seconds from the answer to a REFER
+    :param refer_to: whom it refers to
     :param ignore: methods that it does not react to, such as BYE or CANCEL
     :param statuses: what it answers to other methods than 200, such as ``(("BYE", 481),)``
     """
@@ -83,6 +91,14 @@ class Script:
     crash_after: float | None = None
     garbage: tuple[bytes, ...] = ()
     reinvite_after: float | None = None
+    resume_after: float | None = None
+    reliable: bool = False
+    session_expires: int | None = None
+    refresher: str = "uac"
+    min_se: int = 0
+    allow: str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, PRACK"
+    refer_after: float | None = None
+    refer_to: str = ""
     ignore: frozenset[str] = frozenset()
     statuses: tuple[tuple[str, int], ...] = ()
 
@@ -129,6 +145,10 @@ class PhoneCall:
     :param tags: our tags: the first, and that of a second answer
     :param acks: the tags of the ACKs of a 2xx that came
     :param byes: the tags of the BYEs that came
+    :param directions: the directions of the descriptions that came, in order
+    :param rseq: of its last reliable response
+    :param pracked: whether that was acknowledged
+    :param unacknowledged: the CSeq of a re-INVITE whose 200 waits for its ACK
     """
 
     invite: Request
@@ -142,10 +162,17 @@ class PhoneCall:
     acks: list[str] = field(default_factory=list)
     byes: list[str] = field(default_factory=list)
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
+    directions: list[str] = field(default_factory=list)
+    rseq: int = 0
+    pracked: bool = False
+    unacknowledged: int | None = None
+    target_uri: str = ""
 
     @property
     def target(self) -> str:
         """The Contact of the caller: where requests in the dialog go."""
+        if self.target_uri:
+            return self.target_uri
         contacts = self.invite.contacts
         return str(contacts[0].uri) if contacts else str(self.invite.from_.uri)
 
@@ -433,8 +460,20 @@ class ScriptedPhone:
         elif request.method in ("BYE", "INVITE", "UPDATE", "INFO") and call is None:
             self._respond(machine, 481)
         elif request.method in ("INVITE", "UPDATE"):
-            body = self.describe(request.body) if status < 300 and request.body else b""
-            self._respond(machine, status, tag=call.tag if call else "", body=body)
+            assert call is not None
+            self._changed(machine, request, call, status)
+        elif request.method == "PRACK":
+            rack = f"{call.rseq} {call.invite.cseq}" if call else ""
+            known = call is not None and request.get("RAck") == rack
+            self._respond(machine, 200 if known else 481, tag=call.tag if call else "")
+            if call is not None and known and not call.pracked:
+                call.pracked = True
+                if (
+                    call.state == "early"
+                    and self.script.answer_after is not None
+                    and self.script.status is None
+                ):
+                    self._later(call, self.script.answer_after, self._answer)
         else:
             self._respond(machine, status, tag=call.tag if call else "")
             if request.method == "BYE" and call is not None and status < 300:
@@ -442,18 +481,73 @@ class ScriptedPhone:
                 if request.to.tag == call.tag:
                     self._end(call, "them")
 
+    def _changed(self, machine: Server, request: Request, call: PhoneCall, status: int) -> None:
+        """Answer a re-INVITE or UPDATE."""
+        if self._too_short(request):
+            self._respond(machine, 422, ("Min-SE", str(self.script.min_se)), tag=call.tag)
+            return
+        if request.method == "INVITE" and self._inviting(call):
+            self._respond(machine, 491, tag=call.tag)
+            return
+        if status >= 300:
+            self._respond(machine, status, tag=call.tag)
+            return
+        call.target_uri = str(request.contacts[0].uri) if request.contacts else call.target_uri
+        headers = self._timing(request)
+        direction = _direction(request.body)
+        if request.body:
+            call.directions.append(direction)
+        answers = request.body or request.method == "INVITE"
+        body = self.describe(request.body, REVERSED[direction]) if answers else b""
+        response = make_response(request, 200, to_tag=call.tag, headers=headers)
+        response.add("Contact", f"<{self.uri}>")
+        response.add("Allow", self.script.allow)
+        if body:
+            response.add("Content-Type", "application/sdp")
+            response.body = body
+        self._transmit(machine, response)
+        if request.method == "INVITE":
+            call.unacknowledged = request.cseq.number
+            end = self._loop.time() + self._timers.transaction
+            self._repeat(call, machine, response, self._timers.t1, end)
+
+    def _too_short(self, request: Request) -> bool:
+        asked = (request.get("Session-Expires") or "").partition(";")[0]
+        return bool(asked) and int(asked) < self.script.min_se
+
+    def _timing(self, request: Request) -> list[tuple[str, str]]:
+        script = self.script
+        if script.session_expires is None:
+            return []
+        asked, _, params = (request.get("Session-Expires") or "").partition(";")
+        named = params.partition("=")[2] or script.refresher
+        interval = asked if request.to.tag and asked else str(script.session_expires)
+        return [("Session-Expires", f"{interval};refresher={named}"), ("Require", "timer")]
+
+    def _inviting(self, call: PhoneCall) -> bool:
+        return any(
+            machine.request.method == "INVITE"
+            and machine.request.call_id == call.invite.call_id
+            and not answer.done()
+            for machine, _, answer in self._clients.values()
+        )
+
     def _invited(self, machine: InviteServer, request: Request, source: Address) -> None:
         script = self.script
         call = PhoneCall(request, source, machine, self._token())
+        if self._too_short(request):
+            self._respond(machine, 422, ("Min-SE", str(script.min_se)), tag=call.tag)
+            return
         call.tags.append(call.tag)
         self.calls.append(call)
+        call.directions.append(_direction(request.body))
         if script.crash_after is not None:
             self._plans.append(self._loop.call_later(script.crash_after, self.crash))
         if script.ring_after is not None:
             self._later(call, script.ring_after, self._ring)
         if script.status is not None:
             self._later(call, script.refuse_after, self._refuse)
-        elif script.answer_after is not None:
+        elif script.answer_after is not None and not script.reliable:
             self._later(call, script.answer_after, self._answer)
 
     def _later(self, call: PhoneCall, delay: float, do: object) -> None:
@@ -461,11 +555,38 @@ class ScriptedPhone:
         call.timers.append(self._loop.call_later(delay, do, call))
 
     def _ring(self, call: PhoneCall) -> None:
-        if self.script.early_media:
-            body = self.describe(call.invite.body)
-            self._respond(call.transaction, 183, tag=call.tag, body=body)
-        else:
-            self._respond(call.transaction, 180, tag=call.tag)
+        media = self.script.early_media
+        body = self.describe(call.invite.body) if media else b""
+        status = 183 if media else 180
+        headers: list[tuple[str, str]] = []
+        if self.script.reliable:
+            call.rseq += 1
+            headers = [("Require", "100rel"), ("RSeq", str(call.rseq))]
+            self._again_until_pracked(call, status, headers, body, self._timers.t1)
+        self._respond(call.transaction, status, *headers, tag=call.tag, body=body)
+
+    def _again_until_pracked(
+        self,
+        call: PhoneCall,
+        status: int,
+        headers: list[tuple[str, str]],
+        body: bytes,
+        interval: float,
+    ) -> None:
+        """Send a reliable response again until its PRACK comes, RFC 3262 §3."""
+
+        def again() -> None:
+            if call.pracked or call.state != "early":
+                return
+            if interval > 64 * self._timers.t1 / 2:
+                self.complaints.append("a reliable response was never acknowledged")
+                self._respond(call.transaction, 504, tag=call.tag)
+                self._end(call, "refused")
+                return
+            self._respond(call.transaction, status, *headers, tag=call.tag, body=body)
+            self._again_until_pracked(call, status, headers, body, 2 * interval)
+
+        call.timers.append(self._loop.call_later(interval, again))
 
     def _refuse(self, call: PhoneCall) -> None:
         status = self.script.status or 486
@@ -478,32 +599,41 @@ class ScriptedPhone:
         ok = self._ok(call, call.tag)
         self._transmit(call.transaction, ok)
         call.state = "answered"
-        self._repeat(call, ok, self._timers.t1, self._loop.time() + self._timers.transaction)
+        call.unacknowledged = call.invite.cseq.number
+        end = self._loop.time() + self._timers.transaction
+        self._repeat(call, call.transaction, ok, self._timers.t1, end)
         if script.answer_again_after is not None:
             self._later(call, script.answer_again_after, self._answer_again)
         if script.hang_up_early is not None:
             self._later(call, script.hang_up_early, self.hang_up)
         if script.reinvite_after is not None:
             self._later(call, script.reinvite_after, self._hold)
+        if script.resume_after is not None:
+            self._later(call, script.resume_after, self._resume)
+        if script.refer_after is not None:
+            self._later(call, script.refer_after, self._refer)
 
     def _answer_again(self, call: PhoneCall) -> None:
         tag = self._token()
         call.tags.append(tag)
         self._transmit(call.transaction, self._ok(call, tag))
 
-    def _repeat(self, call: PhoneCall, ok: Response, interval: float, end: float) -> None:
+    def _repeat(
+        self, call: PhoneCall, machine: Server, ok: Response, interval: float, end: float
+    ) -> None:
         """Send the 2xx again until its ACK comes, RFC 3261 §13.3.1.4."""
+        number = machine.request.cseq.number
 
         def again() -> None:
-            if call.state != "answered":
+            if call.unacknowledged != number or call.state == "over":
                 return
             if self._loop.time() + 1e-6 >= end:
                 self.hang_up(call)
                 call.ended_by = "unacknowledged"
                 self.complaints.append("a 200 was never acknowledged")
                 return
-            self._transmit(call.transaction, ok)
-            self._repeat(call, ok, min(2 * interval, self._timers.t2), end)
+            self._transmit(machine, ok)
+            self._repeat(call, machine, ok, min(2 * interval, self._timers.t2), end)
 
         now = self._loop.time()
         call.timers.append(self._loop.call_at(min(now + interval, end), again))
@@ -511,9 +641,16 @@ class ScriptedPhone:
     def _hold(self, call: PhoneCall) -> None:
         self.request_in(call, "INVITE", self.describe(b"", "sendonly"))
 
+    def _resume(self, call: PhoneCall) -> None:
+        self.request_in(call, "INVITE", self.describe(b""))
+
+    def _refer(self, call: PhoneCall) -> None:
+        self.request_in(call, "REFER", headers=(("Refer-To", f"<{self.script.refer_to}>"),))
+
     def _ok(self, call: PhoneCall, tag: str) -> Response:
-        ok = make_response(call.invite, 200, to_tag=tag)
+        ok = make_response(call.invite, 200, to_tag=tag, headers=self._timing(call.invite))
         ok.add("Contact", f"<{self.uri}>")
+        ok.add("Allow", self.script.allow)
         ok.add("Content-Type", "application/sdp")
         ok.body = self.describe(call.invite.body)
         return ok
@@ -533,6 +670,8 @@ class ScriptedPhone:
         call = self._call_of(ack)
         if call is not None:
             call.acks.append(ack.to.tag or "")
+            if ack.cseq.number == call.unacknowledged and ack.to.tag == call.tag:
+                call.unacknowledged = None
             if call.state == "answered" and ack.to.tag == call.tag:
                 call.state = "up"
                 if self.script.hang_up_after is not None:
@@ -605,6 +744,19 @@ class ScriptedPhone:
 
     def _token(self) -> str:
         return f"{self._loop.random.getrandbits(64):016x}"
+
+
+REVERSED = {"sendonly": "recvonly", "recvonly": "sendonly"} | {
+    same: same for same in ("sendrecv", "inactive")
+}
+
+
+def _direction(description: bytes) -> str:
+    """The direction that a description says."""
+    for line in description.decode("utf-8", "replace").splitlines():
+        if line[2:] in REVERSED:
+            return line[2:]
+    return "sendrecv"
 
 
 def _tagged(address: NameAddr, tag: str) -> NameAddr:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -16,7 +17,7 @@ from sipstack.account import Account
 from sipstack.call import Answered, Ended, Event, Failed, Outbound, OutgoingCall, Ringing
 from sipstack.digest import Credentials
 from sipstack.message import NameAddr, ParseError, Request, Uri, parse_datagram
-from sipstack.resolver import literal_target
+from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, codec_list
 from sipstack.useragent import UserAgent
 from tests.simulation import phone as scripts
@@ -41,6 +42,9 @@ class Plan:
     alive_at: float | None = None
     dead_way: tuple[str, str] = (US, THEM)
     through_trunk: bool = False
+    session_interval: int = 1800
+    servers: tuple[str, ...] = (THEM,)
+    meddle: Callable[[VirtualLoop, OutgoingCall, ScriptedPhone], None] | None = None
 
 
 @dataclass(slots=True)
@@ -97,10 +101,12 @@ async def _dial(plan: Plan, seed: int) -> Outcome:
         on_event=outcome.events.append,
         on_media=outcome.media.append,
         redirect=lambda to: Outbound(to),
+        accepts_referral=lambda to: to.user == "carol",
+        session_interval=plan.session_interval,
     )
-    target = literal_target(uri)
-    assert target is not None
-    call.dial([target])
+    if plan.meddle is not None:
+        plan.meddle(loop, call, phone)
+    call.dial([Target(plan.transport, (host, 5060)) for host in plan.servers])
     if plan.hang_up is not None:
         loop.call_later(plan.hang_up, call.hang_up)
     if plan.dead_at is not None:
@@ -302,7 +308,30 @@ SCRIPTS = [
     scripts.redirects(f"sip:bob@{ELSEWHERE}"),
     Script(reinvite_after=1.0),
     Script(ring_after=None, answer_after=0.0, hang_up_after=0.0),
+    Script(reliable=True),
+    Script(reliable=True, early_media=True, hang_up_after=2.0),
+    Script(reliable=True, status=486),
+    Script(session_expires=90, refresher="uac"),
+    Script(session_expires=90, refresher="uac", allow="INVITE, ACK, BYE, CANCEL"),
+    Script(session_expires=90, refresher="uas"),
+    Script(min_se=3600, session_expires=3600),
+    Script(reinvite_after=1.0, resume_after=3.0),
+    Script(refer_after=1.0, refer_to="sip:carol@example.net"),
 ]
+
+
+def offers(*moments: tuple[float, str]) -> Callable[[VirtualLoop, OutgoingCall, object], None]:
+    """Re-INVITEs of ours at these seconds, in these directions."""
+
+    def meddle(loop: VirtualLoop, call: OutgoingCall, phone: object) -> None:
+        for when, direction in moments:
+            loop.call_later(when, offer, call, direction)
+
+    def offer(call: OutgoingCall, direction: str) -> None:
+        if call.session is not None:
+            call.session.offer(direction)
+
+    return meddle
 
 
 def random_plan(seed: int) -> Plan:
@@ -315,8 +344,13 @@ def random_plan(seed: int) -> Plan:
         hold=chance.choice([0.01, 0.2, 1.0]),
     )
     moments = [0.0, 0.1, 0.2, 1.0, chance.uniform(0, 3), chance.uniform(0, 40), 20.0, 60.0]
-    hang_up = chance.choice(moments)
-    return Plan(chance.choice(SCRIPTS), hang_up, rough)
+    hang_up = chance.choice([*moments, 300.0])
+    script = chance.choice(SCRIPTS)
+    meddle = None
+    if chance.random() < 0.3:
+        meddle = offers(*((chance.uniform(0, 5), d) for d in ("sendonly", "sendrecv", "inactive")))
+    servers = (ELSEWHERE, THEM) if chance.random() < 0.1 else (THEM,)
+    return Plan(script, hang_up, rough, meddle=meddle, servers=servers)
 
 
 def violations(seed: int) -> list[str]:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from sipstack.sdp import codec_list
 from sipstack.useragent import UserAgent
 from tests.simulation import phone as scripts
 from tests.simulation.clock import VirtualLoop, run
+from tests.simulation.ledger import Ledger
 from tests.simulation.media import SimulatedMediaPlane
 from tests.simulation.network import Conditions, VirtualNetwork
 from tests.simulation.phone import Script, ScriptedPhone
@@ -33,33 +33,6 @@ from tests.simulation.phone import Script, ScriptedPhone
 US, DESK, CUSTOMER, MOVED = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
 SETTLED = 300.0
 """Seconds after which nothing of a call may be left."""
-
-
-class Ledger:
-    """The store's part that a recorder writes to, in memory."""
-
-    def __init__(self) -> None:
-        self.record: dict[str, Any] = {}
-        self.states: list[str] = []
-        self.cdrs: dict[str, dict[str, Any]] = {}
-
-    def update_activation(self, id: str, **changes: Any) -> Future[Any]:
-        self.record |= changes
-        if "state" in changes:
-            self.states.append(changes["state"])
-        return Future()
-
-    def add_cdr(self, row: Mapping[str, Any]) -> Future[Any]:
-        self.cdrs[row["id"]] = dict(row)
-        return Future()
-
-    def update_cdr(self, id: str, **changes: Any) -> Future[Any]:
-        self.cdrs[id] |= changes
-        return Future()
-
-    def leg(self, role: str) -> dict[str, Any]:
-        (found,) = [cdr for cdr in self.cdrs.values() if cdr["role"] == role]
-        return found
 
 
 @dataclass(slots=True)
@@ -89,6 +62,7 @@ def activate(
     meddle: Meddle | None = None,
     max_duration: float = 60.0,
     media_timeout: float = 1000.0,
+    third: Script = scripts.ANSWERS,
 ) -> Outcome:
     """One activation, and all that follows until every timer has run."""
 
@@ -99,7 +73,7 @@ def activate(
         phones = [
             ScriptedPhone(network, DESK, desk),
             ScriptedPhone(network, CUSTOMER, customer),
-            ScriptedPhone(network, MOVED),
+            ScriptedPhone(network, MOVED, third),
         ]
         rng = random.Random(seed)
         agent = UserAgent([network.transport(US)], loop=loop, rng=rng)
@@ -130,6 +104,9 @@ def activate(
             busy_seconds=3.0,
             max_duration=max_duration,
             media_timeout=media_timeout,
+            transfer=lambda uri: replace(
+                _leg("transfer", phones[2], 20.0), call_id="call-transfer"
+            ),
         )
         flow = Flow(plan, sip_desk, recorder)
         if meddle is not None:
@@ -156,25 +133,12 @@ def _leg(role: str, phone: ScriptedPhone, timeout: float) -> LegPlan:
         call_id=f"call-{role}",
         timeout=timeout,
         redirect=lambda uri: Outbound(uri),
+        accepts_referral=lambda uri: role == "extension" and uri.user != "secret",
     )
 
 
 def _check(outcome: Outcome, agent: UserAgent, loop: VirtualLoop) -> None:
-    record, ledger = outcome.ledger.record, outcome.ledger
-    order = ["extension_ringing", "extension_answered", "contact_ringing", "connected", "ended"]
-    if ledger.states.count("ended") != 1 or ledger.states[-1:] != ["ended"]:
-        outcome.wrong.append(f"not ended once: {ledger.states}")
-    if [s for s in order if s in ledger.states] != ledger.states:
-        outcome.wrong.append(f"states out of order: {ledger.states}")
-    if record.get("result") != ("success" if "connected" in ledger.states else "error"):
-        outcome.wrong.append(f"wrong result: {record}")
-    if not record.get("cause") or record.get("ended") is None:
-        outcome.wrong.append(f"no cause or end: {record}")
-    for cdr in ledger.cdrs.values():
-        if cdr["ended"] is None or not cdr.get("cause"):
-            outcome.wrong.append(f"an open CDR: {cdr}")
-    if len({cdr["role"] for cdr in ledger.cdrs.values()}) != len(ledger.cdrs):
-        outcome.wrong.append("two CDRs of one leg")
+    outcome.wrong += outcome.ledger.faults()
     if agent.transactions or agent.calls:
         outcome.wrong.append(f"left over: {agent.transactions} transactions, {agent.calls} calls")
     if loop.timers() or len(asyncio.all_tasks(loop)) > 1:
@@ -302,6 +266,79 @@ def test_without_ports_the_call_fails_with_a_record_and_no_leg() -> None:
     assert outcome.desk.methods == []
 
 
+# -- hold and transfer ---------------------------------------------------------------------------
+
+
+def test_hold_and_resume_on_one_leg_reach_the_other() -> None:
+    holds = Script(reinvite_after=5.0, resume_after=8.0)
+    outcome = good(holds, TALKS, max_duration=15.0)
+    assert outcome.customer.call.directions == ["sendrecv", "sendonly", "sendrecv"]
+    other_way = good(TALKS, holds, max_duration=15.0)
+    assert other_way.desk.call.directions == ["sendrecv", "sendonly", "sendrecv"]
+
+
+REFERS = Script(refer_after=5.0, refer_to="sip:200@example.net")
+
+
+def refer_status(outcome: Outcome) -> list[bytes]:
+    return [r.body.strip() for _, r in outcome.desk.requests if r.method == "NOTIFY"]
+
+
+def test_a_transfer_gives_the_contact_to_the_new_target() -> None:
+    outcome = good(REFERS, TALKS, max_duration=20.0)
+    assert refer_status(outcome) == [
+        b"SIP/2.0 100 Trying",
+        b"SIP/2.0 180 Ringing",
+        b"SIP/2.0 200 OK",
+    ]
+    assert outcome.desk.call.ended_by == "them"
+    ended = {role: outcome.ledger.leg(role)["ended"] for role in ("extension", "transfer")}
+    assert ended["extension"] < ended["transfer"]
+    contact, transfer = outcome.media.legs[1:]
+    assert contact.other is transfer
+    assert contact.played[-1] == (None, False)
+    assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
+    assert outcome.ledger.record["billing_seconds"] > 15
+
+
+def test_a_transfer_that_fails_gives_the_call_back_to_the_extension() -> None:
+    outcome = good(REFERS, TALKS, max_duration=20.0, third=scripts.BUSY)
+    assert refer_status(outcome) == [b"SIP/2.0 100 Trying", b"SIP/2.0 486 Busy Here"]
+    assert outcome.ledger.leg("transfer")["cause"] == "USER_BUSY"
+    extension, contact = outcome.media.legs[:2]
+    assert contact.other is extension
+    assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
+
+
+def test_the_extension_may_hang_up_before_the_target_answers() -> None:
+    hangs_up = replace(REFERS, hang_up_after=5.5)
+    outcome = good(hangs_up, TALKS, max_duration=20.0)
+    assert outcome.desk.call.ended_by == "us"
+    assert outcome.ledger.leg("extension")["hangup_by"] == "peer"
+    assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
+    assert outcome.moved.call.ended_by == "them"
+
+
+def test_a_transfer_that_nobody_is_left_for_ends_the_call() -> None:
+    hangs_up = replace(REFERS, hang_up_after=5.5)
+    outcome = good(hangs_up, TALKS, max_duration=60.0, third=scripts.NEVER_ANSWERS)
+    assert outcome.ledger.record["cause"] == "NO_ANSWER"
+    assert outcome.customer.call.ended_by == "them"
+
+
+def test_the_contact_may_hang_up_during_a_transfer() -> None:
+    outcome = good(REFERS, Script(hang_up_after=4.5), max_duration=60.0)
+    assert outcome.ledger.record["cause"] == "NORMAL_CLEARING"
+    assert outcome.moved.call.ended_by in ("cancelled", "them")
+
+
+@pytest.mark.parametrize("desk", [replace(REFERS, refer_to="sip:secret@example.net"), TALKS])
+def test_a_referral_by_whom_it_does_not_behove_changes_nothing(desk: Script) -> None:
+    outcome = good(desk, REFERS if desk is TALKS else TALKS, max_duration=20.0)
+    assert outcome.moved.calls == []
+    assert "transfer" not in {cdr["role"] for cdr in outcome.ledger.cdrs.values()}
+
+
 SCRIPTS = [
     TALKS,
     scripts.BUSY,
@@ -318,6 +355,12 @@ SCRIPTS = [
     scripts.CRASHES_TALKING,
     scripts.GARBAGE,
     Script(reinvite_after=1.0),
+    Script(reinvite_after=2.0, resume_after=5.0),
+    Script(reliable=True),
+    Script(session_expires=90, refresher="uac"),
+    Script(session_expires=90, refresher="uas"),
+    Script(refer_after=1.5, refer_to="sip:200@example.net"),
+    Script(refer_after=1.5, refer_to="sip:200@example.net", hang_up_after=2.5),
 ]
 
 
@@ -335,7 +378,7 @@ def replay(seed: int) -> Outcome:
         if moment is not None:
             loop.call_later(moment, flow.hang_up, "NORMAL_CLEARING")
 
-    desk = TALKS if chance.random() < 0.5 else chance.choice(SCRIPTS)
+    desk = TALKS if chance.random() < 0.3 else chance.choice(SCRIPTS)
     return activate(
         desk,
         chance.choice(SCRIPTS),
@@ -343,6 +386,7 @@ def replay(seed: int) -> Outcome:
         conditions=rough,
         meddle=meddle,
         media_timeout=chance.choice([10.0, 1000.0]),
+        third=TALKS if chance.random() < 0.5 else chance.choice(SCRIPTS),
     )
 
 

@@ -97,6 +97,7 @@ def test_an_older_cseq_of_the_same_call_changes_nothing(registrar: Registrar) ->
     phone = Phone(registrar)
     assert phone.ask(cseq=50).status == 200
     assert phone.ask(cseq=49, expires="0").status == 500
+    assert phone.ask(cseq=50).status == 200, "a copy of the same request"
     assert len(contacts(registrar)) == 1
     assert phone.ask(cseq=1, call_id="restarted").status == 200
 

@@ -1,0 +1,63 @@
+"""The store's part that a recorder writes to, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+ORDER = ["extension_ringing", "extension_answered", "contact_ringing", "connected", "ended"]
+CAUSES = {404: "UNALLOCATED_NUMBER", 486: "USER_BUSY", 603: "CALL_REJECTED"}
+
+
+class Ledger:
+    """One activation's record, its states in order, and its CDRs."""
+
+    def __init__(self) -> None:
+        self.record: dict[str, Any] = {}
+        self.states: list[str] = []
+        self.cdrs: dict[str, dict[str, Any]] = {}
+
+    def update_activation(self, id: str, **changes: Any) -> Future[Any]:
+        self.record |= changes
+        if "state" in changes:
+            self.states.append(changes["state"])
+        return Future()
+
+    def add_cdr(self, row: Mapping[str, Any]) -> Future[Any]:
+        self.cdrs[row["id"]] = dict(row)
+        return Future()
+
+    def update_cdr(self, id: str, **changes: Any) -> Future[Any]:
+        self.cdrs[id] |= changes
+        return Future()
+
+    def leg(self, role: str) -> dict[str, Any]:
+        (found,) = [cdr for cdr in self.cdrs.values() if cdr["role"] == role]
+        return found
+
+    def faults(self) -> list[str]:
+        """What is wrong with what was written about a call that is over: one record, closed, and its CDRs."""
+        wrong: list[str] = []
+        record, states = self.record, self.states
+        if states.count("ended") != 1 or states[-1:] != ["ended"]:
+            wrong.append(f"not ended once: {states}")
+        if [state for state in ORDER if state in states] != states:
+            wrong.append(f"states out of order: {states}")
+        if record.get("result") != ("success" if "connected" in states else "error"):
+            wrong.append(f"wrong result: {record}")
+        if not record.get("cause") or record.get("ended") is None:
+            wrong.append(f"no cause or end: {record}")
+        expected = CAUSES.get(record.get("sip_status") or 0)
+        if expected is not None and record.get("cause") != expected:
+            wrong.append(f"not the cause of its status: {record}")
+        for cdr in self.cdrs.values():
+            if cdr["ended"] is None or not cdr.get("cause"):
+                wrong.append(f"an open CDR: {cdr}")
+            if cdr.get("dialog") is not None:
+                wrong.append(f"a dialog is left to be hung up: {cdr}")
+        if len({cdr["role"] for cdr in self.cdrs.values()} - {"transfer"}) != len(
+            [cdr for cdr in self.cdrs.values() if cdr["role"] != "transfer"]
+        ):
+            wrong.append("two CDRs of one leg")
+        return wrong
