@@ -76,7 +76,8 @@ class SipDesk:
                 if announced == bind:
                     announced = self._media_address
                 bind = self._media_address
-            media = self._media.open(bind)
+            known = {target.address[0] for target in targets}
+            media = self._media.open(bind, known)
         except OSError as error:
             raise LegError(str(error)) from error
         local = LocalMedia(announced, media.rtp_port, codecs, self._rng.getrandbits(48))

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from random import Random, SystemRandom
 
@@ -120,8 +120,11 @@ class MediaPlane:
         self._epoll.close()
         os.close(self._wake)
 
-    def open(self, address: str) -> MediaLeg:
+    def open(self, address: str, known: Collection[str] = ()) -> MediaLeg:
         """A new leg, its ports bound on the local IP literal ``address``.
+
+        ``known`` are the hosts that the peer's signalling is exchanged with, as IP literals: where its media is said
+        to be there too, no NAT is reckoned with.
 
         :raises NoPortsLeft: no pair is free.
         :raises OSError: the address is not ours.
@@ -138,7 +141,7 @@ class MediaPlane:
                 if isinstance(error, _Taken):
                     continue
                 raise
-            line = Line(rtp, rtcp, self._rng.getrandbits(32))
+            line = Line(rtp, rtcp, self._rng.getrandbits(32), known)
             leg = MediaLeg(self, next(self._numbers), address, line)
             self.tell(Relay.add, leg.number, line)
             return leg

@@ -10,12 +10,13 @@ work as possible in :meth:`Relay._relay`. All others go through :meth:`Relay._ir
 make the next ones regular.
 """
 
+import ipaddress
 import logging
 import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -126,12 +127,14 @@ class Line:
         "until_media",
     )
 
-    def __init__(self, guard: socket.socket, rtcp: socket.socket, ssrc: int) -> None:
+    def __init__(
+        self, guard: socket.socket, rtcp: socket.socket, ssrc: int, known: Collection[str] = ()
+    ) -> None:
         self.guard = guard
         self.rtcp = rtcp
         #: The socket connected to the peer, once its source is known.
         self.talk: socket.socket | None = None
-        self.latch = Latch()
+        self.latch = Latch(guard.getsockname()[0], known)
         self.remote: RemoteMedia | None = None
         self.expected: dict[int, Codec] = {}
         self.other: Line | None = None
@@ -245,7 +248,9 @@ class Relay:
         line.remote = remote
         line.expected = {codec.payload_type: codec for codec in codecs}
         line.heard.pause()
-        line.latch.signal((remote.address, remote.port))
+        if remote.port and not _is_unspecified(remote.address):
+            # Port 0 and 0.0.0.0 say that nothing is wanted, not that the peer has moved.
+            line.latch.signal(_reachable(remote, line.guard.family))
         if line.latch.source is None:
             self._disconnect(line)
         self._aim(line)
@@ -316,8 +321,8 @@ class Relay:
         if remote is None or remote.on_hold or remote.port == 0:
             line.destination = None
         else:
-            line.destination = latch.source or latch.signalled
-        if line.talk is not None:
+            line.destination = latch.destination
+        if line.talk is not None and line.destination == latch.source:
             line.transmit = line.talk.send
         elif line.destination is not None:
             line.transmit = partial(_send_to, line.guard, line.destination)
@@ -348,7 +353,7 @@ class Relay:
         """The peer's source is known now, or is another."""
         source = line.latch.source
         assert source is not None
-        line.heard.source_changes += 1
+        line.heard.source_changes += line.heard.packets > 0
         self._disconnect(line)
         line.talk = self._connect(line.guard, source)
         if line.talk is not None:
@@ -613,6 +618,26 @@ def connected(guard: socket.socket, address: Address) -> socket.socket | None:
         fresh.close()
         return None
     return fresh
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
+
+
+def _is_unspecified(address: str) -> bool:
+    ip = _ip(address)
+    return ip is not None and ip.is_unspecified
+
+
+def _reachable(remote: RemoteMedia, family: int) -> Address | None:
+    """Where the peer said it is, unless packets cannot or must not go there: a name would have to be looked up."""
+    ip = _ip(remote.address)
+    if ip is None or ip.is_multicast or (ip.version == 6) != (family == socket.AF_INET6):
+        return None
+    return remote.address, remote.port
 
 
 def _send_to(guard: socket.socket, destination: Address, packet: bytes | memoryview) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sipstack.media import LegCounters, NoPortsLeft, Tone
 from sipstack.sdp import Codec, RemoteMedia
 
@@ -52,7 +54,7 @@ class SimulatedMediaPlane:
         self.ports_in_use = 0
         self.legs: list[SimulatedLeg] = []
 
-    def open(self, address: str) -> SimulatedLeg:
+    def open(self, address: str, known: Collection[str] = ()) -> SimulatedLeg:
         if self.ports_in_use >= self.capacity:
             raise NoPortsLeft("all in use")
         self.ports_in_use += 1
