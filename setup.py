@@ -33,7 +33,9 @@ setup(
     ],
     extras_require={
         "postgres": ["psycopg[binary]>=3.1,<4"],
+        "srtp": ["pylibsrtp>=0.12,<2"],
         "test": [
+            "pylibsrtp>=0.12,<2",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",

@@ -1,0 +1,29 @@
+"""The programs of others, each as a class: started on free ports of loopback in a folder of its own, stopped by pid."""
+
+from tests.interop.programs.baresip import Baresip, read_samples
+from tests.interop.programs.base import (
+    HOST,
+    Program,
+    free_port,
+    free_rtp_range,
+    stop_all,
+    until,
+)
+from tests.interop.programs.kamailio import Kamailio
+from tests.interop.programs.service import Service
+from tests.interop.programs.sipp import SippUas, scenario
+
+__all__ = [
+    "HOST",
+    "Baresip",
+    "Kamailio",
+    "Program",
+    "Service",
+    "SippUas",
+    "free_port",
+    "free_rtp_range",
+    "read_samples",
+    "scenario",
+    "stop_all",
+    "until",
+]

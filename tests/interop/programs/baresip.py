@@ -1,0 +1,85 @@
+"""baresip: a phone with an ear."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import struct
+import wave
+from pathlib import Path
+
+from c2c_sip.lab.listening import strength
+from tests.interop.programs.base import HOST, Program, free_port, free_rtp_range, until
+from tests.interop.programs.kamailio import Kamailio
+
+
+class Baresip(Program):
+    """A phone that registers at ``registrar``, answers by itself, plays a tone and records what it hears."""
+
+    def __init__(self, folder: Path, user: str, registrar: Kamailio, tone: int) -> None:
+        super().__init__(folder / f"baresip-{user}", "baresip")
+        self.user = user
+        self._control = free_port(socket.SOCK_STREAM)
+        modules = next(Path("/usr/lib").glob("**/baresip/modules"))
+        low, high = free_rtp_range()
+        source = self.folder / "tone.wav"
+        _write_tone(source, tone)
+        (self.folder / "config").write_text(
+            f"sip_listen {HOST}:{free_port()}\n"
+            f"module_path {modules}\n"
+            "audio_player aufile,/dev/null\n"
+            f"audio_source aufile,{source}\n"
+            "audio_alert aufile,/dev/null\n"
+            "audio_srate 8000\naudio_channels 1\n"
+            f"rtp_ports {low}-{high}\nrtp_stats no\n"
+            "module g711.so\nmodule aufile.so\nmodule sndfile.so\n"
+            "module_tmp uuid.so\nmodule_tmp account.so\n"
+            "module_app menu.so\nmodule ctrl_tcp.so\n"
+            f"ctrl_tcp_listen {HOST}:{self._control}\n"
+            f"snd_path {self.folder}\n"
+        )
+        (self.folder / "accounts").write_text(
+            f"<sip:{user}@{HOST}:{registrar.port};transport=udp>;auth_user={user};"
+            f"auth_pass={registrar.password};answermode=auto;regint=120;audio_codecs=pcmu,pcma\n"
+        )
+        (self.folder / "contacts").write_text("")
+        self.launch(["baresip", "-f", str(self.folder)])
+        until(lambda: "200 OK" in self.printed() or "registered" in self.printed(), 15, "baresip")
+
+    def command(self, name: str) -> None:
+        """Give a command through ctrl_tcp, as a netstring of JSON."""
+        text = json.dumps({"command": name, "params": "", "token": "t"})
+        with socket.create_connection((HOST, self._control), 5) as control:
+            control.sendall(f"{len(text)}:{text},".encode())
+            control.settimeout(3)
+            control.recv(4096)
+
+    def hang_up(self) -> None:
+        self.command("hangup")
+
+    def heard(self, frequency: float, span: tuple[float, float] = (-1.5, -0.3)) -> float:
+        """The share of a tone in what came in during a span of seconds of the newest recording."""
+        recordings = sorted(self.folder.glob("dump-*-dec.wav"), key=lambda p: p.stat().st_mtime)
+        assert recordings, f"{self.user} recorded nothing: {self.printed()[-2000:]}"
+        samples = read_samples(recordings[-1])
+        low, high = (round(edge * 8000) for edge in span)
+        return strength(samples[low:high], frequency)
+
+
+def _write_tone(path: Path, frequency: int, seconds: int = 60) -> None:
+    period = [round(9000 * math.sin(2 * math.pi * frequency * i / 8000)) for i in range(8000)]
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(8000)
+        out.writeframes(struct.pack("<8000h", *period) * seconds)
+
+
+def read_samples(path: Path) -> list[float]:
+    """The samples of a 16-bit mono WAV, also of one whose header was not finished."""
+    octets = path.read_bytes()
+    start = octets.find(b"data") + 8
+    body = octets[start:]
+    body = body[: len(body) & ~1]
+    return [float(sample) for (sample,) in struct.iter_unpack("<h", body)]

@@ -1,0 +1,100 @@
+"""What all programs share: a folder, a log, ports, and an end by pid."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HOST = "127.0.0.1"
+
+
+def free_port(kind: int = socket.SOCK_DGRAM) -> int:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def free_rtp_range(count: int = 120) -> tuple[int, int]:
+    """Ports that were free a moment ago; the first is even."""
+    for start in range(21000, 60000, count):
+        held: list[socket.socket] = []
+        try:
+            for port in range(start, start + count):
+                one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                held.append(one)
+                one.bind((HOST, port))
+        except OSError:
+            continue
+        finally:
+            for one in held:
+                one.close()
+        return start, start + count - 1
+    raise RuntimeError("no free ports")
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
+    """The first true value of ``condition``."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s in vain for {what or condition}")
+        time.sleep(0.02)
+
+
+class Program:
+    """A child process and what it printed."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.log = folder / f"{name}.log"
+        self.process: subprocess.Popen[bytes]
+
+    def launch(self, command: list[str], environ: dict[str, str] | None = None) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=environ,
+            )
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        return self.process.returncode
+
+    def printed(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+def udp_table() -> list[str]:
+    return Path("/proc/net/udp").read_text().splitlines()[1:]
+
+
+def is_bound(port: int, transport: str = "u1") -> bool:
+    table = udp_table() if transport == "u1" else Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(int(line.split()[1].rpartition(":")[2], 16) == port for line in table)
+
+
+def stop_all(programs: list[Program]) -> None:
+    for program in programs:
+        with contextlib.suppress(ProcessLookupError):
+            program.stop(signal.SIGTERM, 5)

@@ -1,0 +1,103 @@
+"""kamailio: a registrar and proxy."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tests.interop.programs.base import HOST, Program, free_port, is_bound, until
+
+_KAMAILIO = """
+debug=1
+log_stderror=yes
+fork=yes
+children=2
+disable_tcp=yes
+auto_aliases=no
+listen=udp:{host}:{port}
+mpath="{modules}"
+loadmodule "kex.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "textops.so"
+loadmodule "siputils.so"
+loadmodule "maxfwd.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+loadmodule "auth.so"
+modparam("registrar", "min_expires", {min_expires})
+modparam("auth", "nonce_count", 1)
+modparam("auth", "qop", "auth")
+
+request_route {{
+    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+    if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
+    if (has_totag()) {{
+        if (loose_route()) {{ t_relay(); exit; }}
+        if (is_method("ACK")) {{ if (t_check_trans()) t_relay(); exit; }}
+        sl_send_reply("404", "Not here"); exit;
+    }}
+    t_check_trans();
+    if (is_method("REGISTER")) {{
+        $var(password) = "{password}";
+        if (!pv_www_authenticate("{realm}", "$var(password)", "0")) {{
+            www_challenge("{realm}", "1"); exit;
+        }}
+        consume_credentials();
+        save("location");
+        exit;
+    }}
+    if (is_method("INVITE")) {{
+        $var(password) = "{password}";
+        if (!pv_proxy_authenticate("{realm}", "$var(password)", "0")) {{
+            proxy_challenge("{realm}", "1"); exit;
+        }}
+        consume_credentials();
+        record_route();
+    }}
+    if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
+    t_relay();
+}}
+"""
+
+
+class Kamailio(Program):
+    """A registrar and proxy with digest on REGISTER and INVITE; every user has the same password."""
+
+    realm = HOST
+
+    def __init__(self, folder: Path, password: str = "s3cret", min_expires: int = 60) -> None:
+        super().__init__(folder / "kamailio", "kamailio")
+        self.port = free_port()
+        self.password = password
+        modules = next(Path("/usr/lib").glob("*/kamailio/modules"))
+        config = self.folder / "kamailio.cfg"
+        config.write_text(
+            _KAMAILIO.format(
+                realm=self.realm,
+                host=HOST,
+                port=self.port,
+                modules=modules,
+                password=password,
+                min_expires=min_expires,
+            )
+        )
+        self.launch(
+            [shutil.which("kamailio") or "/usr/sbin/kamailio", "-DD", "-E", "-f", str(config), "-Y", str(self.folder),
+             "-m", "32", "-M", "4"]
+        )  # fmt: skip
+        until(lambda: is_bound(self.port), 15, "kamailio")
+
+    def trunk(self, username: str, **more: Any) -> str:
+        """The settings of a trunk that registers here."""
+        lines = {
+            "name": "kamailio",
+            "domain": f"{HOST}:{self.port}",
+            "username": username,
+            "password": self.password,
+        } | more
+        return "[[trunk]]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in lines.items())

@@ -1,0 +1,118 @@
+"""``c2c-sip serve`` as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.interop.programs.base import HOST, Program, free_port, free_rtp_range, udp_table, until
+
+
+class Service(Program):
+    """``c2c-sip serve`` as a process, with an account, spoken to over HTTP only."""
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: str = "",
+        realm: str = "example.test",
+        env: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(folder, "service")
+        self.rtp = free_rtp_range()
+        self.sip_port = free_port()
+        self.config = folder / "c2c.toml"
+        self.config.write_text(
+            f'[http]\nlisten = "{HOST}:0"\n[database]\nurl = "sqlite:///{folder}/c2c.db"\n'
+            f'[sip]\nlisten = ["udp:{HOST}:{self.sip_port}"]\n'
+            f"[media]\nports = [{self.rtp[0]}, {self.rtp[1]}]\n{settings}"
+        )
+        root = str(Path(__file__).parents[3])
+        self._env = os.environ | {"PYTHONPATH": root} | (env or {})
+        made = self.run("account", "create", "Test", "--realm", realm, "--json")
+        self.account = json.loads(made)
+        self.url = ""
+        self.token = ""
+
+    def run(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "c2c_sip", *arguments, "--config", str(self.config)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=self._env)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self) -> Service:
+        self.log.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "c2c_sip", "serve", "--config", str(self.config)]
+        self.launch(command, self._env)
+        self.url = until(
+            lambda: (m := re.search(r"^ready (\S+)", self.printed(), re.M)) and m.group(1),
+            20,
+            "the service",
+        )
+        _, answer = self.http("PUT", "/v1/api_auth", {"data": {"api_key": self.account["api_key"]}})
+        self.token = answer["auth_token"]
+        return self
+
+    def http(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(self.url + path, method=method)
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", "application/json")
+        if self.token:
+            request.add_header("X-Auth-Token", self.token)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=100) as response:
+                return response.status, json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    @property
+    def base(self) -> str:
+        return f"/v1/accounts/{self.account['id']}"
+
+    def define(self, **fields: Any) -> str:
+        """A click-to-call; its id."""
+        status, answer = self.http(
+            "PUT", f"{self.base}/clicktocall", {"data": {"name": "test"} | fields}
+        )
+        assert status == 200, answer
+        return str(answer["data"]["id"])
+
+    def connect(self, definition: str, contact: str) -> dict[str, Any]:
+        status, answer = self.http(
+            "POST", f"{self.base}/clicktocall/{definition}/connect", {"contact": contact}
+        )
+        assert status == 200, answer
+        found: dict[str, Any] = answer["data"]
+        return found
+
+    def record(self, definition: str, activation: str) -> dict[str, Any]:
+        _, answer = self.http("GET", f"{self.base}/clicktocall/{definition}/history/{activation}")
+        found: dict[str, Any] = answer["data"]
+        return found
+
+    def ended(self, definition: str, activation: str, seconds: float = 20.0) -> dict[str, Any]:
+        def final() -> dict[str, Any] | None:
+            record = self.record(definition, activation)
+            return record if record["state"] == "ended" else None
+
+        found: dict[str, Any] = until(final, seconds, "the record's end")
+        return found
+
+    def cdrs(self, activation: str) -> list[dict[str, Any]]:
+        _, answer = self.http("GET", f"{self.base}/cdrs?filter_activation_id={activation}")
+        found: list[dict[str, Any]] = answer["data"]
+        return found
+
+    def open_rtp_ports(self) -> list[int]:
+        """The UDP ports of the RTP range that are bound now."""
+        bound = [int(line.split()[1].rpartition(":")[2], 16) for line in udp_table()]
+        return sorted(port for port in bound if self.rtp[0] <= port <= self.rtp[1])

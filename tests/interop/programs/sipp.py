@@ -1,0 +1,201 @@
+"""sipp: phones by scenario, which fail on a message that is not in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+
+from tests.interop.programs.base import HOST, Program, free_port, is_bound, until
+
+_RESPONSE = """
+  <send{attributes}>
+    <![CDATA[
+SIP/2.0 {status}
+[last_Via:]
+[last_From:]
+[last_To:];tag=[pid]SIPpTag01[call_number]
+[last_Call-ID:]
+[last_CSeq:]
+[last_Record-Route:]
+Contact: <sip:[local_ip]:[local_port];transport=[transport]>
+{more}
+    ]]>
+  </send>
+"""
+_SDP = """Content-Type: application/sdp
+Content-Length: [len]
+
+v=0
+o=user1 53655765 2353687637 IN IP[local_ip_type] [local_ip]
+s=-
+c=IN IP[media_ip_type] [media_ip]
+t=0 0
+m=audio {port} RTP/AVP 0
+a=rtpmap:0 PCMU/8000
+"""
+_EMPTY = "Content-Length: 0\n"
+_BYE = """
+  <send retrans="500">
+    <![CDATA[
+BYE [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+[last_To:]
+[last_From:]
+[last_Call-ID:]
+CSeq: 1 BYE
+Max-Forwards: 70
+Content-Length: 0
+
+    ]]>
+  </send>
+  <recv response="200"/>
+"""
+
+
+def _response(status: str, body: str = _EMPTY, attributes: str = "") -> str:
+    return _RESPONSE.format(status=status, more=body, attributes=attributes)
+
+
+def _answer(port: int) -> str:
+    return (
+        _response("180 Ringing")
+        + _response("200 OK", _SDP.format(port=port), ' retrans="500"')
+        + '<recv request="ACK" crlf="true"/>'
+    )
+
+
+_INVITE = """<recv request="INVITE" rrs="true" crlf="true">
+  <action>
+    <ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>
+    <ereg regexp=".*" search_in="hdr" header="To:" assign_to="to"/>
+  </action>
+</recv>
+"""
+
+
+def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
+    """A UAS: ``answer`` waits for BYE, ``answer_bye`` sends one after ``pause`` ms, ``refuse STATUS``, ``ring``
+    expects CANCEL, ``silent`` never says a word, ``redirect URI``, ``early`` sends a 183 with SDP first."""
+    verb, _, rest = kind.partition(" ")
+    bye = '<recv request="BYE"/>' + _response("200 OK").replace(
+        ";tag=[pid]SIPpTag01[call_number]", ""
+    )
+    wait = f'<pause milliseconds="{pause}"/>' if pause else ""
+    match verb:
+        case "answer":
+            steps = _INVITE + wait + _answer(port) + bye
+        case "early":
+            steps = (
+                _INVITE
+                + _response("183 Session Progress", _SDP.format(port=port))
+                + wait
+                + _response("200 OK", _SDP.format(port=port), ' retrans="500"')
+                + '<recv request="ACK" crlf="true"/>'
+                + bye
+            )
+        case "answer_bye":
+            tagged = ";tag=[pid]SIPpTag01[call_number]"
+            leave = _BYE.replace("[last_To:]", f"From:[$to]{tagged}").replace(
+                "[last_From:]", "To:[$from]"
+            )
+            steps = _INVITE + _answer(port) + f'<pause milliseconds="{pause}"/>' + leave
+        case "refuse":
+            steps = (
+                _INVITE
+                + _response("180 Ringing")
+                + wait
+                + _response(rest)
+                + '<recv request="ACK"/>'
+            )
+        case "redirect":
+            moved = _response("302 Moved Temporarily").replace(
+                "Contact: <sip:[local_ip]:[local_port];transport=[transport]>", f"Contact: <{rest}>"
+            )
+            steps = _INVITE + moved + '<recv request="ACK"/>'
+        case "ring":
+            steps = (
+                _INVITE
+                + _response("180 Ringing")
+                + '<recv request="CANCEL"/>'
+                + _response("200 OK")
+                + _response("487 Request Terminated").replace("[last_CSeq:]", "CSeq: [$cseq]")
+                + '<recv request="ACK"/>'
+            )
+            steps = steps.replace(
+                "  </action>",
+                '    <ereg regexp="[0-9]+ INVITE" search_in="hdr" header="CSeq:" assign_to="cseq"/>\n  </action>',
+                1,
+            )
+        case "silent":
+            steps = _INVITE + '<pause milliseconds="60000"/>'
+        case _:
+            raise ValueError(kind)
+    used = "from,to,cseq" if "[$cseq]" in steps else "from,to"
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="{verb}">\n{steps}\n'
+        f'<Reference variables="{used}"/>\n</scenario>\n'
+    )
+
+
+class SippUas(Program):
+    """One UAS that takes ``calls`` calls, each by its scenario, and fails on a message that is not in it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        kind: str,
+        *,
+        name: str = "uas",
+        calls: int = 1,
+        pause: int = 0,
+        transport: str = "u1",
+        media_port: int | None = None,
+    ) -> None:
+        super().__init__(folder / name, "sipp")
+        self.transport = transport
+        self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
+        self.media_port = free_port() & ~1
+        (self.folder / "scenario.xml").write_text(
+            scenario(kind, media_port or self.media_port, pause)
+        )
+        self.launch(
+            [
+                "sipp", "-sf", "scenario.xml", "-i", HOST, "-p", str(self.port), "-mp", str(self.media_port),
+                "-m", str(calls), "-t", transport, "-nostdin", "-trace_msg", "-message_file", "messages.log",
+                "-trace_err", "-error_file", "errors.log", "-timeout", "90s",
+            ],
+            os.environ | {"TERM": "dumb"},
+        )  # fmt: skip
+        until(lambda: is_bound(self.port, self.transport), 10, "sipp")
+
+    @property
+    def uri(self) -> str:
+        suffix = "" if self.transport == "u1" else ";transport=tcp"
+        return f"sip:{self.folder.name}@{HOST}:{self.port}{suffix}"
+
+    def finish(self, seconds: float = 20.0) -> int:
+        """sipp's exit code: 0 when every call went as its scenario says."""
+        return self.process.wait(seconds)
+
+    def messages(self) -> list[tuple[float, str, str]]:
+        """(time, "sent" or "received", text) of each message."""
+        log = self.folder / "messages.log"
+        if not log.exists():
+            return []
+        found = []
+        parts = re.split(r"^-{20,} (.*)$", log.read_text(errors="replace"), flags=re.M)
+        for stamp, text in zip(parts[1::2], parts[2::2], strict=True):
+            clock = re.search(r"(\d+)-(\d+)-(\d+)[ T](\d+):(\d+):([\d.]+)", stamp)
+            assert clock is not None
+            hours, minutes, seconds = clock.group(4), clock.group(5), clock.group(6)
+            moment = int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+            way = "sent" if "sent" in text.split("\n", 2)[1] else "received"
+            found.append((moment, way, text.split(":\n\n", 1)[-1].lstrip()))
+        return found
+
+    def received(self, method: str) -> list[tuple[float, str]]:
+        return [
+            (t, m) for t, way, m in self.messages() if way == "received" and m.startswith(method)
+        ]
