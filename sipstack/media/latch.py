@@ -63,12 +63,12 @@ class Latch:
     """
 
     __slots__ = (
-        "_behind_nat",
         "_candidates",
         "_first",
         "_known",
         "_own",
         "_signalled_ip",
+        "behind_nat",
         "signalled",
         "source",
     )
@@ -81,7 +81,8 @@ class Latch:
         #: The source whose packets are taken; ``None`` before the first.
         self.source: Address | None = None
         self._signalled_ip: _Ip | None = None
-        self._behind_nat = False
+        #: Whether a NAT may hide where the peer is.
+        self.behind_nat = False
         #: Who was believed first, unless who was described came later: its first word is enough.
         self._first: Address | None = None
         self._candidates: dict[Address, _Candidate] = {}
@@ -89,7 +90,7 @@ class Latch:
     @property
     def destination(self) -> Address | None:
         """Where the peer listens, as far as is known."""
-        return self.source if self._behind_nat and self.source is not None else self.signalled
+        return self.source if self.behind_nat and self.source is not None else self.signalled
 
     def signal(self, address: Address | None) -> None:
         """The peer said where it is: an IP literal and a port, or nowhere. What differs from before begins anew."""
@@ -99,7 +100,7 @@ class Latch:
         if address != self.signalled:
             self.signalled = address
             self._signalled_ip = ip
-            self._behind_nat = (
+            self.behind_nat = (
                 ip is not None
                 and _is_private(ip)
                 and _network(ip) != _network(self._own)
@@ -131,12 +132,12 @@ class Latch:
         assert self._signalled_ip is not None
         network = _network(self._signalled_ip)
         near = _network(ipaddress.ip_address(source[0])) == network
-        if not near and not self._behind_nat:
+        if not near and not self.behind_nat:
             return False
         candidate = self._weigh(source, sequence, ssrc, now)
         if candidate is None or candidate.best < PROBATION:
             return False
-        if now - candidate.since < (NAT_WINDOW if self._behind_nat else PATIENCE):
+        if now - candidate.since < (NAT_WINDOW if self.behind_nat else PATIENCE):
             return False
         # Where one from the described network is on its way, one from elsewhere has to wait for how that ends.
         return near or not any(

@@ -10,21 +10,21 @@ work as possible in :meth:`Relay._relay`. All others go through :meth:`Relay._ir
 make the next ones regular.
 """
 
-import ipaddress
+import heapq
 import logging
 import select
 import socket
 import struct
 import time
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from sipstack.media.dtmf import events
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
-from sipstack.media.latch import Latch
-from sipstack.media.reception import Reception
-from sipstack.media.tones import FRAME, RATE, Tone
+from sipstack.media.line import LegCounters, Line, Packet, is_unspecified
+from sipstack.media.rtcp import is_rtcp
+from sipstack.media.srtp import Agreement, Protector
+from sipstack.media.tones import FRAME, RATE, Source
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
@@ -35,14 +35,16 @@ TICK = FRAME / RATE
 #: Seconds from one look at the sockets to the next. Waking up costs as much as relaying two packets, so it is done for
 #: several at once; a packet waits for half of it on average.
 TURN = 0.001
-#: Tones are played in this many groups, so that a thousand of them do not hold up what is relayed.
+#: What is played is sent in this many groups, so that a thousand tones do not hold up what is relayed.
 GROUPS = 20
 #: Sockets served in one turn.
 MOST = 8192
-#: Datagrams taken from a guard in one turn.
+#: Datagrams taken from a guard or an RTCP socket in one turn.
 BATCH = 16
 #: Frames sent late in one go after a stall; beyond that they are skipped, as the ear would skip them.
 CATCH_UP = 5
+#: Keys that may wait to be sent to one leg, in frames.
+MOST_PRESSED = 1000
 #: The largest RTP packet that is relayed, in bytes.
 LARGEST = 2048
 
@@ -50,8 +52,9 @@ LARGEST = 2048
 _HEADER = struct.Struct("!HHII")
 _MARKER = 0x0080
 _TRANSCODE = {("PCMU", "PCMA"): ULAW_TO_ALAW, ("PCMA", "PCMU"): ALAW_TO_ULAW}
+_EVENT = "telephone-event"
 
-#: The frames of a tone by the names of the encodings.
+#: The frames of a source by the names of the encodings.
 Frames = Mapping[str, tuple[bytes, ...]]
 
 
@@ -63,152 +66,37 @@ class Poller(Protocol):
     def poll(self, timeout: float | None, maxevents: int, /) -> list[tuple[int, int]]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class LegCounters:
-    """What went through a leg.
+class Listener(Protocol):
+    """Who is told what the relay hears. Called in the relay's thread, which has no time."""
 
-    Packets received are counted with those that came ``late`` or twice (``duplicate``); the ``lost`` never came.
-    ``rejected`` is what came from strangers, in other formats, or was no RTP. Jitter and the longest gap are in
-    milliseconds; ``last_received`` is on the clock of the media plane; ``codec`` is what the peer was last heard to
-    send.
-    """
+    def key(self, number: int, key: str) -> None:
+        """The peer of a line has pressed a key (:rfc:`4733`)."""
 
-    packets_received: int = 0
-    bytes_received: int = 0
-    packets_sent: int = 0
-    bytes_sent: int = 0
-    lost: int = 0
-    late: int = 0
-    duplicate: int = 0
-    jitter_ms: float = 0.0
-    longest_gap_ms: float = 0.0
-    rejected: int = 0
-    source_changes: int = 0
-    last_received: float | None = None
-    codec: str | None = None
-
-
-class Line:
-    """One leg as the relay has it. Belongs to the relay's thread; :meth:`counters` may be asked from any."""
-
-    __slots__ = (
-        "bytes_sent",
-        "codec",
-        "destination",
-        "expected",
-        "fresh",
-        "group",
-        "guard",
-        "heard",
-        "latch",
-        "lead",
-        "other",
-        "out",
-        "out_lead",
-        "packets_sent",
-        "passing",
-        "receive",
-        "remote",
-        "rtcp",
-        "sent_at",
-        "sequence",
-        "sequence_offset",
-        "ssrc",
-        "table",
-        "talk",
-        "timestamp",
-        "timestamp_offset",
-        "tone",
-        "tone_frames",
-        "tone_position",
-        "tone_type",
-        "translation",
-        "transmit",
-        "until_media",
-    )
-
-    def __init__(
-        self, guard: socket.socket, rtcp: socket.socket, ssrc: int, known: Collection[str] = ()
-    ) -> None:
-        self.guard = guard
-        self.rtcp = rtcp
-        #: The socket connected to the peer, once its source is known.
-        self.talk: socket.socket | None = None
-        self.latch = Latch(guard.getsockname()[0], known)
-        self.remote: RemoteMedia | None = None
-        self.expected: dict[int, Codec] = {}
-        self.other: Line | None = None
-        # What comes from the peer.
-        self.heard = Reception()
-        self.codec: Codec | None = None
-        self.receive: Callable[[bytearray], int] = guard.recv_into
-        #: For each payload type from the peer: that of the other leg, and the translation of its payload.
-        self.translation: dict[int, tuple[int, bytes | None]] = {}
-        #: How a regular packet begins, and how it is to begin on the other leg; -1: none is regular.
-        self.lead = -1
-        self.out_lead = 0
-        self.table: bytes | None = None
-        #: The leg that regular packets are passed on to.
-        self.out: Line | None = None
-        #: The SSRC whose packets are being passed on, and what is added to their numbers.
-        self.passing = -1
-        self.sequence_offset = 0
-        self.timestamp_offset = 0
-        # What the peer gets: one stream, whatever it is made of.
-        self.destination: Address | None = None
-        self.transmit: Callable[[bytes | memoryview], object]
-        self.ssrc = ssrc
-        self.sequence = ssrc & 0xFFFF
-        self.timestamp = (ssrc * 7) & 0xFFFFFFFF
-        self.sent_at = 0.0
-        self.packets_sent = 0
-        self.bytes_sent = 0
-        self.tone: Tone | None = None
-        self.tone_frames: tuple[bytes, ...] = ()
-        self.tone_position = 0
-        self.tone_type = 0
-        #: Those that are sent their frames at the same moment.
-        self.group: dict[Line, None] | None = None
-        #: The tone's next frame is its first.
-        self.fresh = False
-        self.until_media = False
-
-    def counters(self) -> LegCounters:
-        """The counters so far."""
-        heard = self.heard
-        return LegCounters(
-            packets_received=heard.packets,
-            bytes_received=heard.bytes,
-            packets_sent=self.packets_sent,
-            bytes_sent=self.bytes_sent,
-            lost=heard.lost,
-            late=heard.late,
-            duplicate=heard.duplicate,
-            jitter_ms=round(1000 * heard.jitter / heard.rate, 3),
-            longest_gap_ms=round(1000 * heard.longest_gap, 3),
-            rejected=heard.rejected,
-            source_changes=heard.source_changes,
-            last_received=heard.last or None,
-            codec=self.codec.name if self.codec else None,
-        )
+    def audio(self, number: int, timestamp: int, payload: bytes, encoding: str, now: float) -> None:
+        """A packet of a line that is tapped."""
 
 
 class Relay:
-    """The lines of one thread, by numbers that the caller chooses. All methods are the thread's own.
+    """The lines of one thread, by their numbers. All methods are the thread's own.
 
-    ``poller``, ``clock``, ``sleep`` and ``connect`` are the world outside; ``connect`` makes the second socket of a
-    guard's port, connected to an address, or ``None`` where that cannot be.
+    ``poller``, ``clock``, ``wall_clock``, ``sleep`` and ``connect`` are the world outside; ``connect`` makes the second
+    socket of a guard's port, connected to an address, or ``None`` where that cannot be.
     """
 
     def __init__(
         self,
         poller: Poller,
+        listener: Listener,
+        *,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
         connect: Callable[[socket.socket, Address], socket.socket | None] | None = None,
     ) -> None:
         self._poller = poller
+        self._listener = listener
         self._clock = clock
+        self._wall_clock = wall_clock
         self._sleep = sleep
         self._connect = connect or connected
         self._lines: dict[int, Line] = {}
@@ -216,11 +104,15 @@ class Relay:
         self._guards: dict[int, Line] = {}
         self._controls: dict[int, Line] = {}
         self._doors: dict[int, Callable[[], None]] = {}
-        self._tones: dict[Tone, Frames] = {}
+        self._sources: dict[Source, Frames] = {}
         self._groups: list[dict[Line, None]] = [{} for _ in range(GROUPS)]
-        self._sounding = 0
+        #: Lines that are played something.
+        self._playing = 0
+        #: When the first group's first frame was due, and the groups that have had their turn since.
         self._epoch = 0.0
         self._moment = 0
+        #: When each line's next RTCP report is due.
+        self._reports: list[tuple[float, int]] = []
         self._buffer = bytearray(LARGEST)
         # A slice for each size, made once.
         whole = memoryview(self._buffer)
@@ -233,12 +125,13 @@ class Relay:
         self._doors[fd] = serve
         self._poller.register(fd, select.EPOLLIN)
 
-    def add(self, number: int, line: Line) -> None:
+    def add(self, line: Line) -> None:
         """Serve a line from now on."""
-        self._lines[number] = line
+        self._lines[line.number] = line
         self._guards[line.guard.fileno()] = self._controls[line.rtcp.fileno()] = line
         self._poller.register(line.guard.fileno(), select.EPOLLIN)
         self._poller.register(line.rtcp.fileno(), select.EPOLLIN)
+        heapq.heappush(self._reports, (line.reporter.due, line.number))
 
     def describe(self, number: int, remote: RemoteMedia, codecs: tuple[Codec, ...]) -> None:
         """Take what the peer said of its stream, and the codecs with the numbers that we receive."""
@@ -247,15 +140,26 @@ class Relay:
             return
         line.remote = remote
         line.expected = {codec.payload_type: codec for codec in codecs}
-        line.heard.pause()
-        if remote.port and not _is_unspecified(remote.address):
+        line.quality.pause()
+        if remote.port and not is_unspecified(remote.address):
             # Port 0 and 0.0.0.0 say that nothing is wanted, not that the peer has moved.
-            line.latch.signal(_reachable(remote, line.guard.family))
+            line.latch.signal(line.reachable(remote.address, remote.port))
         if line.latch.source is None:
             self._disconnect(line)
         self._aim(line)
-        if line.tone is not None:
+        if line.source is not None:
             self._sound(line)
+
+    def secure(self, number: int, agreement: Agreement | None) -> None:
+        """Encrypt and decrypt with these keys from now on; ``None``: not at all.
+
+        :raises SrtpError: ``pylibsrtp`` is not installed.
+        """
+        line = self._lines[number]
+        if agreement != line.agreement:
+            line.protector = Protector(agreement) if agreement is not None else None
+            line.agreement = agreement
+            self._aim(line)
 
     def bridge(self, number: int, other: int) -> None:
         """Pass on what either peer sends to the other, from now on."""
@@ -271,27 +175,58 @@ class Relay:
         """Stop passing anything on."""
         self._part(self._lines[number])
 
-    def learn(self, tone: Tone, frames: Frames) -> None:
-        """What a tone sounds like in every encoding."""
-        self._tones[tone] = frames
+    def learn(self, source: Source, frames: Frames) -> None:
+        """What a source sounds like in every encoding."""
+        self._sources[source] = frames
 
-    def play(self, number: int, tone: Tone | None, until_media: bool) -> None:
-        """Play a tone to the peer instead of what the other leg sends; ``None`` ends it.
+    def play(self, number: int, source: Source | None, until_media: bool) -> None:
+        """Play to the peer instead of what the other leg sends; ``None`` ends it.
 
         With ``until_media`` the other leg's first packet ends it for good.
         """
         line = self._lines[number]
-        if tone != line.tone:
+        if source != line.source:
             self._silence(line)
-            line.tone, line.tone_position = tone, 0
+            line.source, line.position = source, 0
             self._sound(line)
         line.until_media = until_media
         if line.other is not None:
             self._wire(line.other)
 
+    def press(self, number: int, keys: str) -> None:
+        """Send keys to the peer, if it takes telephone events; meanwhile it hears nothing else."""
+        line = self._lines[number]
+        if len(line.pressing) < MOST_PRESSED and _event_type(line) is not None:
+            line.pressing.extend(events(keys))
+            self._sound(line)
+            if line.other is not None:
+                self._wire(line.other)
+
+    def tap(self, number: int, wanted: bool) -> None:
+        """Give the listener the audio of the peer, or do not any more."""
+        line = self._lines[number]
+        line.tapped = wanted
+        self._wire(line)
+
+    @property
+    def size(self) -> int:
+        """How many lines there are."""
+        return len(self._lines)
+
+    def numbers(self) -> list[int]:
+        """All lines."""
+        return list(self._lines)
+
+    def counters(self, number: int) -> LegCounters | None:
+        """A line's counters, if there is such a line."""
+        line = self._lines.get(number)
+        return line.counters() if line is not None else None
+
     def remove(self, number: int) -> LegCounters:
         """End a line and close its sockets."""
         line = self._lines.pop(number)
+        if line.packets_sent:
+            self._report(line, self._clock(), leaving=True)
         self._part(line)
         self._silence(line)
         self._disconnect(line)
@@ -316,16 +251,8 @@ class Relay:
             self._wire(other)
 
     def _aim(self, line: Line) -> None:
-        """Work out where the peer's packets go, and how."""
-        remote, latch = line.remote, line.latch
-        if remote is None or remote.on_hold or remote.port == 0:
-            line.destination = None
-        else:
-            line.destination = latch.destination
-        if line.talk is not None and line.destination == latch.source:
-            line.transmit = line.talk.send
-        elif line.destination is not None:
-            line.transmit = partial(_send_to, line.guard, line.destination)
+        """The ways to and from the peer are others."""
+        line.aim()
         self._wire(line)
         if line.other is not None:
             self._wire(line.other)
@@ -353,11 +280,10 @@ class Relay:
         """The peer's source is known now, or is another."""
         source = line.latch.source
         assert source is not None
-        line.heard.source_changes += line.heard.packets > 0
+        line.source_changes += line.last_received > 0
         self._disconnect(line)
         line.talk = self._connect(line.guard, source)
         if line.talk is not None:
-            line.receive = line.talk.recv_into
             self._talks[line.talk.fileno()] = line
             self._poller.register(line.talk.fileno(), select.EPOLLIN)
         self._aim(line)
@@ -373,20 +299,31 @@ class Relay:
 
     def turn(self) -> None:
         """Wait for something to do, do it, and let it be :data:`TURN` seconds before the next turn."""
-        timeout = None
-        if self._sounding:
-            timeout = max(0.0, self._epoch + self._moment * TICK / GROUPS - self._clock())
-        ready = self._poller.poll(timeout, MOST)
+        ready = self._poller.poll(self._patience(), MOST)
         now = self._clock()
         self._relay(ready, now)
-        if self._sounding:
+        if self._playing:
             self._play(now)
+        while self._reports and self._reports[0][0] <= now:
+            line = self._lines.get(heapq.heappop(self._reports)[1])
+            if line is not None:
+                self._report(line, now)
+                heapq.heappush(self._reports, (line.reporter.due, line.number))
         left = now + TURN - self._clock()
         if left > 0:
             self._sleep(left)
 
+    def _patience(self) -> float | None:
+        """Seconds until something is due."""
+        due = self._reports[0][0] if self._reports else None
+        if self._playing:
+            frame = self._epoch + self._moment * TICK / GROUPS
+            due = frame if due is None else min(due, frame)
+        return None if due is None else max(0.0, due - self._clock())
+
     def _relay(self, ready: list[tuple[int, int]], now: float) -> None:
         """Take one packet from each ready socket, so that none starves another, and pass it on."""
+        # Names looked up once, not for each packet.
         talks, buffer, views = self._talks, self._buffer, self._views
         unpack, pack = _HEADER.unpack_from, _HEADER.pack_into
         for fd, _ in ready:
@@ -394,27 +331,32 @@ class Relay:
             if line is None:
                 self._serve(fd, now)
                 continue
+            # One packet each: asking for a second one in vain costs as much as relaying it would, and whatever is left
+            # makes the socket ready for the next turn.
             try:
                 size = line.receive(buffer)
             except OSError:
                 continue  # an ICMP error of what was sent: the peer's port is not open yet
             lead, sequence, timestamp, ssrc = unpack(buffer)
-            heard = line.heard
-            # A short datagram leaves the tail of the one before in the buffer.
+            # What is true of one regular packet is true of the next with the same beginning. A datagram that is too
+            # short has the tail of the one before behind it.
             if (
                 lead != line.lead
-                or sequence - 1 != heard.sequence
-                or ssrc != heard.ssrc
+                or sequence != line.following
+                or ssrc != line.heard_ssrc
                 or size < 12
             ):
                 self._irregular(line, size, now)
                 continue
-            heard.regular(sequence, timestamp, size, now)
+            line.following = sequence + 1
+            line.last_received = now
+            line.count(sequence, timestamp, now, size)
             out = line.out
             if out is None:
-                continue
+                continue  # nobody listens, or something is played to who does
             if line.table is not None:
                 buffer[12:size] = buffer[12:size].translate(line.table)
+            # In the peer's stream these numbers go on from what it got before this source.
             sequence = (sequence + line.sequence_offset) & 0xFFFF
             timestamp = (timestamp + line.timestamp_offset) & 0xFFFFFFFF
             pack(buffer, 0, line.out_lead, sequence, timestamp, out.ssrc)
@@ -430,28 +372,40 @@ class Relay:
 
     def _irregular(self, line: Line, size: int, now: float) -> None:
         """Any packet of the peer's, in the buffer."""
-        buffer, heard = self._buffer, line.heard
+        buffer = self._buffer
         lead, sequence, timestamp, ssrc = _HEADER.unpack_from(buffer)
         codec = line.expected.get(lead & 0x7F)
-        if size < 12 or lead & 0xC000 != 0x8000 or codec is None:
-            heard.rejected += 1
+        if line.shares_port and is_rtcp(self._views[size]):
+            self._hear_report(line, size, now)
             return
-        audio = codec.name != "telephone-event"
-        newest = heard.take(sequence, timestamp, ssrc, size, now, codec.clock_rate if audio else 0)
+        if size < 12 or lead & 0xC000 != 0x8000 or codec is None:
+            line.rejected += 1
+            return
+        audio = codec.name != _EVENT
+        newest = self._count(line, sequence, timestamp, ssrc, size, now, codec if audio else None)
         line.lead, line.out = -1, None
         if audio:
             line.codec = codec
-            line.lead = lead & ~_MARKER
+            if line.tapped:
+                payload = bytes(self._views[size][_payload_start(buffer, size) :])
+                self._listener.audio(line.number, timestamp, payload, codec.name, now)
+            else:
+                line.lead = lead & ~_MARKER
+        else:
+            payload = bytes(self._views[size][_payload_start(buffer, size) :])
+            key = line.keys.packet(payload, timestamp)
+            if key is not None:
+                self._listener.key(line.number, key)
         out = line.other
         if out is None or out.destination is None:
             return
         translated = line.translation.get(lead & 0x7F)
         if translated is None:
             line.lead = -1
-            heard.rejected += 1
+            line.rejected += 1
             return
-        if out.tone_frames:
-            if not out.until_media:
+        if out.group is not None:
+            if not out.until_media or out.pressing:
                 return
             self._silence(out)
         kind, table = translated
@@ -459,10 +413,11 @@ class Relay:
         if line.passing != ssrc:
             # Another source within the one stream: its numbers go on from where ours stand.
             line.passing = ssrc
+            out.rate = codec.clock_rate
             line.sequence_offset = out.sequence + 1 - sequence
-            line.timestamp_offset = out.timestamp + _elapsed(out, now, codec.clock_rate) - timestamp
+            line.timestamp_offset = out.timestamp + _elapsed(out, now) - timestamp
             marker = _MARKER
-        if audio:
+        if line.lead >= 0:
             line.out, line.table = out, table
             line.out_lead = lead & 0xFF00 | kind
             if table is not None and line.out_lead >> 8 != 0x80:
@@ -476,7 +431,34 @@ class Relay:
         if self._send(out, self._views[size], size, now) and newest:
             out.sequence, out.timestamp = sequence, timestamp
 
-    def _send(self, line: Line, packet: bytes | memoryview, size: int, now: float) -> bool:
+    def _count(
+        self,
+        line: Line,
+        sequence: int,
+        timestamp: int,
+        ssrc: int,
+        size: int,
+        now: float,
+        audio: Codec | None,
+    ) -> bool:
+        """Count a packet; whether it is the newest of its source."""
+        newest = True
+        if ssrc != line.heard_ssrc:
+            if line.last_received:
+                line.quality.restart()
+                line.keys.restart()
+            line.heard_ssrc = ssrc
+        else:
+            newest = (sequence - line.following) & 0xFFFF < 0x8000
+        if newest:
+            line.following = sequence + 1
+        line.last_received = now
+        if audio is not None:
+            line.quality.retime(audio.clock_rate)
+        line.count(sequence, timestamp if audio is not None else None, now, size)
+        return newest
+
+    def _send(self, line: Line, packet: Packet, size: int, now: float) -> bool:
         try:
             line.transmit(packet)
         except OSError:
@@ -487,24 +469,27 @@ class Relay:
         return True
 
     def _serve(self, fd: int, now: float) -> None:
-        """Whatever is no regular packet's socket."""
+        """Whatever can be read that is no peer's own socket."""
         if fd in self._doors:
             self._doors[fd]()
         elif fd in self._guards:
             line = self._guards[fd]
             self._weigh(line, line.guard, now)
         elif fd in self._controls:
-            self._control(self._controls[fd])
+            self._hear_reports(self._controls[fd], now)
 
     def _weigh(self, line: Line, used: socket.socket, now: float) -> None:
         """Take what may have come from anybody: there is no known source, or this is elsewhere."""
-        buffer, heard, latch = self._buffer, line.heard, line.latch
+        buffer, latch = self._buffer, line.latch
         for _ in range(BATCH):
             try:
                 size, source = used.recvfrom_into(buffer)
             except BlockingIOError:
                 return
             except OSError:
+                continue
+            size = line.unprotect(buffer, size)
+            if not size:
                 continue
             # IPv6 has two more fields, which an address from a description has not.
             source = source[:2]
@@ -516,9 +501,11 @@ class Relay:
                 size < 12
                 or lead & 0xC000 != 0x8000
                 or lead & 0x7F not in line.expected
-                or not latch.consider(source, sequence, ssrc, now, heard.last)
+                or not latch.consider(
+                    source, sequence, ssrc, now, now if line.rests else line.last_received
+                )
             ):
-                heard.rejected += 1
+                line.rejected += 1
                 continue
             self._latched(line)
             self._irregular(line, size, now)
@@ -526,45 +513,92 @@ class Relay:
                 # What came to the new socket before it was connected may be anybody's.
                 self._weigh(line, line.talk, now)
 
-    def _control(self, line: Line) -> None:
-        """Take RTCP off the socket. It moves nothing, and is not told to the other leg, whose SSRCs differ."""
+    # --- RTCP
+
+    def _hear_reports(self, line: Line, now: float) -> None:
+        """Take RTCP off its socket. It ends here, for the other leg has other SSRCs, and it moves nothing."""
         for _ in range(BATCH):
             try:
-                line.rtcp.recvfrom_into(self._buffer)
+                size, source = line.rtcp.recvfrom_into(self._buffer)
             except OSError:
                 return
+            latch = line.latch
+            if source[:2] == line.control or (
+                latch.behind_nat and latch.source is not None and source[0] == latch.source[0]
+            ):
+                self._hear_report(line, size, now)
+            else:
+                line.rejected += 1
 
-    # --- tones
+    def _hear_report(self, line: Line, size: int, now: float) -> None:
+        datagram: bytes | None = bytes(self._views[size])
+        assert datagram is not None
+        if line.protector is not None:
+            datagram = line.protector.unprotect_rtcp(datagram)
+        if datagram is None or not line.reporter.received(datagram, now, self._wall_clock()):
+            line.rejected += 1
+
+    def _report(self, line: Line, now: float, leaving: bool = False) -> None:
+        """Tell the peer what it got from us, and what came of what it sent."""
+        sent = heard = None
+        if line.packets_sent != line.reported:
+            line.reported = line.packets_sent
+            octets = line.bytes_sent - 12 * line.packets_sent
+            moment = line.timestamp + round((now - line.sent_at) * line.rate)
+            sent = line.packets_sent, octets, moment
+        if line.heard_ssrc >= 0:
+            heard = line.heard_ssrc, line.quality.reception()
+        report: bytes | None = line.reporter.report(
+            now, self._wall_clock(), sent=sent, heard=heard, leaving=leaving
+        )
+        assert report is not None
+        to = line.control
+        if to is None:
+            return
+        if line.protector is not None:
+            report = line.protector.protect_rtcp(report)
+        if report is None:
+            return
+        try:
+            (line.guard if line.shares_port else line.rtcp).sendto(report, to)
+        except OSError as error:
+            log.debug("no RTCP to %s: %s", to[0], error)
+
+    # --- what is played
 
     def _sound(self, line: Line) -> None:
-        """Have the line's tone played in an encoding that the peer takes, if there is one."""
+        """Have played what the line is to play, in an encoding that the peer takes, if there is one."""
         self._quiet(line)
         remote = line.remote
-        if remote is None or line.tone is None:
+        if remote is None:
             return
-        codec = next((c for c in remote.codecs if c.name.upper() in ("PCMU", "PCMA")), None)
-        if codec is None:
+        if line.source is not None:
+            codec = next((c for c in remote.codecs if c.name.upper() in ("PCMU", "PCMA")), None)
+            if codec is not None:
+                line.frames = self._sources[line.source][codec.name.upper()]
+                line.repeats = line.source.repeats
+                line.kind = codec.payload_type
+        if not line.frames and not line.pressing:
             return
-        line.tone_frames = self._tones[line.tone][codec.name.upper()]
-        line.tone_position %= len(line.tone_frames)
-        line.tone_type = codec.payload_type
         line.fresh = True
-        if not self._sounding:
+        if not self._playing:
             self._epoch, self._moment = self._clock(), 0
-        self._sounding += 1
+        self._playing += 1
         line.group = self._groups[self._moment % GROUPS]
         line.group[line] = None
 
     def _silence(self, line: Line) -> None:
-        line.tone, line.until_media = None, False
+        line.source, line.until_media = None, False
         self._quiet(line)
+        if line.pressing:
+            self._sound(line)
 
     def _quiet(self, line: Line) -> None:
-        line.tone_frames = ()
+        line.frames, line.repeats = (), False
         if line.group is not None:
             del line.group[line]
             line.group = None
-            self._sounding -= 1
+            self._playing -= 1
 
     def _play(self, now: float) -> None:
         """Send what is due, on an absolute schedule so that nothing drifts."""
@@ -575,29 +609,50 @@ class Relay:
             for group in self._groups:
                 for line in group:
                     line.timestamp = (line.timestamp + laps * FRAME) & 0xFFFFFFFF
-                    line.tone_position = (line.tone_position + laps) % len(line.tone_frames)
+                    line.position += laps
         while self._moment < due:
-            for line in self._groups[self._moment % GROUPS]:
+            for line in list(self._groups[self._moment % GROUPS]):
                 self._play_frame(line, now)
             self._moment += 1
 
     def _play_frame(self, line: Line, now: float) -> None:
-        payload = line.tone_frames[line.tone_position]
-        line.tone_position = (line.tone_position + 1) % len(line.tone_frames)
         step, marker = FRAME, 0
         if line.fresh:
             line.fresh = False
-            step, marker = _elapsed(line, now, RATE), _MARKER
+            line.rate = RATE
+            step, marker = _elapsed(line, now), _MARKER
             if line.other is not None:
                 line.other.passing = -1
-        line.sequence = (line.sequence + 1) & 0xFFFF
         line.timestamp = (line.timestamp + step) & 0xFFFFFFFF
-        if line.destination is None:
+        if line.pressing:
+            self._press_frame(line, now)
+        else:
+            payload = line.frames[line.position % len(line.frames)]
+            line.position += 1
+            self._send_frame(line, line.kind | marker, line.timestamp, payload, now)
+        if not line.pressing and not line.repeats and line.position >= len(line.frames):
+            # That was all; what the other leg sends is heard again.
+            self._silence(line)
+            if line.other is not None:
+                self._wire(line.other)
+
+    def _press_frame(self, line: Line, now: float) -> None:
+        event = line.pressing.popleft()
+        kind = _event_type(line)
+        if event is None or kind is None:
             return
-        packet = _HEADER.pack(
-            0x8000 | marker | line.tone_type, line.sequence, line.timestamp, line.ssrc
-        )
-        self._send(line, packet + payload, 12 + len(payload), now)
+        if event.first:
+            line.pressed_at = line.timestamp
+        lead = kind | (_MARKER if event.first else 0)
+        self._send_frame(line, lead, line.pressed_at, event.payload, now)
+
+    def _send_frame(
+        self, line: Line, lead: int, timestamp: int, payload: bytes, now: float
+    ) -> None:
+        line.sequence = (line.sequence + 1) & 0xFFFF
+        if line.destination is not None:
+            packet = _HEADER.pack(0x8000 | lead, line.sequence, timestamp, line.ssrc) + payload
+            self._send(line, packet, len(packet), now)
 
 
 def connected(guard: socket.socket, address: Address) -> socket.socket | None:
@@ -620,34 +675,16 @@ def connected(guard: socket.socket, address: Address) -> socket.socket | None:
     return fresh
 
 
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address)
-    except ValueError:
-        return None
+def _event_type(line: Line) -> int | None:
+    """The number of telephone events in what the peer takes."""
+    codecs = line.remote.codecs if line.remote is not None else ()
+    return next((codec.payload_type for codec in codecs if codec.name == _EVENT), None)
 
 
-def _is_unspecified(address: str) -> bool:
-    ip = _ip(address)
-    return ip is not None and ip.is_unspecified
-
-
-def _reachable(remote: RemoteMedia, family: int) -> Address | None:
-    """Where the peer said it is, unless packets cannot or must not go there: a name would have to be looked up."""
-    ip = _ip(remote.address)
-    if ip is None or ip.is_multicast or (ip.version == 6) != (family == socket.AF_INET6):
-        return None
-    return remote.address, remote.port
-
-
-def _send_to(guard: socket.socket, destination: Address, packet: bytes | memoryview) -> None:
-    guard.sendto(packet, destination)
-
-
-def _elapsed(line: Line, now: float, rate: int) -> int:
+def _elapsed(line: Line, now: float) -> int:
     """Ticks from the last packet that the peer got to one that is sent now, a frame at least."""
-    frame = rate * FRAME // RATE
-    return max(frame, round((now - line.sent_at) * rate)) if line.sent_at else frame
+    frame = line.rate * FRAME // RATE
+    return max(frame, round((now - line.sent_at) * line.rate)) if line.sent_at else frame
 
 
 def _payload_start(buffer: bytearray, size: int) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import random
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-from sipstack.media.plane import Line
+from sipstack.media.line import Line
 from sipstack.media.relay import Relay
 from sipstack.sdp import CODECS, Codec, RemoteMedia
 from sipstack.transport import Address
@@ -68,7 +69,17 @@ class World:
         self.sockets: dict[tuple[Address, Address | None], VirtualSocket] = {}
         self.by_fd: dict[int, VirtualSocket] = {}
         self.endpoints: dict[Address, Callable[[bytes, Address], None]] = {}
-        self.relay = Relay(self, self.clock, self._sleep, self._connect)  # type: ignore[arg-type]
+        self.rng = random.Random(0)
+        #: What the relay has told: (name, line, ...).
+        self.told: list[tuple[object, ...]] = []
+        self.relay = Relay(
+            self,
+            self,
+            clock=self.clock,
+            wall_clock=self.clock,
+            sleep=self._sleep,
+            connect=self._connect,  # type: ignore[arg-type]
+        )
         self._registered: set[int] = set()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -94,14 +105,22 @@ class World:
         while self.now < self._until:
             self.relay.turn()
 
-    def line(self, ssrc: int = 4711) -> tuple[int, Address]:
+    def line(self, known: Collection[str] = ()) -> tuple[int, Address]:
         """A line of the relay's: its number, and its address."""
         port = next(self._ports)
         guard, rtcp = VirtualSocket(self, (OWN, port)), VirtualSocket(self, (OWN, port + 1))
-        self.relay.add(port, Line(guard, rtcp, ssrc))  # type: ignore[arg-type]
+        self.relay.add(
+            Line(port, guard, rtcp, known=known, now=self.now, rng=self.rng)  # type: ignore[arg-type]
+        )
         return port, (OWN, port)
 
     # --- what the relay uses
+
+    def key(self, *told: object) -> None:
+        self.told.append(("key", *told))
+
+    def audio(self, *told: object) -> None:
+        self.told.append(("audio", *told))
 
     def register(self, fd: int, eventmask: int, /) -> None:
         self._registered.add(fd)
@@ -147,10 +166,16 @@ class Endpoint:
         self.sequence = ssrc & 0xFFFF
         self.timestamp = ssrc * 3 & 0xFFFFFFFF
         self.codecs = codecs or (PCMU,)
-        self.number, self.gate = world.line(ssrc + 1)
-        self._ssrc = ssrc
+        #: What came to the port of RTP, and to that of RTCP, as it came.
+        self.raw: list[bytes] = []
+        self.reports: list[bytes] = []
+        #: What is done to a packet before it is sent.
+        self.protect: Callable[[bytes], bytes | None] = bytes
+        self.number, self.gate = world.line()
+        self.ssrc = ssrc
         self._world = world
         world.endpoints[address] = self._hear
+        world.endpoints[address[0], address[1] + 1] = lambda packet, _: self.reports.append(packet)
 
     def describe(self, **changes: object) -> None:
         """Let the relay know where this endpoint is."""
@@ -169,8 +194,10 @@ class Endpoint:
         """Send the next packet, ``skip`` having got lost before it."""
         self.sequence = self.sequence + 1 + skip & 0xFFFF
         self.timestamp = self.timestamp + 160 * (1 + skip) & 0xFFFFFFFF
-        head = struct.pack("!BBHII", 0x80, kind, self.sequence, self.timestamp, self._ssrc)
-        self._world.deliver(head + payload, self.address, to or self.gate)
+        head = struct.pack("!BBHII", 0x80, kind, self.sequence, self.timestamp, self.ssrc)
+        packet = self.protect(head + payload)
+        assert packet is not None
+        self._world.deliver(packet, self.address, to or self.gate)
 
     def talk(self, seconds: float, begin: float = 0.0, payload: bytes = b"\xff" * 160) -> None:
         """Say something each 20 ms."""
@@ -184,6 +211,9 @@ class Endpoint:
         self._world.at(first, lambda: next_(0))
 
     def _hear(self, packet: bytes, source: Address) -> None:
+        self.raw.append(packet)
+        if 192 <= packet[1] <= 223:
+            return
         _, kind, sequence, timestamp, ssrc = struct.unpack("!BBHII", packet[:12])
         self.heard.append(
             (
