@@ -16,13 +16,14 @@ from waitress import wasyncore
 from c2c_sip import __version__
 from c2c_sip.api import create_app
 from c2c_sip.calling.door import Calling
-from c2c_sip.calling.engine import Engine, own_servers
-from c2c_sip.config import Config, Trunk
+from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.config import Config, Sip, Trunk
 from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.digest import Credentials
 from sipstack.media import MediaPlane
 from sipstack.message import Uri
+from sipstack.resolver import DnsLookup, Resolver
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
@@ -100,6 +101,9 @@ class Service:
                 name=config.sip.user_agent,
                 public_address=config.sip.public_address,
                 trace=self.trace,
+                resolver=Resolver(
+                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]), rng=rng
+                ),
                 refuse_invite=own_servers(list(accounts.values())),
             )
 
@@ -110,9 +114,14 @@ class Service:
             build,
             media,
             accounts=[
-                (accounts[trunk.name], trunk.expires if trunk.register else None)
+                Presence(
+                    accounts[trunk.name],
+                    trunk.expires if trunk.register else None,
+                    trunk.keepalive,
+                )
                 for trunk in config.trunks
             ],
+            session_interval=config.sip.session_expires,
             left_up=left_up,
             media_address=config.media.address,
             rng=rng,
@@ -214,8 +223,8 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
             if kind == "udp":
                 bound.append(UdpTransport(address, port, loop))
                 continue
-            tls = ssl.create_default_context() if kind == "tls" else None
-            stream = StreamTransport(address, port, loop, tls=tls)
+            tls, server_tls = _tls(config.sip) if kind == "tls" else (None, None)
+            stream = StreamTransport(address, port, loop, tls=tls, server_tls=server_tls)
             bound.append(stream)
             await stream.listen()
     except OSError:
@@ -223,6 +232,26 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
             transport.close()
         raise
     return bound
+
+
+def _tls(sip: Sip) -> tuple[ssl.SSLContext, ssl.SSLContext | None]:
+    """How connections that we make are secured, and those made to us, ``None`` without a certificate of our own."""
+    client = ssl.create_default_context(cafile=sip.tls_ca or None)
+    client.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not sip.tls_certificate:
+        return client, None
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.minimum_version = ssl.TLSVersion.TLSv1_2
+    for context in (client, server):
+        context.load_cert_chain(sip.tls_certificate, sip.tls_key or None)
+    return client, server
+
+
+def _nameserver(text: str) -> tuple[str, int]:
+    host, port = text, "53"
+    if not text.endswith("]") and ":" in text:
+        host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _listening(text: str) -> tuple[str, str, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sipstack.digest import Credentials, DigestClient, DigestError
-from sipstack.message import Request, Response, Uri
+from sipstack.message import NameAddr, Request, Response, Uri
 from sipstack.transport import Address
 
 __all__ = ["Account", "Attempt"]
@@ -36,12 +36,22 @@ class Account:
         #: The name that the servers' TLS certificates have to have, whatever SRV calls them.
         self.server_name = server_name or domain.host
         self.servers: frozenset[str] = frozenset()
+        #: Where the registrar wants our requests to go by (RFC 3608), first hop first.
+        self.service_route: tuple[NameAddr, ...] = ()
         self._digest = DigestClient(credentials, make_cnonce) if credentials else None
+
+    @property
+    def routes(self) -> tuple[NameAddr, ...]:
+        """The Route that a request outside of a dialog starts with."""
+        if self.service_route:
+            return self.service_route
+        return (NameAddr("", self.outbound_proxy, ()),) if self.outbound_proxy else ()
 
     @property
     def next_hop(self) -> Uri:
         """Where requests of this account are sent."""
-        return self.outbound_proxy or self.domain
+        routes = self.routes
+        return routes[0].uri if routes else self.domain
 
     def owns(self, source: Address) -> bool:
         """Whether ``source`` is one of the trunk's own servers."""
@@ -59,14 +69,33 @@ class Account:
 
 
 class Attempt:
-    """The answers to challenges that one request may have: one, and one more if only the nonce was stale.
+    """The credentials that one request may show: twice at the most.
 
-    A second challenge to the same credentials means that they are wrong; asking again would lock the account.
+    The second time only if the first was a guess, by a nonce of before, or if the nonce was stale. Another challenge
+    means that they are wrong; asking again would lock the account.
     """
 
     def __init__(self, account: Account | None) -> None:
         self._account = account
         self._answered = 0
+        self._guessed = False
+
+    def preempt(self, request: Request, destination: Address) -> list[tuple[str, str]]:
+        """The header (name, value) that a challenge would ask for, where it is known and ``destination`` is the trunk's."""
+        account = self._account
+        if account is None or account.digest is None or not account.owns(destination):
+            return []
+        header = account.digest.preempt(request.method, request.request_uri, request.body)
+        if header is None:
+            return []
+        self._answered += 1
+        self._guessed = True
+        return [header]
+
+    def accepted(self, response: Response) -> None:
+        """A 2xx came."""
+        if self._answered and self._account is not None and self._account.digest is not None:
+            self._account.digest.accepted(response, response.cseq.method)
 
     @property
     def tried(self) -> bool:
@@ -80,7 +109,11 @@ class Attempt:
         account = self._account
         if account is None or account.digest is None or not account.owns(source):
             return None
-        if self._answered >= 2 or (self._answered and not account.digest.stale(response)):
+        guessed, self._guessed = self._guessed, False
+        if self._answered >= 2 or (
+            self._answered and not guessed and not account.digest.stale(response)
+        ):
+            account.digest.forget(request.method)
             return None
         self._answered += 1
         try:

@@ -78,7 +78,13 @@ class Agent(Protocol):
         """Leave ``target`` alone for a while: it did not answer, or not now (:rfc:`3263` §4.3)."""
 
     def contact(self, target: Target, user: str) -> NameAddr:
-        """Our Contact as ``target`` reaches it."""
+        """Our Contact as ``target`` reaches it.
+
+        :raises OSError: there is no way to it.
+        """
+
+    def seen_as(self, target: Target, address: Address) -> None:
+        """The server at ``target`` sees us at ``address``."""
 
     def send_request(self, request: Request, target: Target, handlers: Handlers) -> None:
         """Start a client transaction; Via is added here."""

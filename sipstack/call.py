@@ -186,8 +186,8 @@ class OutgoingCall:
         ]
         self._sequence = max([self._sequence, *used]) + 1
         request = Request("INVITE", self.outbound.uri)
-        if account is not None and account.outbound_proxy is not None:
-            request.add("Route", str(NameAddr("", account.outbound_proxy, ())))
+        for route in account.routes if account is not None else ():
+            request.add("Route", str(route))
         request.add("Max-Forwards", "70")
         request.add("From", str(self._from))
         request.add("To", str(self._to))
@@ -198,6 +198,9 @@ class OutgoingCall:
             request.add(name, value)
         request.add("Accept", SDP)
         describe(request, self._media.offer())
+        if not authorization:
+            for name, value in self._attempt.preempt(request, target.address):
+                request.add(name, value)
         invitation = _Invitation(request, target)
         self._invitations.append(invitation)
         self._agent.send_request(
@@ -357,6 +360,7 @@ class OutgoingCall:
             return
         if len(self._acks) >= FORKS:
             return
+        self._attempt.accepted(response)
         fresh = Dialog.from_response(invitation.request, response)
         early = invitation.early.get(tag)
         if early is not None:

@@ -92,13 +92,19 @@ def _compute(
     )
 
 
+#: Nonces whose counts are remembered.
+_NONCES = 1000
+
+
 class DigestClient:
-    """Answers challenges with one user's password; counts the uses of each nonce."""
+    """Answers challenges with one user's password; counts the uses of each nonce, and keeps a good one for the next
+    request of the same method (:rfc:`7616` §3.6)."""
 
     def __init__(self, credentials: Credentials, make_cnonce: Callable[[], str]) -> None:
         self._credentials = credentials
         self._make_cnonce = make_cnonce
         self._counts: dict[str, int] = {}
+        self._kept: dict[str, tuple[str, dict[str, str]]] = {}
 
     def authorize(
         self, response: Response, method: str, uri: str, body: bytes = b""
@@ -125,7 +131,36 @@ class DigestClient:
         if best is None:
             raise DigestError(400, "No challenge that can be answered")
         name = "Proxy-Authorization" if proxy else "Authorization"
+        self._kept.pop(method, None)
+        if best[1].get("qop"):
+            # Without a count the same nonce cannot be used twice and be told from a replay.
+            self._kept[method] = (name, best[1])
         return name, self._answer(best[1], method, uri, body)
+
+    def preempt(self, method: str, uri: str, body: bytes = b"") -> tuple[str, str] | None:
+        """The header (name, value) by the nonce that the last request of this method was let in with, if any."""
+        kept = self._kept.get(method)
+        return (kept[0], self._answer(kept[1], method, uri, body)) if kept is not None else None
+
+    def forget(self, method: str) -> None:
+        """The kept nonce is not good any more."""
+        self._kept.pop(method, None)
+
+    def accepted(self, response: Response, method: str) -> None:
+        """Take the next nonce that a 2xx names (:rfc:`7616` §3.5)."""
+        kept = self._kept.get(method)
+        if kept is None:
+            return
+        proxy = kept[0] == "Proxy-Authorization"
+        line = response.get("Proxy-Authentication-Info" if proxy else "Authentication-Info")
+        if line is None:
+            return
+        try:
+            following = _parse(f"Digest {line}").get("nextnonce")
+        except DigestError:
+            return  # what cannot be read changes nothing
+        if following:
+            self._kept[method] = (kept[0], kept[1] | {"nonce": following})
 
     def stale(self, response: Response) -> bool:
         """Whether the challenge only says that the nonce was too old, not that the password was wrong."""
@@ -146,9 +181,10 @@ class DigestClient:
         params = {"username": user, "realm": realm, "nonce": nonce, "uri": uri}
         offered = [q.strip().lower() for q in challenge.get("qop", "").split(",")]
         if "auth" in offered or "auth-int" in offered:
-            if len(self._counts) > 100:
-                self._counts.clear()  # old nonces; a fresh challenge begins at one again
-            self._counts[nonce] = self._counts.get(nonce, 0) + 1
+            # The newest last, so that it is the oldest nonces that are forgotten.
+            self._counts[nonce] = self._counts.pop(nonce, 0) + 1
+            if len(self._counts) > _NONCES:
+                del self._counts[next(iter(self._counts))]
             params["qop"] = "auth" if "auth" in offered else "auth-int"
             params["nc"] = f"{self._counts[nonce]:08x}"
         if "qop" in params or session:

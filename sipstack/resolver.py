@@ -1,20 +1,42 @@
-"""Locating SIP servers (:rfc:`3263`): from a URI to addresses."""
+"""Locating SIP servers (:rfc:`3263`): from a URI to the addresses to try, in order.
+
+The order is decided here and is pure but for the questions, which go through a :class:`Lookup`; that of the standard
+is :class:`DnsLookup`, on dnspython.
+"""
 
 import asyncio
+import contextlib
 import ipaddress
+import random
 import socket
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import dns.asyncresolver
 import dns.exception
+import dns.nameserver
 import dns.rdatatype
+import dns.resolver
 
 from sipstack.message import Uri
 from sipstack.transport import Address
 
 DEFAULT_PORT = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
-#: Seconds one lookup may take; a call should rather fail than hang on a dead name server.
+#: Seconds one question may take; a call should rather fail than hang on a dead name server.
 LOOKUP_TIMEOUT = 4.0
+#: Seconds for which a server that failed comes last (RFC 3263 §4.3 leaves it to us).
+LEFT_ALONE = 60.0
+#: Bounds of how long an answer is believed, in seconds: a TTL of 0 must not have each call ask, nor one of a week
+#: outlive a provider's move; "there is none" is asked again soon.
+LEAST_TTL, GREATEST_TTL, NONE_TTL = 5.0, 3600.0, 30.0
+#: Names remembered; more are forgotten oldest first, since an attacker may choose what is asked.
+NAMES = 1024
+#: Servers and addresses followed from one answer.
+MOST = 16
+
+_SERVICES = {"SIP+D2U": "UDP", "SIP+D2T": "TCP", "SIPS+D2T": "TLS"}
+_SRV_LABEL = {"UDP": "_sip._udp", "TCP": "_sip._tcp", "TLS": "_sips._tcp"}
 
 
 class ResolveError(Exception):
@@ -27,6 +49,44 @@ class Target:
 
     transport: str
     address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Naptr:
+    """A NAPTR record: the service, and the name whose SRV records it leads to."""
+
+    order: int
+    preference: int
+    service: str
+    replacement: str
+
+
+@dataclass(frozen=True, slots=True)
+class Srv:
+    """An SRV record (:rfc:`2782`)."""
+
+    priority: int
+    weight: int
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a question brought, of one type, and for how many seconds it holds; no records: there are none."""
+
+    records: tuple[Naptr | Srv | str, ...]
+    ttl: float
+
+
+class Lookup(Protocol):
+    """Asks the DNS."""
+
+    async def __call__(self, name: str, kind: str) -> Answer:
+        """The records of type ``kind`` (``NAPTR``, ``SRV``, ``A`` or ``AAAA``) at ``name``.
+
+        :raises OSError: no name server gave an answer, not even that there are none.
+        """
 
 
 def transport_of(uri: Uri, default: str = "UDP") -> str:
@@ -49,50 +109,211 @@ def literal_target(uri: Uri, default: str = "UDP") -> Target | None:
 
 
 class Resolver:
-    """Finds the servers of a URI with DNS: SRV where no port is written, addresses otherwise."""
+    """Finds the servers of a URI, remembers the answers for as long as they hold, and which servers failed.
 
-    async def resolve(self, uri: Uri, default: str = "UDP") -> list[Target]:
-        """The targets of ``uri`` in the order they are to be tried.
+    ``transports`` are those we have, so that NAPTR leads to none that we have not; ``clock`` gives seconds, ``rng``
+    weighs the servers of one priority.
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup | None = None,
+        *,
+        transports: Iterable[str] = ("UDP", "TCP", "TLS"),
+        clock: Callable[[], float] | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._lookup = lookup or DnsLookup()
+        self._transports = frozenset(transports)
+        self._clock = clock
+        self._rng = rng or random.SystemRandom()
+        self._known: dict[tuple[str, str], tuple[float, Answer]] = {}
+        self._failed: dict[Target, float] = {}
+
+    async def resolve(self, uri: Uri, default: str = "") -> list[Target]:
+        """The targets of ``uri`` in the order they are to be tried; ``default`` is the transport where it names none.
+
+        Without a default, NAPTR records decide, and UDP where there are none.
 
         :raises ResolveError: there is none.
         """
-        literal = literal_target(uri, default)
+        literal = literal_target(uri, default or "UDP")
         if literal is not None:
             return [literal]
         host = uri.param("maddr") or uri.host
         if not host:
             raise ResolveError(f"no host in {uri}")
-        transport = transport_of(uri, default)
-        if uri.port is None:
-            found: list[Target] = []
-            for name, port in await self._services(host, transport):
-                try:
-                    found += await self._addresses(name, port, transport)
-                except ResolveError:
-                    continue  # the other servers of the record may have addresses
-            if found:
-                return found
-        return await self._addresses(host, uri.port or DEFAULT_PORT.get(transport, 5060), transport)
+        found = await self._servers(uri, host, default)
+        if not found:
+            raise ResolveError(f"no address for {host}")
+        return self._healthy_first(list(dict.fromkeys(found)))
 
-    async def _services(self, host: str, transport: str) -> list[tuple[str, int]]:
-        label = "_sips._tcp" if transport == "TLS" else f"_sip._{transport.lower()}"
-        try:
-            answer = await dns.asyncresolver.resolve(
-                f"{label}.{host}", dns.rdatatype.SRV, lifetime=LOOKUP_TIMEOUT
-            )
-        except (dns.exception.DNSException, OSError):
-            return []  # no SRV, or no name server: the host's own address is the fallback of §4.2
-        records = sorted(answer, key=lambda record: (record.priority, -record.weight))
-        return [(str(record.target).rstrip("."), record.port) for record in records]
+    def failed(self, target: Target) -> None:
+        """Have ``target`` come last for :data:`LEFT_ALONE` seconds."""
+        now = self._now()
+        self._failed = {held: until for held, until in self._failed.items() if until > now}
+        if len(self._failed) < NAMES:
+            self._failed[target] = now + LEFT_ALONE
+
+    def worked(self, target: Target) -> None:
+        """``target`` answers again."""
+        self._failed.pop(target, None)
+
+    # --- deciding
+
+    async def _servers(self, uri: Uri, host: str, default: str) -> list[Target]:
+        named = uri.scheme == "sips" or uri.param("transport") is not None
+        transport = transport_of(uri, default or "UDP")
+        if uri.port is not None:
+            return await self._addresses(host, uri.port, transport)
+        if not named and not default:
+            for chosen, name in await self._services(host):
+                found = await self._of_srv(name, chosen)
+                if found:
+                    return found
+        found = await self._of_srv(f"{_SRV_LABEL.get(transport, '_sip._udp')}.{host}", transport)
+        return found or await self._addresses(host, DEFAULT_PORT.get(transport, 5060), transport)
+
+    async def _services(self, host: str) -> list[tuple[str, str]]:
+        """(transport, name of its SRV records) by the host's NAPTR records, best first (§4.1)."""
+        records = [r for r in (await self._ask(host, "NAPTR")) if isinstance(r, Naptr)]
+        services = []
+        for record in sorted(records, key=lambda r: (r.order, r.preference))[:MOST]:
+            transport = _SERVICES.get(record.service.upper())
+            if transport in self._transports and record.replacement:
+                services.append((transport, record.replacement))
+        return services
+
+    async def _of_srv(self, name: str, transport: str) -> list[Target]:
+        records = [r for r in (await self._ask(name, "SRV")) if isinstance(r, Srv) and r.host]
+        found: list[Target] = []
+        for record in by_weight(records, self._rng)[:MOST]:
+            with contextlib.suppress(ResolveError):  # the other servers may have addresses
+                found += await self._addresses(record.host, record.port, transport)
+        return found
 
     async def _addresses(self, host: str, port: int, transport: str) -> list[Target]:
-        loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(LOOKUP_TIMEOUT):
-                found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-        except (OSError, TimeoutError, UnicodeError) as error:
-            raise ResolveError(f"no address for {host}: {error or 'timeout'}") from error
-        hosts = dict.fromkeys(str(entry[4][0]) for entry in found)
         # IPv4 first: what most trunks and phones of small offices speak.
-        ordered = sorted(hosts, key=lambda literal: ":" in literal)
-        return [Target(transport, (literal, port)) for literal in ordered]
+        found: list[Target] = []
+        failure: ResolveError | None = None
+        for kind in ("A", "AAAA"):
+            try:
+                records = await self._ask(host, kind)
+            except ResolveError as error:
+                failure = (
+                    error  # some servers fail only for AAAA, which is no reason not to use an A
+                )
+                continue
+            found += [Target(transport, (r, port)) for r in records[:MOST] if isinstance(r, str)]
+        if failure is not None and not found:
+            raise failure
+        return found
+
+    def _healthy_first(self, targets: list[Target]) -> list[Target]:
+        now = self._now()
+        return sorted(targets, key=lambda target: self._failed.get(target, 0.0) > now)
+
+    # --- asking
+
+    async def _ask(self, name: str, kind: str) -> Sequence[Naptr | Srv | str]:
+        key = (name.rstrip(".").lower(), kind)
+        now = self._now()
+        known = self._known.get(key)
+        if known is not None and known[0] > now:
+            return known[1].records
+        try:
+            answer = await self._lookup(*key)
+        except OSError as error:
+            if known is not None:
+                return known[1].records  # an old answer is better than none
+            if kind in ("A", "AAAA"):
+                raise ResolveError(f"no address for {name}: {error}") from error
+            # The host's own address will do; that a name server is dead need not be found out for each call.
+            answer = Answer((), NONE_TTL)
+        least, greatest = (LEAST_TTL, GREATEST_TTL) if answer.records else (0.0, NONE_TTL)
+        self._known.pop(key, None)
+        self._known[key] = (now + min(max(answer.ttl, least), greatest), answer)
+        while len(self._known) > NAMES:
+            del self._known[next(iter(self._known))]
+        return answer.records
+
+    def _now(self) -> float:
+        return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
+
+
+def by_weight(records: Sequence[Srv], rng: random.Random) -> list[Srv]:
+    """Records in the order to try: by priority, and among equals by chance in proportion to their weights."""
+    ordered: list[Srv] = []
+    for priority in sorted({record.priority for record in records}):
+        left = [record for record in records if record.priority == priority]
+        # Weight 0 first, so that it has a very small chance and not none (RFC 2782).
+        left.sort(key=lambda record: record.weight)
+        while left:
+            point = rng.uniform(0, sum(record.weight for record in left))
+            for record in left:
+                point -= record.weight
+                if point <= 0:
+                    break
+            ordered.append(record)
+            left.remove(record)
+    return ordered
+
+
+class DnsLookup:
+    """Asks through dnspython; ``nameservers`` are (IP literal, port), the system's where there are none.
+
+    A host that only the system knows, such as one of ``/etc/hosts``, is asked of the system.
+    """
+
+    def __init__(self, nameservers: Sequence[Address] = ()) -> None:
+        self._resolver = dns.asyncresolver.Resolver(configure=False)
+        self._system = not nameservers
+        if self._system:
+            # Without /etc/resolv.conf the names that the system itself knows are all there are.
+            with contextlib.suppress(dns.resolver.NoResolverConfiguration):
+                self._resolver = dns.asyncresolver.Resolver()
+        else:
+            # Objects, since a plain list of addresses has one port for all.
+            self._resolver.nameservers = [
+                dns.nameserver.Do53Nameserver(host, port) for host, port in nameservers
+            ]
+        self._resolver.lifetime = LOOKUP_TIMEOUT
+        self._resolver.timeout = LOOKUP_TIMEOUT / 2
+
+    async def __call__(self, name: str, kind: str) -> Answer:
+        """See :class:`Lookup`."""
+        try:
+            answer = await self._resolver.resolve(name, kind, search=False)
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            if self._system and kind in ("A", "AAAA"):
+                return await _system_addresses(name, kind)
+            return Answer((), NONE_TTL)
+        except (dns.exception.DNSException, UnicodeError) as error:
+            if self._system and kind in ("A", "AAAA"):
+                return await _system_addresses(name, kind)
+            raise OSError(f"no answer from the name servers: {type(error).__name__}") from error
+        records = tuple(_record(kind, record) for record in answer)
+        return Answer(records, float(answer.rrset.ttl if answer.rrset is not None else 0))
+
+
+def _record(kind: str, record: Any) -> Naptr | Srv | str:
+    if kind == "NAPTR":
+        service = record.service.decode("ascii", "replace")
+        replacement = str(record.replacement).rstrip(".")
+        return Naptr(record.order, record.preference, service, replacement)
+    if kind == "SRV":
+        return Srv(record.priority, record.weight, str(record.target).rstrip("."), record.port)
+    return str(record.address)
+
+
+async def _system_addresses(name: str, kind: str) -> Answer:
+    family = socket.AF_INET if kind == "A" else socket.AF_INET6
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(LOOKUP_TIMEOUT):
+            found = await loop.getaddrinfo(name, None, family=family, type=socket.SOCK_DGRAM)
+    except (socket.gaierror, UnicodeError):
+        return Answer((), NONE_TTL)
+    except TimeoutError as error:
+        raise OSError("timeout") from error
+    return Answer(tuple(dict.fromkeys(str(entry[4][0]) for entry in found)), LEAST_TTL)

@@ -491,6 +491,9 @@ def send_in_dialog(
         request.body = body
         if body and request.content_type is None:
             request.add("Content-Type", SDP)
+        if not authorization:
+            for name, value in attempt.preempt(request, target.address):
+                request.add(name, value)
 
         def responded(response: Response, source: Address) -> None:
             if response.status < 200:
@@ -504,6 +507,8 @@ def send_in_dialog(
             if header is not None:
                 transmit(target, [header])
             else:
+                if response.status < 300:
+                    attempt.accepted(response)
                 then(response.status, response)
 
         agent.send_request(request, target, Handlers(responded, lambda status: then(status, None)))

@@ -79,10 +79,14 @@ class UserAgent:
     ) -> None:
         self.timers = timers
         self.trace = trace
+        #: Told of each server that did not serve us.
+        self.server_watchers: list[Callable[[Target], None]] = []
         self._transports = list(transports)
         self._loop = loop
         self._rng = rng
-        self._resolver = resolver or Resolver()
+        self._resolver = resolver or Resolver(
+            transports={transport.name for transport in transports}, clock=loop.time, rng=rng
+        )
         self._name = name
         self._public_address = public_address
         self._refuse_invite = refuse_invite
@@ -95,6 +99,7 @@ class UserAgent:
         self._calls: dict[tuple[str, str], Dialogue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._secret = self.token().encode()
+        self._seen_as: dict[tuple[str, str], Address] = {}
         for transport in self._transports:
             transport.receiver = self._receive
             if isinstance(transport, StreamTransport):
@@ -146,8 +151,8 @@ class UserAgent:
         failed: Callable[[str], None],
     ) -> None:
         """Find the targets of ``uri``. The servers that an account's own next hop resolves to become the trunk's."""
-        default = account.transport if account else "UDP"
-        literal = literal_target(uri, default)
+        default = account.transport if account else ""
+        literal = literal_target(uri, default or "UDP")
         if literal is not None:
             if account is not None and uri == account.next_hop:
                 account.learn(literal.address[0])
@@ -172,6 +177,10 @@ class UserAgent:
 
     def server_failed(self, target: Target) -> None:
         """Have ``target`` come last among the targets for a while."""
+        log.warning("%s:%d (%s) does not serve us now", *target.address, target.transport)
+        self._resolver.failed(target)
+        for watcher in self.server_watchers:
+            watcher(target)
 
     def _expect(self, target: Target, uri: Uri, account: Account | None) -> None:
         """Say which name a TLS server's certificate has to have: the one that was asked for, not what DNS made of it."""
@@ -190,10 +199,20 @@ class UserAgent:
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as seen from ``target``."""
         host, port = self._own_address(self._transport_for(target), target.address)
+        if not self._public_address:
+            host, port = self._seen_as.get((target.transport, target.address[0]), (host, port))
         params: tuple[tuple[str, str | None], ...] = ()
         if target.transport != "UDP":
             params = (("transport", target.transport.lower()),)
         return NameAddr("", Uri("sip", user or None, None, host, port, params, ()), ())
+
+    def seen_as(self, target: Target, address: Address) -> None:
+        """The server at ``target`` says that it sees us at ``address``, behind a NAT: it is told that one from now on.
+
+        Only where datagrams come and go by the same port, and only what is said to the server itself.
+        """
+        if target.transport == "UDP":
+            self._seen_as[target.transport, target.address[0]] = address
 
     def send_request(self, request: Request, target: Target, handlers: Handlers) -> None:
         """Send ``request`` in a client transaction of its own."""

@@ -104,7 +104,8 @@ def test_a_binding_is_refreshed_before_it_expires_and_taken_back_at_the_end() ->
     provider = simulate(work)
     gaps = provider.gaps(lambda r: authorized(r) and r.expires != 0)
     assert gaps
-    assert all(150 <= gap <= 270 for gap in gaps)
+    # A nonce that was good before is tried first, and answered anew at once if it is not any more.
+    assert all(150 <= gap <= 270 or gap < 1 for gap in gaps)
     assert provider.seen[-1][1].expires == 0
     assert provider.registrar.bindings("acct", 2000.0) == []
     assert states[0] is True
