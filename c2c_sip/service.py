@@ -107,9 +107,7 @@ class Service:
                 refuse_invite=own_servers(list(accounts.values())),
             )
 
-        if config.media.workers:
-            log.warning("media.workers: relay processes are not there yet, a thread relays instead")
-        media = MediaPlane(ports=config.media.ports)
+        media = MediaPlane(ports=config.media.ports, workers=config.media.workers)
         self._engine = Engine(
             build,
             media,

@@ -48,8 +48,8 @@ class MediaLeg:
         self.address = address
         self.rtp_port = port
         self.rtcp_port = port + 1
-        self.on_key: Callable[[str], None] = lambda key: None
-        self.on_lost: Callable[[], None] = lambda: None
+        self.on_key: Callable[[str], object] = lambda key: None
+        self.on_lost: Callable[[], object] = lambda: None
         self._plane = plane
         self._relay = relay
         self._number = number
