@@ -2,6 +2,7 @@
 
 import logging
 import random
+import resource
 import socket
 import ssl
 import threading
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: The largest HTTP request that is read at all, in bytes; the API's own limit for a document is below it.
 LARGEST_REQUEST = 256 * 1024
+#: Open files that the service asks the system for: a call has six sockets.
+MOST_DESCRIPTORS = 65536
 
 
 class Service:
@@ -69,6 +72,7 @@ class Service:
         :raises OSError: an address is taken.
         :raises c2c_sip.store.StoreError: the database cannot be used.
         """
+        _allow_descriptors()
         self.store = Store.open(self.config.database.url)
         try:
             left_up = self.store.open_dialogs()
@@ -108,9 +112,7 @@ class Service:
                 refuse_invite=own_servers(list(accounts.values())),
             )
 
-        if config.media.workers:
-            log.warning("media.workers: relay processes are not there yet, a thread relays instead")
-        media = MediaPlane(ports=config.media.ports)
+        media = MediaPlane(ports=config.media.ports, workers=config.media.workers)
         self._engine = Engine(
             build,
             media,
@@ -164,10 +166,11 @@ class Service:
     def _serve(self) -> None:
         """Waitress's own loop, but one that ends: its sockets must not be closed under it by another thread."""
         while not self._http_ends.is_set():
-            wasyncore.loop(timeout=0.2, map=self._http_sockets, count=1)
+            # Not select: with the sockets of 170 calls, a new connection's descriptor is beyond what it can do.
+            wasyncore.loop(timeout=0.2, use_poll=True, map=self._http_sockets, count=1)
         self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=2)
         # What the last requests have to say is still to be sent.
-        wasyncore.loop(timeout=0.05, map=self._http_sockets, count=4)
+        wasyncore.loop(timeout=0.05, use_poll=True, map=self._http_sockets, count=4)
         wasyncore.close_all(map=self._http_sockets, ignore_all=True)
 
     def welcome(self) -> list[str]:
@@ -187,6 +190,14 @@ class Service:
         if self.lab is not None:
             self.lab.stop()
         self.store.close()
+
+
+def _allow_descriptors() -> None:
+    """Take as many open files as we may have: the usual limit of 1,024 is reached with 170 calls."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, MOST_DESCRIPTORS)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _account(trunk: Trunk, rng: random.Random) -> Account:

@@ -61,7 +61,11 @@ class SipDesk:
         return self._loop.time()
 
     async def open_leg(
-        self, plan: LegPlan, codecs: tuple[Codec, ...], on_event: Callable[[Event], None]
+        self,
+        plan: LegPlan,
+        codecs: tuple[Codec, ...],
+        on_event: Callable[[Event], None],
+        beside: Leg | None,
     ) -> Leg:
         """See :meth:`c2c_sip.calling.flow.Desk.open_leg`."""
         found: asyncio.Future[Sequence[Target] | str] = self._loop.create_future()
@@ -81,7 +85,8 @@ class SipDesk:
                 if announced == bind:
                     announced = self._media_address
                 bind = self._media_address
-            media = self._media.open(bind)
+            known = {target.address[0] for target in targets}
+            media = self._media.open(bind, known, beside.media if beside is not None else None)
         except OSError as error:
             raise LegError(str(error)) from error
         local = LocalMedia(announced, media.rtp_port, codecs, self._rng.getrandbits(48))

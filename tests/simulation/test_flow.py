@@ -250,6 +250,16 @@ def test_a_hang_up_from_outside_ends_the_call_at_any_moment(moment: float) -> No
     assert outcome.took < moment + 1.0
 
 
+def test_a_call_whose_relay_dies_ends_with_a_record_and_a_bye_on_both_legs() -> None:
+    def meddle(loop: VirtualLoop, flow: Flow, outcome: Outcome) -> None:
+        loop.call_later(8.0, lambda: [leg.on_lost() for leg in outcome.media.legs])
+
+    outcome = good(TALKS, TALKS, meddle=meddle)
+    assert outcome.ledger.record["cause"] == "NORMAL_TEMPORARY_FAILURE"
+    assert 8.0 <= outcome.took < 9.0
+    assert outcome.desk.methods[-1] == outcome.customer.methods[-1] == "BYE"
+
+
 def test_a_call_that_nobody_ends_is_ended_at_its_longest() -> None:
     outcome = good(TALKS, TALKS, max_duration=30.0)
     assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
