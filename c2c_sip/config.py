@@ -25,6 +25,7 @@ ENVIRONMENT_PREFIX = "C2C_SIP_"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
 _LISTEN = re.compile(rf"({_HOST}):([0-9]{{1,5}})\Z")
+_NAMESERVER = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::([0-9]{1,5}))?\Z")
 _SIP_LISTEN = re.compile(r"(?:udp|tcp|tls):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]{1,5})\Z")
 _HOST_AND_PORT = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?\Z")
 _ORIGIN = re.compile(rf"\*\Z|https?://{_HOST}(?::[0-9]{{1,5}})?\Z")
@@ -78,6 +79,21 @@ def _whole(least: int, most: int) -> Check:
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise _Wrong(accepted)
         return value
+
+    return check
+
+
+def _zero_or(least: int, most: int) -> Check:
+    """0 for off, or a whole number in a range."""
+    within = _whole(least, most)
+
+    def check(value: Any) -> Any:
+        try:
+            return within(value)
+        except _Wrong:
+            if value in (0, "0") and not isinstance(value, bool):
+                return 0
+            raise _Wrong(f"0 or a whole number from {least} to {most}") from None
 
     return check
 
@@ -199,6 +215,15 @@ def _own_address(value: Any) -> str:
     return str(value)
 
 
+def _nameserver(value: Any) -> str:
+    """A name server's IP address, with a port if it is not 53."""
+    accepted = "ADDRESS or ADDRESS:PORT"
+    match = _NAMESERVER.match(value) if isinstance(value, str) else None
+    if match is None or not _is_host(match.group(1)) or int(match.group(2) or 53) > 65535:
+        raise _Wrong(accepted)
+    return str(value)
+
+
 def _network(value: Any) -> str:
     try:
         return str(ip_network(value, strict=False)) if "/" in value else str(ip_address(value))
@@ -252,6 +277,11 @@ class Sip:
     listen: tuple[str, ...] = _setting(("udp:0.0.0.0:5060",), _sip_listens)
     public_address: str = _setting("", _own_address)
     user_agent: str = _setting("c2c-sip", _text())
+    nameservers: tuple[str, ...] = _setting((), _each(_nameserver, "a list of name servers"))
+    session_expires: int = _setting(1800, _zero_or(90, 86400))
+    tls_certificate: str = _setting("", _text())
+    tls_key: str = _setting("", _text())
+    tls_ca: str = _setting("", _text())
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,6 +350,7 @@ class Trunk:
         "", _text("HOST, HOST:PORT or a SIP URI", re.compile(r"[^\s<>]+\Z"))
     )
     expires: int = _setting(1800, _whole(60, 86400))
+    keepalive: int = _setting(0, _zero_or(5, 3600))
     number_format: str = _setting("+e164", _NUMBER_FORMAT)
     number_prefix: str = _setting("", _text("digits, *, # and +", re.compile(r"[0-9*#+]+\Z")))
     identity: tuple[str, ...] = _setting(

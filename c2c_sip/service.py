@@ -2,6 +2,7 @@
 
 import logging
 import random
+import resource
 import socket
 import ssl
 import threading
@@ -16,13 +17,15 @@ from waitress import wasyncore
 from c2c_sip import __version__
 from c2c_sip.api import create_app
 from c2c_sip.calling.door import Calling
-from c2c_sip.calling.engine import Engine, own_servers
-from c2c_sip.config import Config, Trunk
+from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.config import Config, Sip, Trunk
 from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.digest import Credentials
+from sipstack.entropy import Entropy
 from sipstack.media import MediaPlane
 from sipstack.message import Uri
+from sipstack.resolver import DnsLookup, Resolver
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
@@ -36,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: The largest HTTP request that is read at all, in bytes; the API's own limit for a document is below it.
 LARGEST_REQUEST = 256 * 1024
+#: Open files that the service asks the system for: a call has six sockets.
+MOST_DESCRIPTORS = 65536
 
 
 class Service:
@@ -67,6 +72,7 @@ class Service:
         :raises OSError: an address is taken.
         :raises c2c_sip.store.StoreError: the database cannot be used.
         """
+        _allow_descriptors()
         self.store = Store.open(self.config.database.url)
         try:
             left_up = self.store.open_dialogs()
@@ -89,7 +95,7 @@ class Service:
 
     def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config
-        rng = random.SystemRandom()
+        rng = Entropy()
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
@@ -100,19 +106,25 @@ class Service:
                 name=config.sip.user_agent,
                 public_address=config.sip.public_address,
                 trace=self.trace,
+                resolver=Resolver(
+                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]), rng=rng
+                ),
                 refuse_invite=own_servers(list(accounts.values())),
             )
 
-        if config.media.workers:
-            log.warning("media.workers: relay processes are not there yet, a thread relays instead")
-        media = MediaPlane(ports=config.media.ports)
+        media = MediaPlane(ports=config.media.ports, workers=config.media.workers)
         self._engine = Engine(
             build,
             media,
             accounts=[
-                (accounts[trunk.name], trunk.expires if trunk.register else None)
+                Presence(
+                    accounts[trunk.name],
+                    trunk.expires if trunk.register else None,
+                    trunk.keepalive,
+                )
                 for trunk in config.trunks
             ],
+            session_interval=config.sip.session_expires,
             left_up=left_up,
             media_address=config.media.address,
             rng=rng,
@@ -154,10 +166,11 @@ class Service:
     def _serve(self) -> None:
         """Waitress's own loop, but one that ends: its sockets must not be closed under it by another thread."""
         while not self._http_ends.is_set():
-            wasyncore.loop(timeout=0.2, map=self._http_sockets, count=1)
+            # Not select: with the sockets of 170 calls, a new connection's descriptor is beyond what it can do.
+            wasyncore.loop(timeout=0.2, use_poll=True, map=self._http_sockets, count=1)
         self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=2)
         # What the last requests have to say is still to be sent.
-        wasyncore.loop(timeout=0.05, map=self._http_sockets, count=4)
+        wasyncore.loop(timeout=0.05, use_poll=True, map=self._http_sockets, count=4)
         wasyncore.close_all(map=self._http_sockets, ignore_all=True)
 
     def welcome(self) -> list[str]:
@@ -177,6 +190,14 @@ class Service:
         if self.lab is not None:
             self.lab.stop()
         self.store.close()
+
+
+def _allow_descriptors() -> None:
+    """Take as many open files as we may have: the usual limit of 1,024 is reached with 170 calls."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, MOST_DESCRIPTORS)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _account(trunk: Trunk, rng: random.Random) -> Account:
@@ -214,8 +235,8 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
             if kind == "udp":
                 bound.append(UdpTransport(address, port, loop))
                 continue
-            tls = ssl.create_default_context() if kind == "tls" else None
-            stream = StreamTransport(address, port, loop, tls=tls)
+            tls, server_tls = _tls(config.sip) if kind == "tls" else (None, None)
+            stream = StreamTransport(address, port, loop, tls=tls, server_tls=server_tls)
             bound.append(stream)
             await stream.listen()
     except OSError:
@@ -223,6 +244,26 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
             transport.close()
         raise
     return bound
+
+
+def _tls(sip: Sip) -> tuple[ssl.SSLContext, ssl.SSLContext | None]:
+    """How connections that we make are secured, and those made to us, ``None`` without a certificate of our own."""
+    client = ssl.create_default_context(cafile=sip.tls_ca or None)
+    client.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not sip.tls_certificate:
+        return client, None
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.minimum_version = ssl.TLSVersion.TLSv1_2
+    for context in (client, server):
+        context.load_cert_chain(sip.tls_certificate, sip.tls_key or None)
+    return client, server
+
+
+def _nameserver(text: str) -> tuple[str, int]:
+    host, port = text, "53"
+    if not text.endswith("]") and ":" in text:
+        host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def _listening(text: str) -> tuple[str, str, int]:

@@ -51,6 +51,7 @@ class Registration:
         self.last_error = "not registered yet"
         #: The server that took the last REGISTER.
         self.server: Target | None = None
+        self._registered_at: Target | None = None
         self._agent = agent
         self._expires = expires
         self._rng = rng
@@ -282,7 +283,11 @@ class Registration:
         return max(SHORTEST, granted)
 
     def _state(self, registered: bool, error: str) -> None:
-        if registered != self.registered or error != self.last_error:
+        if registered and self.server != self._registered_at:
+            self._registered_at = self.server
+            if self.server is not None:
+                log.info("trunk %s: registered at %s:%d", self.account.name, *self.server.address)
+        elif registered != self.registered or error != self.last_error:
             if registered or error == UNREGISTERED:
                 log.info("trunk %s: %s", self.account.name, error or "registered")
             else:

@@ -188,16 +188,25 @@ class Resolver:
         records = [r for r in (await self._ask(name, "SRV")) if isinstance(r, Srv) and r.host]
         found: list[Target] = []
         for record in by_weight(records, self._rng)[:MOST]:
-            found += await self._addresses(record.host, record.port, transport)
+            with contextlib.suppress(ResolveError):  # the other servers may have addresses
+                found += await self._addresses(record.host, record.port, transport)
         return found
 
     async def _addresses(self, host: str, port: int, transport: str) -> list[Target]:
         # IPv4 first: what most trunks and phones of small offices speak.
         found: list[Target] = []
+        failure: ResolveError | None = None
         for kind in ("A", "AAAA"):
-            for record in (await self._ask(host, kind))[:MOST]:
-                if isinstance(record, str):
-                    found.append(Target(transport, (record, port)))
+            try:
+                records = await self._ask(host, kind)
+            except ResolveError as error:
+                failure = (
+                    error  # some servers fail only for AAAA, which is no reason not to use an A
+                )
+                continue
+            found += [Target(transport, (r, port)) for r in records[:MOST] if isinstance(r, str)]
+        if failure is not None and not found:
+            raise failure
         return found
 
     def _healthy_first(self, targets: list[Target]) -> list[Target]:
@@ -219,7 +228,8 @@ class Resolver:
                 return known[1].records  # an old answer is better than none
             if kind in ("A", "AAAA"):
                 raise ResolveError(f"no address for {name}: {error}") from error
-            return ()
+            # The host's own address will do; that a name server is dead need not be found out for each call.
+            answer = Answer((), NONE_TTL)
         least, greatest = (LEAST_TTL, GREATEST_TTL) if answer.records else (0.0, NONE_TTL)
         self._known.pop(key, None)
         self._known[key] = (now + min(max(answer.ttl, least), greatest), answer)

@@ -194,6 +194,9 @@ class Calling:
             registration = self._engine.registrations.get(trunk.name) if trunk else None
             if trunk is not None and registration is not None and not registration.registered:
                 return f"trunk {trunk.name} is not registered: {registration.last_error}"
+            keepalive = self._engine.keepalives.get(trunk.name) if trunk else None
+            if trunk is not None and keepalive is not None and not keepalive.alive:
+                return f"trunk {trunk.name} does not answer: {keepalive.last_error}"
         return ""
 
     def _admit(self, clicktocall: Mapping[str, Any]) -> None:
@@ -429,6 +432,11 @@ class Calling:
             f"trunk {name} is not registered: {registration.last_error}"
             for name, registration in self._engine.registrations.items()
             if not registration.registered
+        ]
+        reasons += [
+            f"trunk {name} does not answer: {keepalive.last_error}"
+            for name, keepalive in self._engine.keepalives.items()
+            if not keepalive.alive
         ]
         with self._lock:
             if self._stopping:

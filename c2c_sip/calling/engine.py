@@ -6,6 +6,7 @@ import logging
 import random
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from c2c_sip.calling.flow import Leg, LegError
@@ -13,12 +14,14 @@ from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account
 from sipstack.call import Event, OutgoingCall
 from sipstack.dialog import Dialog
+from sipstack.keepalive import Keepalive
 from sipstack.media import MediaPlane
 from sipstack.message import ParseError
 from sipstack.registration import Registration
 from sipstack.resolver import Target
 from sipstack.sdp import Codec, LocalMedia
 from sipstack.session import send_in_dialog
+from sipstack.session_timer import USUAL
 from sipstack.transport import Address, Transport
 from sipstack.useragent import UserAgent
 
@@ -44,8 +47,10 @@ class SipDesk:
         loop: asyncio.AbstractEventLoop,
         rng: random.Random,
         media_address: str = "",
+        session_interval: int = USUAL,
     ) -> None:
         self._agent = agent
+        self._session_interval = session_interval
         self._media = media
         self._loop = loop
         self._rng = rng
@@ -56,7 +61,11 @@ class SipDesk:
         return self._loop.time()
 
     async def open_leg(
-        self, plan: LegPlan, codecs: tuple[Codec, ...], on_event: Callable[[Event], None]
+        self,
+        plan: LegPlan,
+        codecs: tuple[Codec, ...],
+        on_event: Callable[[Event], None],
+        beside: Leg | None,
     ) -> Leg:
         """See :meth:`c2c_sip.calling.flow.Desk.open_leg`."""
         found: asyncio.Future[Sequence[Target] | str] = self._loop.create_future()
@@ -76,7 +85,8 @@ class SipDesk:
                 if announced == bind:
                     announced = self._media_address
                 bind = self._media_address
-            media = self._media.open(bind)
+            known = {target.address[0] for target in targets}
+            media = self._media.open(bind, known, beside.media if beside is not None else None)
         except OSError as error:
             raise LegError(str(error)) from error
         local = LocalMedia(announced, media.rtp_port, codecs, self._rng.getrandbits(48))
@@ -93,9 +103,20 @@ class SipDesk:
             on_media=leg.described,
             redirect=plan.redirect,
             accepts_referral=plan.accepts_referral,
+            session_interval=self._session_interval,
         )
         leg.attach(call, lambda: call.dial(targets))
         return leg
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """How an account is kept at its trunk: the expiry to register with in seconds, ``None`` where it does not register,
+    and the seconds between two OPTIONS, 0 for none."""
+
+    account: Account
+    expires: int | None
+    keepalive: int = 0
 
 
 class Engine:
@@ -106,12 +127,13 @@ class Engine:
         build: UserAgentFactory,
         media: MediaPlane,
         *,
-        accounts: Sequence[tuple[Account, int | None]],
+        accounts: Sequence[Presence],
         media_address: str = "",
         rng: random.Random,
+        session_interval: int = USUAL,
         left_up: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """``accounts`` are all, each with the expiry to ask for in seconds, ``None`` where it does not register.
+        """``session_interval`` is that of the calls' session timers in seconds, 0 for none.
 
         ``left_up`` are the dialogs that the last run has not ended; they are hung up first of all.
         """
@@ -119,10 +141,12 @@ class Engine:
         self.desk: SipDesk
         self.agent: UserAgent
         self.registrations: dict[str, Registration] = {}
+        self.keepalives: dict[str, Keepalive] = {}
         self._build = build
         self._accounts = accounts
         self._media_address = media_address
         self._rng = rng
+        self._session_interval = session_interval
         self._left_up = left_up
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -150,26 +174,43 @@ class Engine:
             loop=self._loop,
             rng=self._rng,
             media_address=self._media_address,
+            session_interval=self._session_interval,
         )
-        for account, _ in self._accounts:
+        for presence in self._accounts:
             # Which servers are the trunk's has to be known before one of them challenges.
-            self.agent.locate(account.next_hop, account, lambda target: None, lambda why: None)
+            account = presence.account
+            self.agent.locate(account.next_hop, account, lambda targets: None, lambda why: None)
         self._hang_up_what_was_left()
-        for account, expires in self._accounts:
-            if expires is None:
-                continue
-            registration = Registration(self.agent, account, expires=expires, rng=self._rng)
-            self.registrations[account.name] = registration
-            self.agent.server_watchers.append(registration.server_failed)
-            self._keep(registration.run())
+        for presence in self._accounts:
+            self._be_present(presence)
         # Whoever waits for the service to be ready may expect it to place calls, if the trunk is there at all.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_REGISTRATION):
                 for registration in self.registrations.values():
                     await registration.settled.wait()
 
+    def _be_present(self, presence: Presence) -> None:
+        account = presence.account
+        if presence.expires is not None:
+            registration = Registration(
+                self.agent, account, expires=presence.expires, rng=self._rng
+            )
+            self.registrations[account.name] = registration
+            self.agent.server_watchers.append(registration.server_failed)
+            self._keep(registration.run())
+        if presence.keepalive:
+            keepalive = Keepalive(
+                self.agent,
+                account,
+                interval=presence.keepalive,
+                rng=self._rng,
+                registration=self.registrations.get(account.name),
+            )
+            self.keepalives[account.name] = keepalive
+            self._keep(keepalive.run())
+
     def _hang_up_what_was_left(self) -> None:
-        by_name = {account.name: account for account, _ in self._accounts}
+        by_name = {presence.account.name: presence.account for presence in self._accounts}
         for dumped in self._left_up:
             try:
                 dialog = Dialog.load(dumped)

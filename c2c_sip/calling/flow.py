@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether audio still comes.
 WATCH = 2.0
+#: The hangup cause of a call whose relay has died.
+RELAY_LOST = "NORMAL_TEMPORARY_FAILURE"
 
 
 class Desk(Protocol):
@@ -39,8 +41,11 @@ class Desk(Protocol):
         plan: LegPlan,
         codecs: tuple[Codec, ...],
         on_event: Callable[[Event], None],
+        beside: "Leg | None",
     ) -> "Leg":
         """Find where the leg goes, take its RTP ports and make its call, without dialling yet.
+
+        ``beside`` is another leg of the same call.
 
         :raises LegError: it cannot be placed.
         """
@@ -112,6 +117,7 @@ class Leg:
         self.call.hang_up(reason)
         if self._final is None:
             self._final = self.media.close()
+            self.media.on_lost = lambda: None  # which holds the flow
         return self._final
 
     def follow(self, other: "Leg") -> None:
@@ -168,7 +174,8 @@ class Flow:
                     await self._busy(extension)
                 raise
         except Over as ending:
-            over = ending
+            # Not the exception itself: its traceback holds this very frame, and so all of the call.
+            over = Over(ending.cause, ending.status, ending.role)
         except asyncio.CancelledError:
             over = Over("SYSTEM_SHUTDOWN")
             raise
@@ -192,12 +199,15 @@ class Flow:
             self._events.put_nowait((leg, event))
 
         try:
-            leg = await self._desk.open_leg(plan, codecs, on_event)
+            beside = next(iter(self.legs.values()), None)
+            leg = await self._desk.open_leg(plan, codecs, on_event, beside)
         except NoPortsLeft as error:
             raise Over("SWITCH_CONGESTION", 503, plan.role) from error
         except LegError as error:
             log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
             raise Over("NORMAL_TEMPORARY_FAILURE", 503, plan.role) from error
+        loop = asyncio.get_running_loop()
+        leg.media.on_lost = lambda: loop.call_soon_threadsafe(self.hang_up, RELAY_LOST)
         self.legs[plan.role] = leg
         self._recorder.leg_dialled(plan)
         leg.dial()

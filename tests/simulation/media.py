@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from sipstack.media import LegCounters, NoPortsLeft, Tone
 from sipstack.sdp import Codec, RemoteMedia
 
@@ -18,6 +20,7 @@ class SimulatedLeg:
         self.other: SimulatedLeg | None = None
         self.last_received: float | None = None
         self.closed = False
+        self.on_lost: Callable[[], object] = lambda: None
         self._plane = plane
 
     def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
@@ -40,6 +43,7 @@ class SimulatedLeg:
     def close(self) -> LegCounters:
         if not self.closed:
             self.closed = True
+            self.unbridge()
             self._plane.ports_in_use -= 1
         return self.counters()
 
@@ -52,7 +56,9 @@ class SimulatedMediaPlane:
         self.ports_in_use = 0
         self.legs: list[SimulatedLeg] = []
 
-    def open(self, address: str) -> SimulatedLeg:
+    def open(
+        self, address: str, known: Collection[str] = (), beside: SimulatedLeg | None = None
+    ) -> SimulatedLeg:
         if self.ports_in_use >= self.capacity:
             raise NoPortsLeft("all in use")
         self.ports_in_use += 1

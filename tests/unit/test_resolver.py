@@ -202,3 +202,16 @@ def test_a_server_without_an_address_does_not_hide_the_next() -> None:
         ("b", "A"): ("192.0.2.7",),
     }
     assert find(zone, "sip:example.com;transport=udp") == ["UDP 192.0.2.7 5062"]
+
+
+def test_a_name_server_that_fails_for_one_family_does_not_hide_the_other() -> None:
+    class Lame(Dns):
+        async def __call__(self, name: str, kind: str) -> Answer:
+            if kind == "AAAA":
+                raise OSError("SERVFAIL")
+            return await super().__call__(name, kind)
+
+    names = resolver(Lame({("a.example", "A"): ("192.0.2.1",)}))
+    assert targets(asyncio.run(names.resolve(Uri.parse("sip:a.example:5060")))) == [
+        "UDP 192.0.2.1 5060"
+    ]

@@ -9,6 +9,7 @@ from tests.interop.programs.base import (
     stop_all,
     until,
 )
+from tests.interop.programs.dnsmasq import Dnsmasq
 from tests.interop.programs.kamailio import Kamailio
 from tests.interop.programs.service import Service
 from tests.interop.programs.sipp import SippUas, scenario
@@ -16,6 +17,7 @@ from tests.interop.programs.sipp import SippUas, scenario
 __all__ = [
     "HOST",
     "Baresip",
+    "Dnsmasq",
     "Kamailio",
     "Program",
     "Service",

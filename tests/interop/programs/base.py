@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -69,6 +70,7 @@ class Program:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=environ,
+                start_new_session=True,
             )
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
@@ -80,6 +82,11 @@ class Program:
                 self.process.kill()
                 self.process.wait()
         return self.process.returncode
+
+    def kill(self) -> None:
+        """Kill it with all its children, as a power cut would."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
     def printed(self) -> str:
         return self.log.read_text(errors="replace")

@@ -59,6 +59,7 @@ request_route {{
         consume_credentials();
         record_route();
     }}
+{routes}
     if (!lookup("location")) {{ sl_send_reply("404", "Not Found"); exit; }}
     t_relay();
 }}
@@ -70,8 +71,16 @@ class Kamailio(Program):
 
     realm = HOST
 
-    def __init__(self, folder: Path, password: str = "s3cret", min_expires: int = 60) -> None:
-        super().__init__(folder / "kamailio", "kamailio")
+    def __init__(
+        self,
+        folder: Path,
+        password: str = "s3cret",
+        min_expires: int = 60,
+        name: str = "kamailio",
+        routes: dict[str, str] | None = None,
+    ) -> None:
+        """``routes`` are users that need not register, and the URI of each."""
+        super().__init__(folder / name, "kamailio")
         self.port = free_port()
         self.password = password
         modules = next(Path("/usr/lib").glob("*/kamailio/modules"))
@@ -84,6 +93,10 @@ class Kamailio(Program):
                 modules=modules,
                 password=password,
                 min_expires=min_expires,
+                routes="".join(
+                    f'    if ($rU == "{user}") {{ $ru = "{uri}"; t_relay(); exit; }}\n'
+                    for user, uri in (routes or {}).items()
+                ),
             )
         )
         self.launch(
