@@ -80,7 +80,7 @@ class Service:
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
             if self.lab is not None:
-                self.config = replace(self.config, trunks=(*self.config.trunks, self.lab.start()))
+                self._add_lab(self.lab.start())
             self._start_engine(left_up)
             try:
                 self._start_http()
@@ -92,6 +92,12 @@ class Service:
                 self.lab.stop()
             self.store.close()
             raise
+
+    def _add_lab(self, trunk: Trunk) -> None:
+        config = self.config
+        # Its phones are on this machine, and may be called directly too.
+        guard = replace(config.guard, networks=(*config.guard.networks, "127.0.0.0/8"))
+        self.config = replace(config, trunks=(*config.trunks, trunk), guard=guard)
 
     def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config

@@ -15,12 +15,17 @@ from sipstack.resolver import Target
 class Fence:
     """``agent``, but what does not go through an account's trunk is sent only to hosts that are ``accepted``.
 
-    A host is an IP literal here. Where none of a URI's addresses is accepted, it counts as one without any.
+    A host is an IP literal here. Where none of a URI's addresses is accepted, it counts as one without any. The
+    addresses of ``home``, where there is one, are accepted in any case.
     """
 
-    def __init__(self, agent: Agent, accepted: Callable[[str], bool]) -> None:
+    def __init__(
+        self, agent: Agent, accepted: Callable[[str], bool], home: Uri | None = None
+    ) -> None:
         self._agent = agent
         self._accepted = accepted
+        self._home = home
+        self._hosts_at_home: set[str] = set()
         self.timers = agent.timers
         self.token = agent.token
         self.uniform = agent.uniform
@@ -45,10 +50,15 @@ class Fence:
         """See :meth:`sipstack.agent.Agent.locate`."""
 
         def found(targets: Sequence[Target]) -> None:
-            accepted = [target for target in targets if self._accepted(target.address[0])]
+            if uri == self._home:
+                self._hosts_at_home.update(target.address[0] for target in targets)
+            accepted = [target for target in targets if self._may_be_sent_to(target.address[0])]
             if accepted:
                 then(accepted)
             else:
                 failed(f"{uri.host} is at an address that is not to be called")
 
         self._agent.locate(uri, account, found if account is None else then, failed)
+
+    def _may_be_sent_to(self, host: str) -> bool:
+        return host in self._hosts_at_home or self._accepted(host)

@@ -12,10 +12,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from c2c_sip.calling import policy, routing
+from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, read_extension
 from c2c_sip.calling.engine import Engine
 from c2c_sip.calling.flow import Flow, Leg
-from c2c_sip.calling.guard import rules_for
+from c2c_sip.calling.guard import networks_of, rules_for
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recorder import Recorder
@@ -80,6 +81,8 @@ class Calling:
         self._wall = wall
         self._rng = random.SystemRandom()
         self._codecs = codec_list(config.media.codecs)
+        self._networks = networks_of(config)
+        self._switches = routing.trunk_hosts(config.trunks)
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
         #: Activations admitted and not ended, by click-to-call: a slot is taken before the record is written.
@@ -301,6 +304,7 @@ class Calling:
             where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
             return self._outbound(where) if where is not None else None
 
+        where = route.destination
         return LegPlan(
             role=role,
             outbound=self._outbound(route.destination),
@@ -310,6 +314,8 @@ class Calling:
             call_id=call_id,
             timeout=timeout,
             redirect=redirect,
+            accepted=self._accepted,
+            at_home=role == "extension" or where.uri.host.lower() in self._switches,
         )
 
     def _transfer(
@@ -349,6 +355,9 @@ class Calling:
         caller = routing.caller(shown, where, str(account.get("realm") or ""), region)
         timeout = clicktocall.get("timeout") or config.calling.contact_timeout
         return self._leg("transfer", LegRoute(where, caller), secrets.token_hex(12), timeout)
+
+    def _accepted(self, host: str) -> bool:
+        return not is_forbidden(host, self._networks)
 
     def _outbound(self, destination: routing.Destination) -> Outbound:
         trunk = destination.trunk

@@ -22,6 +22,9 @@ class LegPlan:
     timeout: float
     redirect: Callable[[Uri], Outbound | None]
     accepts_referral: Callable[[Uri], bool] = lambda uri: False
+    #: Whether packets may go to an IP literal that is no trunk's, and is not that of a leg that is ``at_home``.
+    accepted: Callable[[str], bool] = lambda host: True
+    at_home: bool = False
 
 
 @dataclass(frozen=True, slots=True)
