@@ -24,9 +24,9 @@ def rules_for(account: Mapping[str, Any], config: Config) -> Rules:
     if region not in phonenumbers.SUPPORTED_REGIONS:
         region = calling.default_region
     countries = frozenset(guard.countries or (calling.default_region,))
-    narrower = account.get("countries")
-    if narrower:
-        countries = frozenset(narrower) if ANYWHERE in countries else countries & {*narrower}
+    narrower = frozenset(account.get("countries") or [ANYWHERE])
+    if ANYWHERE not in narrower:
+        countries = narrower if ANYWHERE in countries else countries & narrower
     return Rules(
         region=region,
         # No country that both allow is no country at all, and not the default.
