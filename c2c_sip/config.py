@@ -328,6 +328,13 @@ class Guard:
     per_account: int = _setting(1000, _whole(0, 1_000_000))
     per_service: int = _setting(5000, _whole(0, 1_000_000))
     daily_minutes: int = _setting(0, _whole(0, 10_000_000))
+    challenge: str = _setting("none", _one_of("none", "proof_of_work", "captcha"))
+    proof_of_work_bits: int = _setting(18, _whole(8, 32))
+    captcha_url: str = _setting("", _text("https://…", re.compile(r"https?://[^\s]+\Z")))
+    captcha_secret: str = _setting("", _text())
+
+    def __repr__(self) -> str:
+        return "Guard(...)"
 
 
 _NUMBER_FORMAT = _one_of("+e164", "e164", "national", "as-is")
@@ -498,7 +505,11 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
             values[name] = known[name].metadata["check"](value)
         except _Wrong as error:
             # What may be a secret is not repeated: neither one by its nature nor one that came from a file of its own.
-            secret = name == "password" or (where, name) == ("database", "url") or name != key
+            secret = (
+                name in ("password", "captcha_secret")
+                or (where, name) == ("database", "url")
+                or name != key
+            )
             shown = "..." if secret else repr(value)
             problems.append(f"{where}.{key}: got {shown}, accepted: {error}")
     if kind is Trunk:

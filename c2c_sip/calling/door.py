@@ -7,19 +7,23 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
 from c2c_sip.calling import policy, routing
 from c2c_sip.calling.address import is_forbidden
-from c2c_sip.calling.contact import Contact, Extension, Unreadable, read_extension
+from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.engine import Engine
 from c2c_sip.calling.flow import Flow, Leg
-from c2c_sip.calling.guard import networks_of, rules_for
+from c2c_sip.calling.guard import Guard, Minutes, Proof
+from c2c_sip.calling.limits import client_key
+from c2c_sip.calling.links import Link
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recorder import Recorder
+from c2c_sip.calling.refusals import Refusals
 from c2c_sip.config import Config
 from c2c_sip.store import Store
 from sipstack.account import Account
@@ -73,6 +77,7 @@ class Calling:
         engine: Engine,
         accounts: Mapping[str, Account],
         wall: Callable[[], float] = time.time,
+        verify_captcha: Callable[[str, str], bool] = lambda response, client: False,
     ) -> None:
         self._config = config
         self._store = store
@@ -81,7 +86,8 @@ class Calling:
         self._wall = wall
         self._rng = random.SystemRandom()
         self._codecs = codec_list(config.media.codecs)
-        self._networks = networks_of(config)
+        self._guard = Guard(config, store.guard, wall(), verify_captcha)
+        self._refusals = Refusals(store, new_id=lambda: secrets.token_hex(16), later=engine.later)
         self._switches = routing.trunk_hosts(config.trunks)
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
@@ -96,53 +102,98 @@ class Calling:
         self,
         account: Mapping[str, Any],
         clicktocall: Mapping[str, Any],
-        contact: str,
+        contact: object,
         *,
         authenticated: bool,
         client: str,
+        link: str = "",
+        brought: Proof = Proof(),
     ) -> dict[str, Any]:
         """Check an activation, write it down, and start the call; the history row, which is on disk on return.
 
+        :param contact: what came as the contact, whatever it is; a link may name its own
+        :param authenticated: whether the request had a valid token
+        :param client: the IP address that the request came from
+        :param link: the token of a link, where the request came by one
+        :param brought: what a visitor brings to show that it is one
         :raises Refusal: it must not or cannot be placed; ``refusal.activation`` is the record, where there is one.
         """
-        rules = rules_for(account, self._config)
+        now = self._wall()
+        try:
+            allowed = self._guard.read_link(link, clicktocall["id"], now) if link else None
+            if allowed is not None and allowed.contact is not None:
+                contact = allowed.contact
+            return self._activate(
+                account, clicktocall, contact, authenticated, client, allowed, brought, now
+            )
+        except Refusal as refusal:
+            if refusal.kind != "stopping":
+                self._refusals.record(
+                    refusal, account["id"], clicktocall["id"], contact, client_key(client), now
+                )
+            raise
+
+    def _activate(
+        self,
+        account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        contact: object,
+        authenticated: bool,
+        client: str,
+        link: Link | None,
+        brought: Proof,
+        now: float,
+    ) -> dict[str, Any]:
+        guard = self._guard
+        rules = guard.rules(account)
+
+        def dialled(read: Contact) -> list[str]:
+            return self._dialled(account, clicktocall, read, rules)
+
         checked = policy.check(
             clicktocall,
             contact,
             account,
-            authenticated=authenticated,
+            authenticated=authenticated or link is not None,
             rules=rules,
-            dialled=lambda read: self._dialled(account, clicktocall, read, rules),
+            dialled=dialled,
         )
+        if link is not None and link.pattern is not None:
+            policy.check_link(link.pattern, checked, dialled(checked.contact))
         routes = self._routes(account, clicktocall, checked.contact, rules)
+        called = canonical(checked.contact, rules.region)
+        guard.check_never_call(account["id"], called, contact)
+        minutes = guard.minutes(account, now)
+        if minutes is not None:
+            minutes.check(now)
+        if not authenticated and link is None:
+            guard.check_proof(clicktocall, checked.text, brought, client, now)
+        away = self._trunk_away(routes)
+        if away:
+            raise Refusal("unavailable", away, retry_after=RETRY_AFTER)
         row: dict[str, Any] = {
             "id": secrets.token_hex(16),
             "account_id": account["id"],
             "clicktocall_id": clicktocall["id"],
             "contact": checked.text,
-            "created": self._wall(),
+            "client": client_key(client),
+            "called": called,
+            "is_public": 0 if authenticated else 1,
+            "created": now,
             "state": "initiated",
             "call_id": secrets.token_hex(12),
             "extension_call_id": secrets.token_hex(12),
         }
-        away = self._trunk_away(routes)
-        if away:
-            row |= {
-                "state": "ended",
-                "result": "error",
-                "cause": "NORMAL_TEMPORARY_FAILURE",
-                "ended": row["created"],
-                "sip_status": None,
-            }
+        with ExitStack() as undoing:
+            self._admit(clicktocall)
+            undoing.callback(self._leave, clicktocall["id"])
+            if not authenticated:
+                undoing.callback(guard.admit(account, clicktocall, called, client, now))
+            if link is not None:
+                guard.use_link(link, now)
             self._store.create_activation(row).result()
-            raise Refusal("unavailable", away, retry_after=RETRY_AFTER, activation=row)
-        self._admit(clicktocall)
-        try:
-            self._store.create_activation(row).result()
-            live = self._prepare(row, account, clicktocall, routes)
-        except BaseException:
-            self._leave(clicktocall["id"])
-            raise
+            live = self._prepare(row, account, clicktocall, routes, minutes)
+            undoing.pop_all()
         log.info("activation %s of %s from %s: %s", row["id"], clicktocall["id"], client, contact)
         with self._lock:
             self._live[row["id"]] = live
@@ -235,6 +286,7 @@ class Calling:
         account: Mapping[str, Any],
         clicktocall: Mapping[str, Any],
         routes: Mapping[str, LegRoute],
+        minutes: Minutes | None,
     ) -> _Live:
         config = self._config
         timeout = clicktocall.get("timeout")
@@ -270,10 +322,15 @@ class Calling:
             media_timeout=config.media.timeout,
             ignore_early_media=bool(media.get("ignore_early_media")),
             transfer=transfer,
+            may_go_on=lambda: minutes is None or minutes.are_left(self._wall()),
         )
         settled = threading.Event()
 
         def changed(state: str) -> None:
+            if minutes is not None and state == "connected":
+                minutes.start(self._wall())
+            if minutes is not None and state == "ended" and recorder.is_connected:
+                minutes.stop(self._wall())
             if state in ("connected", "failed", "ended"):
                 settled.set()
 
@@ -333,7 +390,7 @@ class Calling:
         if extension.destination.is_outside:
             return None
         config = self._config
-        rules = rules_for(account, config)
+        rules = self._guard.rules(account)
         region = rules.region
         realm = str(clicktocall.get("realm") or account.get("realm") or "")
         try:
@@ -357,7 +414,7 @@ class Calling:
         return self._leg("transfer", LegRoute(where, caller), secrets.token_hex(12), timeout)
 
     def _accepted(self, host: str) -> bool:
-        return not is_forbidden(host, self._networks)
+        return not is_forbidden(host, self._guard.networks)
 
     def _outbound(self, destination: routing.Destination) -> Outbound:
         trunk = destination.trunk
@@ -464,3 +521,4 @@ class Calling:
             self._engine.soon(lambda live=live: live.flow.hang_up("SYSTEM_SHUTDOWN"))  # type: ignore[misc]
         with self._idle:
             self._idle.wait_for(lambda: not self._live, timeout)
+        self._refusals.flush()

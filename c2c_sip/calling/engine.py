@@ -248,6 +248,14 @@ class Engine:
         """Have ``then`` called in the engine's thread, from any thread."""
         self._loop.call_soon_threadsafe(then)
 
+    def later(self, seconds: float, then: Callable[[], None]) -> None:
+        """Have ``then`` called in the engine's thread in so many seconds, from any thread."""
+
+        def begin() -> None:
+            self._loop.call_later(seconds, then)
+
+        self.soon(begin)
+
     @property
     def tasks(self) -> int:
         """Flows and registrations at work."""

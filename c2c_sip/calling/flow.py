@@ -311,7 +311,7 @@ class Flow:
                     source, event = await self._next()
             except TimeoutError:
                 now = self._desk.now()
-                if now - started >= self.plan.max_duration:
+                if now - started >= self.plan.max_duration or not self.plan.may_go_on():
                     raise Over("ALLOTTED_TIMEOUT") from None
                 for leg, since in heard.items():
                     heard[leg] = self._watch(leg, since, now)

@@ -44,5 +44,7 @@ class Plan:
     max_duration: float
     media_timeout: float
     ignore_early_media: bool = False
+    #: Whether a call that is up may go on.
+    may_go_on: Callable[[], bool] = lambda: True
     #: How whom a REFER names is to be dialled; ``None`` for whom it may not send the contact to.
     transfer: Callable[[Uri], LegPlan | None] = lambda uri: None

@@ -172,6 +172,22 @@ def check(
     return Checked(text, read)
 
 
+def check_link(pattern: str, checked: Checked, dialled: Sequence[str]) -> None:
+    """Decide whether a link's pattern is in the contact that it is used for.
+
+    :raises Refusal: of the kind ``validation``, field ``contact``
+    """
+    if not _passes([pattern], [*spellings(checked.text, checked.contact), *dialled]):
+        raise Refusal(
+            "validation",
+            "The link is not for this contact",
+            field="contact",
+            rule="pattern",
+            value=checked.text,
+            reason="link_contact",
+        )
+
+
 def check_extension(extension: Party, rules: Rules) -> None:
     """Decide whether an extension may be called, or where one's phone transfers a call to.
 

@@ -14,6 +14,7 @@ from playhouse.db_url import connect as connect_url
 
 from c2c_sip.store import secrets
 from c2c_sip.store.errors import StoreError, Taken
+from c2c_sip.store.guarding import GuardRecords
 from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
 from c2c_sip.store.writer import Change, Writer, new_row
@@ -59,6 +60,7 @@ class Store:
         finally:
             database.close()
         self._writer = Writer(database)
+        self.guard = GuardRecords(self.models, self._writer)
 
     @classmethod
     def open(cls, url: str) -> "Store":
