@@ -12,6 +12,7 @@ from sipstack.agent import (
     Responder,
     Timer,
     has_sdp,
+    sdp_of,
     supports,
 )
 from sipstack.dialog import Dialog
