@@ -1,5 +1,6 @@
 """The command line. Results go to stdout, messages to stderr; 0 is success, 1 failure, 2 bad usage."""
 
+import gc
 import json
 import logging
 import os
@@ -92,6 +93,11 @@ def serve(path: str | None, lab: bool, verbose: bool) -> None:
         service.start()
     except (OSError, StoreError, ValueError) as error:
         _fail(f"cannot start: {error}")
+    # The cycle collector stops all threads while it looks at everything that lives, and the RTP with them. Calls free
+    # themselves without it, so it may look seldom, and never again at what was there before the first call.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
     click.echo(f"ready {service.url}")
     sys.stdout.flush()
     for line in service.welcome():

@@ -24,6 +24,7 @@ from c2c_sip.config import Config, Sip, Trunk
 from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.digest import Credentials
+from sipstack.entropy import Entropy
 from sipstack.media import MediaPlane
 from sipstack.message import Uri
 from sipstack.resolver import DnsLookup, Resolver
@@ -102,7 +103,7 @@ class Service:
 
     def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config
-        rng = random.SystemRandom()
+        rng = Entropy()
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
 
         async def build(loop: AbstractEventLoop) -> UserAgent:

@@ -107,8 +107,8 @@ class OutgoingCall:
         self._to = NameAddr("", outbound.uri, ())
         self._contact_user = contact_user
         self._headers = tuple(headers)
-        self._on_event = on_event
-        self._on_media = on_media
+        self._on_event: Callable[[Event], None] = on_event
+        self._on_media: Callable[[RemoteMedia], None] = on_media
         self._redirect = redirect
         self._accepts_referral = accepts_referral
         self._timer = SessionTimer(session_interval)
@@ -525,6 +525,14 @@ class OutgoingCall:
             self._give_up = None
         self._finished.set()
         self._agent.detach(self)
+        # Whoever made the call holds it, and is held no more: what is over must not wait for the cycle collector,
+        # whose pauses are heard in the RTP.
+        self._on_event = lambda event: None
+        self._on_media = lambda remote: None
+        self._redirect = lambda uri: None
+        self._accepts_referral = lambda uri: False
+        if self.session is not None:
+            self.session.release()
 
 
 def _preference(contact: NameAddr) -> float:

@@ -305,6 +305,11 @@ class IncomingCall:
     def _finish(self) -> None:
         self._finished.set()
         self._agent.detach(self)
+        self._on_event = lambda event: None
+        self._on_media = lambda remote: None
+        self._accepts_referral = lambda uri: False
+        if self.session is not None:
+            self.session.release()
 
 
 def refused_timing(error: ParseError) -> list[tuple[str, str]]:

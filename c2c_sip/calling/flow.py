@@ -117,6 +117,7 @@ class Leg:
         self.call.hang_up(reason)
         if self._final is None:
             self._final = self.media.close()
+            self.media.on_lost = lambda: None  # which holds the flow
         return self._final
 
     def follow(self, other: "Leg") -> None:
@@ -173,7 +174,8 @@ class Flow:
                     await self._busy(extension)
                 raise
         except Over as ending:
-            over = ending
+            # Not the exception itself: its traceback holds this very frame, and so all of the call.
+            over = Over(ending.cause, ending.status, ending.role)
         except asyncio.CancelledError:
             over = Over("SYSTEM_SHUTDOWN")
             raise

@@ -2,9 +2,17 @@
 
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sipstack.message.errors import ParseError
-from sipstack.message.uri import Params, Uri, hostport_text, parse_hostport
+from sipstack.message.uri import (
+    MOST_PARAMS,
+    Params,
+    Uri,
+    hostport_text,
+    parse_hostport,
+    split_usual,
+)
 
 #: The compact names of :rfc:`3261` §7.3.3 and later RFCs, and the names they stand for, in lower case.
 COMPACT = {
@@ -30,15 +38,31 @@ COMPACT = {
 }
 
 TOKEN = re.compile(r"[A-Za-z0-9!%*_+`'~.-]+\Z")
+#: What nearly all values are like, in one look; whatever does not match is read step by step.
+_USUAL_PARAMS = re.compile(r"(?:;[A-Za-z0-9!%*_+`'~.-]+(?:=[^\x00-\x20\x7f;=\"]+)?)*\Z")
+_USUAL_ADDRESS = re.compile(r'(?:"([^"\\]*)"[ \t]*)?<([^<>"\s]*)>(;[^\s"]*)?\Z')
+_USUAL_VIA = re.compile(
+    r"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]+) ([A-Za-z0-9._-]+)(?::([1-9][0-9]{0,3}))?(;[^\s\"]*)?\Z"
+)
+_USUAL_CSEQ = re.compile(r"([0-9]{1,9}) ([A-Za-z0-9!%*_+`'~.-]+)\Z")
+#: Names as they are spelled on the wire, and for comparison; bounded, since a peer may spell as it likes.
+_SPELLINGS: dict[str, str] = {}
+_MOST_SPELLINGS = 2000
+#: Characters above which an address is not kept, so that no peer can fill the memory with long ones.
+_WORTH_REMEMBERING = 200
 _STOPS = re.compile(r'[",<>\\]')
 _PARAM_STOPS = re.compile(r'[";\\]')
-_MOST_PARAMS = 64
 
 
 def canonical(name: str) -> str:
     """A header's name for comparison: lower case, the compact form spelled out."""
-    lowered = name.lower()
-    return COMPACT.get(lowered, lowered)
+    known = _SPELLINGS.get(name)
+    if known is None:
+        lowered = name.lower()
+        known = COMPACT.get(lowered, lowered)
+        if len(_SPELLINGS) < _MOST_SPELLINGS and len(name) < 64:
+            _SPELLINGS[name] = known
+    return known
 
 
 def split_values(text: str) -> list[str]:
@@ -108,6 +132,10 @@ def split_params(text: str) -> list[str]:
 
 def parse_params(text: str) -> Params:
     """Header parameters after the first semicolon, which ``text`` begins with or is empty."""
+    if not text:
+        return ()
+    if _USUAL_PARAMS.match(text):
+        return split_usual(text)
     text = text.strip()
     if not text:
         return ()
@@ -124,7 +152,7 @@ def parse_params(text: str) -> Params:
         if not TOKEN.match(name):
             raise ParseError(400, "Malformed parameters")
         params.append((name, value if equals else None))
-    if len(params) > _MOST_PARAMS:
+    if len(params) > MOST_PARAMS:
         raise ParseError(400, "Too many parameters")
     return tuple(params)
 
@@ -160,6 +188,15 @@ class NameAddr:
 
         :raises ParseError: it is neither.
         """
+        # The same address stands in each message of a call, and a trunk's routes in all of them.
+        return _remembered(text) if len(text) < _WORTH_REMEMBERING else cls._parse(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> "NameAddr":
+        usual = _USUAL_ADDRESS.match(text)
+        if usual is not None:
+            quoted, address, after = usual.groups()
+            return cls(quoted or "", Uri.parse(address), parse_params(after) if after else ())
         text = text.strip()
         name = ""
         if text.startswith('"'):
@@ -202,6 +239,11 @@ class NameAddr:
         return replace(self, params=(*others, ("tag", tag)))
 
 
+@lru_cache(maxsize=1024)
+def _remembered(text: str) -> NameAddr:
+    return NameAddr._parse(text)
+
+
 def _quoted_end(text: str) -> int:
     position = 1
     while True:
@@ -228,6 +270,15 @@ class Via:
 
         :raises ParseError: it is none.
         """
+        usual = _USUAL_VIA.match(text)
+        if usual is not None:
+            transport, host, port_text, after = usual.groups()
+            port = int(port_text) if port_text else None
+            return cls(transport.upper(), host, port, parse_params(after) if after else ())
+        return cls._parse_slowly(text)
+
+    @classmethod
+    def _parse_slowly(cls, text: str) -> "Via":
         head, semicolon, after = text.partition(";")
         protocol, _, sent_by = head.strip().replace("\t", " ").partition(" ")
         pieces = (protocol + sent_by if protocol.count("/") < 2 else protocol).split("/")
@@ -288,6 +339,9 @@ class CSeq:
 
         :raises ParseError: it is none.
         """
+        usual = _USUAL_CSEQ.match(text)
+        if usual is not None:
+            return cls(int(usual.group(1)), usual.group(2))
         parts = text.split()
         if len(parts) != 2 or not parts[0].isascii() or not parts[0].isdigit():
             raise ParseError(400, "Malformed CSeq")

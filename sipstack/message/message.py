@@ -1,17 +1,15 @@
 """Requests and responses: header lines as they came, typed values read at first access (:rfc:`3261` §7)."""
 
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sipstack.message.errors import ParseError
-from sipstack.message.headers import COMPACT, CSeq, NameAddr, Via, canonical, split_values
+from sipstack.message.headers import CSeq, NameAddr, Via, canonical, split_values
 from sipstack.message.uri import Uri
 
-T = TypeVar("T")
-
-#: What must never stand in a header line that we write: it would begin another one.
-_UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+#: What must never stand in a header line that we write: it would begin another one. All but tab.
+_CONTROLS = bytes(code for code in (*range(32), 127) if code != 9)
 _UNSAFE_NAME = re.compile(r"[^A-Za-z0-9!%*_+`'~.-]")
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
 
@@ -77,12 +75,11 @@ REASONS: dict[int, str] = {
 class Message:
     """What requests and responses share. Headers keep their order and spelling; bodies are bytes."""
 
-    __slots__ = ("_cache", "_headers", "body")
+    __slots__ = ("_cache", "_headers", "_index", "body")
 
     def __init__(self, headers: Iterable[tuple[str, str]] = (), body: bytes = b"") -> None:
-        self._headers: list[tuple[str, str, str]] = [
-            (canonical(name), name, value) for name, value in headers
-        ]
+        self._headers: list[tuple[str, str]] = list(headers)
+        self._index: dict[str, list[str]] | None = None
         self._cache: dict[str, Any] = {}
         self.body = body
 
@@ -91,80 +88,103 @@ class Message:
     @property
     def headers(self) -> list[tuple[str, str]]:
         """(name, value) of each header line, in order."""
-        return [(name, value) for _, name, value in self._headers]
+        return list(self._headers)
+
+    @property
+    def lines(self) -> Sequence[tuple[str, str]]:
+        """The same, not to be changed: a look that costs nothing."""
+        return self._headers
+
+    def _changed(self) -> None:
+        self._index = None
+        if self._cache:
+            self._cache = {}
+
+    def _indexed(self) -> dict[str, list[str]]:
+        """The values of each header by its name for comparison, made at the first question."""
+        index = self._index
+        if index is None:
+            index = self._index = {}
+            for name, value in self._headers:
+                known = canonical(name)
+                if known in index:
+                    index[known].append(value)
+                else:
+                    index[known] = [value]
+        return index
 
     def get(self, name: str) -> str | None:
         """The first header line of this name, in any spelling or compact."""
-        wanted = canonical(name)
-        for known, _, value in self._headers:
-            if known == wanted:
-                return value
-        return None
+        found = self._indexed().get(canonical(name))
+        return found[0] if found is not None else None
 
     def get_all(self, name: str) -> list[str]:
         """Every header line of this name."""
-        wanted = canonical(name)
-        return [value for known, _, value in self._headers if known == wanted]
+        return list(self._indexed().get(canonical(name), ()))
 
     def values(self, name: str) -> list[str]:
         """Every value of this name, comma-joined lines cut apart."""
-        return [value for line in self.get_all(name) for value in split_values(line)]
+        found = self._indexed().get(canonical(name))
+        if found is None:
+            return []
+        return [value for line in found for value in split_values(line)]
 
     def add(self, name: str, value: str) -> None:
         """Append a header line."""
-        self._headers.append((canonical(name), name, value))
-        self._cache.clear()
+        self._headers.append((name, value))
+        self._index = None
+        if self._cache:
+            self._cache = {}
+
+    def _first(self, wanted: str) -> int | None:
+        """Where the first header line of a canonical name stands."""
+        for at, (name, _) in enumerate(self._headers):
+            if canonical(name) == wanted:
+                return at
+        return None
 
     def insert_first(self, name: str, value: str) -> None:
         """Put a header line before the first of its name, or at the top."""
-        wanted = canonical(name)
-        at = next((i for i, line in enumerate(self._headers) if line[0] == wanted), 0)
-        self._headers.insert(at, (wanted, name, value))
-        self._cache.clear()
+        self._headers.insert(self._first(canonical(name)) or 0, (name, value))
+        self._changed()
 
     def set(self, name: str, value: str) -> None:
         """Have one header line of this name: in the place of the first, or at the end."""
         wanted = canonical(name)
-        at = next((i for i, line in enumerate(self._headers) if line[0] == wanted), None)
+        at = self._first(wanted)
         if at is None:
             self.add(name, value)
             return
-        rest = [line for line in self._headers[at + 1 :] if line[0] != wanted]
-        self._headers[at:] = [(wanted, name, value), *rest]
-        self._cache.clear()
+        rest = [line for line in self._headers[at + 1 :] if canonical(line[0]) != wanted]
+        self._headers[at:] = [(name, value), *rest]
+        self._changed()
 
     def remove(self, name: str) -> None:
         """Drop all header lines of this name."""
         wanted = canonical(name)
-        self._headers = [line for line in self._headers if line[0] != wanted]
-        self._cache.clear()
+        self._headers = [line for line in self._headers if canonical(line[0]) != wanted]
+        self._changed()
 
     def remove_first(self, name: str) -> None:
         """Drop the first value of this name: the line, or the part before its first comma."""
-        wanted = canonical(name)
-        for at, (known, spelled, value) in enumerate(self._headers):
-            if known == wanted:
-                rest = split_values(value)[1:]
-                self._headers[at : at + 1] = [(known, spelled, ", ".join(rest))] if rest else []
-                self._cache.clear()
-                return
+        at = self._first(canonical(name))
+        if at is not None:
+            spelled, value = self._headers[at]
+            rest = split_values(value)[1:]
+            self._headers[at : at + 1] = [(spelled, ", ".join(rest))] if rest else []
+            self._changed()
 
     # --- typed values
 
-    def _typed(self, key: str, read: Callable[[], T]) -> T:
-        cache = self._cache
-        if key in cache:
-            found: T = cache[key]
-            return found
-        value = cache[key] = read()
-        return value
+    # Read at the first access and kept; written out one by one, as these are what every message is asked for.
 
-    def _one(self, name: str) -> str:
-        lines = self.get_all(name)
-        if not lines:
-            raise ParseError(400, f"Missing {name} header")
+    def _one(self, name: str, spelled: str) -> str:
+        """The only header line of a canonical name."""
+        lines = self._indexed().get(name)
+        if lines is None:
+            raise ParseError(400, f"Missing {spelled} header")
         if len(lines) > 1:
-            raise ParseError(400, f"Several {name} headers")
+            raise ParseError(400, f"Several {spelled} headers")
         return lines[0]
 
     def _number(self, name: str) -> int | None:
@@ -177,76 +197,103 @@ class Message:
         return int(text)
 
     def _addresses(self, name: str) -> list[NameAddr]:
-        return [NameAddr.parse(value) for value in self.values(name)]
+        """All values of a canonical name."""
+        lines = self._indexed().get(name)
+        if lines is None:
+            return []
+        return [
+            NameAddr.parse(value)
+            for line in lines
+            for value in (split_values(line) if "," in line else (line,))
+        ]
 
     @property
     def via(self) -> Via:
         """The topmost Via."""
-
-        def read() -> Via:
-            line = self.get("via")
-            if line is None:
+        found: Via | None = self._cache.get("via")
+        if found is None:
+            lines = self._indexed().get("via")
+            if lines is None:
                 raise ParseError(400, "Missing Via header")
-            values = split_values(line)
+            values = split_values(lines[0])
             if not values:
                 raise ParseError(400, "Malformed Via")
-            return Via.parse(values[0])
-
-        return self._typed("via", read)
+            found = self._cache["via"] = Via.parse(values[0])
+        return found
 
     @property
     def vias(self) -> list[Via]:
         """All Via values, topmost first."""
-        return self._typed("vias", lambda: [Via.parse(value) for value in self.values("via")])
+        found: list[Via] | None = self._cache.get("vias")
+        if found is None:
+            found = self._cache["vias"] = [Via.parse(value) for value in self.values("via")]
+        return found
 
     @property
     def from_(self) -> NameAddr:
         """The From header."""
-        return self._typed("from", lambda: NameAddr.parse(self._one("From")))
+        found: NameAddr | None = self._cache.get("from")
+        if found is None:
+            found = self._cache["from"] = NameAddr.parse(self._one("from", "From"))
+        return found
 
     @property
     def to(self) -> NameAddr:
         """The To header."""
-        return self._typed("to", lambda: NameAddr.parse(self._one("To")))
+        found: NameAddr | None = self._cache.get("to")
+        if found is None:
+            found = self._cache["to"] = NameAddr.parse(self._one("to", "To"))
+        return found
 
     @property
     def call_id(self) -> str:
         """The Call-ID."""
-
-        def read() -> str:
-            text = self._one("Call-ID").strip()
+        found: str | None = self._cache.get("call-id")
+        if found is None:
+            text = self._one("call-id", "Call-ID").strip()
             if not text or len(text) > 512 or " " in text:
                 raise ParseError(400, "Malformed Call-ID header")
-            return text
-
-        return self._typed("call-id", read)
+            found = self._cache["call-id"] = text
+        return found
 
     @property
     def cseq(self) -> CSeq:
         """The CSeq."""
-        return self._typed("cseq", lambda: CSeq.parse(self._one("CSeq")))
+        found: CSeq | None = self._cache.get("cseq")
+        if found is None:
+            found = self._cache["cseq"] = CSeq.parse(self._one("cseq", "CSeq"))
+        return found
 
     @property
     def contacts(self) -> list[NameAddr]:
         """The Contact values; empty also where it is ``*``."""
-        return self._typed(
-            "contact", lambda: [] if self.contact_star else self._addresses("contact")
-        )
+        found: list[NameAddr] | None = self._cache.get("contact")
+        if found is None:
+            found = [] if self.contact_star else self._addresses("contact")
+            self._cache["contact"] = found
+        return found
 
     @property
     def contact_star(self) -> bool:
         """Whether the Contact is the ``*`` of an un-REGISTER."""
-        return [line.strip() for line in self.get_all("contact")] == ["*"]
+        lines = self._indexed().get("contact")
+        return lines is not None and len(lines) == 1 and lines[0].strip() == "*"
 
     @property
     def routes(self) -> list[NameAddr]:
         """The Route values."""
-        return self._typed("route", lambda: self._addresses("route"))
+        found: list[NameAddr] | None = self._cache.get("route")
+        if found is None:
+            found = self._cache["route"] = self._addresses("route")
+        return found
 
     @property
     def record_routes(self) -> list[NameAddr]:
         """The Record-Route values."""
-        return self._typed("record-route", lambda: self._addresses("record-route"))
+        found: list[NameAddr] | None = self._cache.get("record-route")
+        if found is None:
+            found = self._cache["record-route"] = self._addresses("record-route")
+        return found
 
     @property
     def max_forwards(self) -> int | None:
@@ -283,24 +330,32 @@ class Message:
         :raises ValueError: a name or value has control characters, which could forge other headers.
         """
         lines = [self.start_line()]
-        for known, name, value in self._headers:
-            if known != "content-length":
-                lines.append(f"{name}: {value}")
-                if known not in _TRUSTED_NAMES and (not name or _UNSAFE_NAME.search(name)):
-                    raise ValueError(f"unsafe header name {name!r}")
-        lines.append(f"Content-Length: {len(self.body)}")
-        text = "\r\n".join(lines)
-        if len(_UNSAFE.findall(text)) != 2 * (len(lines) - 1):
+        for name, value in self._headers:
+            if name not in _SAFE_NAMES:
+                if canonical(name) == "content-length":
+                    continue
+                _check_name(name)
+            lines.append(f"{name}: {value}")
+        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
+        octets = "\r\n".join(lines).encode("utf-8", "surrogateescape")
+        if len(octets.translate(None, _CONTROLS)) != len(octets) - 2 * (len(lines) + 1):
             raise ValueError("control character in a header")
-        return f"{text}\r\n\r\n".encode("utf-8", "surrogateescape") + self.body
+        return octets + self.body
 
     def __str__(self) -> str:
         return self.serialize().decode("utf-8", "replace")
 
 
-_TRUSTED_NAMES = frozenset(COMPACT.values()) | frozenset(
-    ["cseq", "max-forwards", "route", "record-route", "allow", "accept", "user-agent", "expires"]
-)
+#: Names that were found safe to write; bounded, like all that is remembered.
+_SAFE_NAMES: set[str] = set()
+_MOST_NAMES = 2000
+
+
+def _check_name(name: str) -> None:
+    if not name or _UNSAFE_NAME.search(name):
+        raise ValueError(f"unsafe header name {name!r}")
+    if len(_SAFE_NAMES) < _MOST_NAMES and len(name) < 64:
+        _SAFE_NAMES.add(name)
 
 
 class Request(Message):

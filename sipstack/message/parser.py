@@ -3,7 +3,7 @@
 import re
 
 from sipstack.message.errors import ParseError
-from sipstack.message.headers import TOKEN
+from sipstack.message.headers import TOKEN, canonical
 from sipstack.message.message import Message, Request, Response
 
 #: Limits that no honest message comes near.
@@ -14,7 +14,9 @@ LONGEST_LINE = 8_192
 _FOLD = re.compile(r"[ \t]*\n[ \t]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]+\Z")
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_HEADER_LINES = re.compile(r"^([A-Za-z0-9!%*_+`'~.-]+)[ \t]*:[ \t]*([^\n]*)$", re.MULTILINE)
+#: Control characters but for tab and line feed.
+_CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n")
 _ONCE = ("From", "To", "Call-ID", "CSeq")
 
 
@@ -33,7 +35,7 @@ def parse_datagram(data: bytes) -> Request | Response:
         if not separator:
             raise ParseError(400, "Truncated message", _salvage(data))
     message = _parse_head(head)
-    length = message.get("content-length")
+    length = _content_length(message)
     if length is not None:
         length = length.strip()
         if not length.isascii() or not length.isdigit() or len(length) > 9:
@@ -45,19 +47,32 @@ def parse_datagram(data: bytes) -> Request | Response:
     return message
 
 
+def _content_length(message: Message) -> str | None:
+    # Nearly always the last header: looked for from there, so that splitting needs no index of names.
+    for name, value in reversed(message.lines):
+        if canonical(name) == "content-length":
+            return value
+    return None
+
+
 def _parse_head(head: bytes) -> Request | Response:
-    text = head.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+    head = head.replace(b"\r\n", b"\n")
+    clean = len(head.translate(None, _CONTROLS)) == len(head)
+    text = head.decode("utf-8", "surrogateescape")
     if "\n " in text or "\n\t" in text:
         text = _FOLD.sub(" ", text)
-    lines = text.split("\n")
-    if len(lines) > MOST_HEADERS + 1:
+    count = text.count("\n")
+    if count > MOST_HEADERS:
         raise ParseError(400, "Too many headers")
-    message = _start_line(lines[0])
-    problem = ""
-    if _CONTROL.search(text):
-        problem = "Control character in a header"
-    add = message.add
-    for line in lines[1:]:
+    first, _, rest = text.partition("\n")
+    if clean and len(text) <= LONGEST_LINE and " \n" not in rest and rest[-1:] not in (" ", "\t"):
+        headers = _HEADER_LINES.findall(rest)
+        if len(headers) == count:
+            return _start_line(first, headers)
+    # Something is unusual, or wrong: line by line, to say what.
+    message = _start_line(first, [])
+    problem = "" if clean else "Control character in a header"
+    for line in rest.split("\n") if count else ():
         name, colon, value = line.partition(":")
         name = name.rstrip(" \t")
         if not colon or not _HEADER_NAME.match(name):
@@ -66,23 +81,28 @@ def _parse_head(head: bytes) -> Request | Response:
         if len(line) > LONGEST_LINE:
             problem = problem or "Header line too long"
             continue
-        add(name, value.strip(" \t"))
+        message.add(name, value.strip(" \t"))
     if problem:
         raise ParseError(400, problem, _answerable(message))
     return message
 
 
-def _start_line(line: str) -> Request | Response:
+def _start_line(line: str, headers: list[tuple[str, str]]) -> Request | Response:
+    if line.startswith("SIP/2.0 ") and line[8:11].isdecimal() and line[8:11].isascii():
+        # As nearly all responses begin.
+        status = int(line[8:11])
+        if 100 <= status < 700 and line[11:12] == " ":
+            return Response(status, line[12:], headers)
     if line[:4].upper() == "SIP/":
         match = _STATUS_LINE.match(line)
         if match is None:
             raise ParseError(400, "Malformed status line")
-        return Response(int(match.group(1)), match.group(2) or "")
+        return Response(int(match.group(1)), match.group(2) or "", headers)
     method, _, rest = line.partition(" ")
     uri, _, version = rest.rpartition(" ")
     if not TOKEN.match(method) or len(method) > 64 or not uri:
         raise ParseError(400, "Malformed request line")
-    request = Request(method, uri)
+    request = Request(method, uri, headers)
     if version.upper() != "SIP/2.0":
         if not re.fullmatch(r"SIP/[0-9]+\.[0-9]+", version.upper()):
             raise ParseError(400, "Malformed request line")
@@ -122,6 +142,8 @@ def check_request(request: Request) -> ParseError | None:
         for name in _ONCE:
             if request.get(name) is None:
                 return ParseError(400, f"Missing {name} header", _answerable(request))
+        if len(set(request.get_all("Content-Length"))) > 1:
+            return ParseError(400, "Several Content-Length headers", _answerable(request))
         checked = (request.via, request.from_, request.to, request.call_id, request.cseq)
         if not all(checked):
             return ParseError(400, "Malformed header", _answerable(request))

@@ -43,6 +43,7 @@ class SimulatedLeg:
     def close(self) -> LegCounters:
         if not self.closed:
             self.closed = True
+            self.unbridge()
             self._plane.ports_in_use -= 1
         return self.counters()
 

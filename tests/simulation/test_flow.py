@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import sys
 from collections.abc import Callable
@@ -18,10 +19,11 @@ from c2c_sip.calling.engine import SipDesk
 from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
-from sipstack.call import Outbound
+from sipstack.call import Outbound, OutgoingCall
 from sipstack.media.tones import BUSY, RINGBACK
 from sipstack.message import NameAddr, Uri
 from sipstack.sdp import codec_list
+from sipstack.session import Session
 from sipstack.useragent import UserAgent
 from tests.simulation import phone as scripts
 from tests.simulation.clock import VirtualLoop, run
@@ -347,6 +349,23 @@ def test_a_referral_by_whom_it_does_not_behove_changes_nothing(desk: Script) -> 
     outcome = good(desk, REFERS if desk is TALKS else TALKS, max_duration=20.0)
     assert outcome.moved.calls == []
     assert "transfer" not in {cdr["role"] for cdr in outcome.ledger.cdrs.values()}
+
+
+@pytest.mark.parametrize(
+    "customer", [Script(hang_up_after=2.0), scripts.BUSY, scripts.NEVER_ANSWERS]
+)
+def test_what_is_over_is_gone_without_the_cycle_collector(customer: Script) -> None:
+    """Its pauses would be heard."""
+    gc.collect()
+    gc.disable()
+    try:
+        activate(TALKS, customer)
+        left = [
+            type(o).__name__ for o in gc.get_objects() if isinstance(o, (OutgoingCall, Session))
+        ]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 SCRIPTS = [

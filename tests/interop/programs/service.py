@@ -113,6 +113,17 @@ class Service(Program):
         return found
 
     def open_rtp_ports(self) -> list[int]:
-        """The UDP ports of the RTP range that are bound now."""
-        bound = [int(line.split()[1].rpartition(":")[2], 16) for line in udp_table()]
-        return sorted(port for port in bound if self.rtp[0] <= port <= self.rtp[1])
+        """The RTP ports that this very process has bound."""
+        inodes = set()
+        for entry in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            try:
+                inodes.add(os.readlink(entry).removeprefix("socket:[").removesuffix("]"))
+            except FileNotFoundError:
+                continue  # closed while we looked
+        ports = []
+        for line in udp_table():
+            fields = line.split()
+            port = int(fields[1].rpartition(":")[2], 16)
+            if fields[9] in inodes and self.rtp[0] <= port <= self.rtp[1]:
+                ports.append(port)
+        return ports
