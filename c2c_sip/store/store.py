@@ -441,22 +441,22 @@ class Store:
 
     def create_activation(self, row: Mapping[str, Any]) -> "Future[Any]":
         """Add a record; on disk once the future has a result."""
-        return self._writer.change(new_row("activation", _NO_SECONDS | dict(row)), urgent=True)
+        return self._writer.make(new_row("activation", _NO_SECONDS | dict(row)))
 
-    def update_activation(self, id: str, **changes: Any) -> "Future[Any]":
+    def update_activation(self, id: str, **changes: Any) -> None:
         """Change a record. Does not wait."""
-        return self._writer.change(Change("activation", id, changes))
+        self._writer.change(Change("activation", id, changes))
 
-    def add_cdr(self, row: Mapping[str, Any]) -> "Future[Any]":
+    def add_cdr(self, row: Mapping[str, Any]) -> None:
         """Add a leg's CDR. Does not wait."""
-        return self._writer.change(new_row("cdr", _NO_SECONDS | dict(row)))
+        self._writer.change(new_row("cdr", _NO_SECONDS | dict(row)))
 
-    def update_cdr(self, id: str, **changes: Any) -> "Future[Any]":
+    def update_cdr(self, id: str, **changes: Any) -> None:
         """Change a leg's CDR. Does not wait."""
         for name in ("media", "dialog"):
             if changes.get(name) is not None:
                 changes[name] = json.dumps(changes[name])
-        return self._writer.change(Change("cdr", id, changes))
+        self._writer.change(Change("cdr", id, changes))
 
     def open_dialogs(self) -> list[Row]:
         """What is known of the legs that a crash has left up; asked before they are closed."""

@@ -9,9 +9,8 @@ for each other.
 """
 
 import logging
-import queue
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -43,9 +42,10 @@ class Change:
 
 @dataclass(slots=True)
 class _Entry:
+    """Something to be written; somebody waits for it if it has a future."""
+
     work: Callable[[], Any] | Change
-    future: "Future[Any]"
-    urgent: bool
+    future: "Future[Any] | None" = None
 
 
 class Writer:
@@ -53,10 +53,13 @@ class Writer:
 
     def __init__(self, database: pw.Database) -> None:
         self._database = database
-        self._closing = threading.Lock()
-        self._closed = False
-        self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._statements: dict[tuple[str, bool, tuple[str, ...]], str] = {}
+        self._entries: deque[_Entry] = deque()
+        #: Held around the entries; the writer sleeps on it.
+        self._news = threading.Condition()
+        self._asleep = False
+        self._waited_for = 0
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -64,58 +67,71 @@ class Writer:
         """Have ``work`` done, once or, where the first try is rolled back, again; the future has its result when that
         is on disk."""
         future: Future[T] = Future()
-        self._put(_Entry(work, future, urgent=True))
+        if not self._put(_Entry(work, future)):
+            future.set_exception(StoreError("the store is closed"))
         return future
 
-    def change(self, change: Change, *, urgent: bool = False) -> "Future[None]":
-        """Have a row changed; the future is done when that is on disk. ``urgent`` where somebody waits for it."""
+    def make(self, change: Change) -> "Future[None]":
+        """Have a row made; the future is done when it is on disk."""
         future: Future[None] = Future()
-        self._put(_Entry(change, future, urgent))
+        if not self._put(_Entry(change, future)):
+            future.set_exception(StoreError("the store is closed"))
         return future
 
-    def _put(self, entry: _Entry) -> None:
-        with self._closing:
-            if not self._closed:
-                self._queue.put(entry)
-                return
-        entry.future.set_exception(StoreError("the store is closed"))
+    def change(self, change: Change) -> None:
+        """Have a row made or changed soon. What goes wrong is logged."""
+        if not self._put(_Entry(change)):
+            log.error("the store is closed: %s of %s is lost", change.table, change.id)
+
+    def _put(self, entry: _Entry) -> bool:
+        with self._news:
+            if self._closed:
+                return False
+            self._entries.append(entry)
+            if entry.future is not None:
+                self._waited_for += 1
+            # The first wakes the writer, which then waits for others; after that only one that is waited for does.
+            if self._asleep or entry.future is not None:
+                self._news.notify()
+        return True
 
     def close(self) -> None:
         """Write what is queued, and end."""
-        with self._closing:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
+        with self._news:
+            self._closed = True
+            self._news.notify()
         self._thread.join()
 
     # --- the thread
 
     def _run(self) -> None:
-        ending = False
-        while not ending:
-            entries, ending = self._gather()
+        while True:
+            entries = self._gather()
+            if not entries:
+                break
             # One that was cancelled while it queued is not to be written, nor to have a result.
-            self._commit([e for e in entries if e.future.set_running_or_notify_cancel()])
+            self._commit(
+                [
+                    entry
+                    for entry in entries
+                    if entry.future is None or entry.future.set_running_or_notify_cancel()
+                ]
+            )
         if not self._database.is_closed():
             self._database.close()
 
-    def _gather(self) -> tuple[list[_Entry], bool]:
-        """The next batch, and whether it is the last."""
-        entries: list[_Entry] = []
-        entry = self._queue.get()
-        end = time.monotonic() + LINGER
-        while entry is not None:
-            entries.append(entry)
-            if len(entries) >= BATCH:
-                return entries, False
-            left = 0.0 if any(e.urgent for e in entries[-1:]) else end - time.monotonic()
-            if left <= 0:
-                end = 0.0  # somebody waits, or the first has waited long enough: only what is there already
-            try:
-                entry = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
-            except queue.Empty:
-                return entries, False
-        return entries, True
+    def _gather(self) -> list[_Entry]:
+        """The next batch; an empty one is the end."""
+        with self._news:
+            while not self._entries and not self._closed:
+                self._asleep = True
+                self._news.wait()
+            self._asleep = False
+            if not self._waited_for and not self._closed:
+                self._news.wait_for(lambda: self._waited_for or self._closed, LINGER)
+            entries = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
+            self._waited_for -= sum(entry.future is not None for entry in entries)
+        return entries
 
     def _commit(self, entries: list[_Entry]) -> None:
         if not entries:
@@ -142,16 +158,21 @@ class Writer:
             if not self._database.is_closed():
                 self._database.close()
             for entry in entries:
-                entry.future.set_exception(error)
+                if entry.future is not None:
+                    entry.future.set_exception(error)
             return
         for at, entry in enumerate(entries):
             problem = failed.get(at)
+            if problem is not None and (
+                entry.future is None or not isinstance(problem, pw.IntegrityError)
+            ):
+                log.error("a write failed", exc_info=problem)
+            if entry.future is None:
+                continue
             if problem is None:
                 entry.future.set_result(results[at])
-                continue
-            if not isinstance(problem, pw.IntegrityError):
-                log.error("a write failed", exc_info=problem)
-            entry.future.set_exception(problem)
+            else:
+                entry.future.set_exception(problem)
 
     def _write(self, entries: Sequence[_Entry]) -> list[Any]:
         """Do a batch, the changes of one row together."""

@@ -18,6 +18,8 @@ class SimulatedLeg:
         self.remotes: list[RemoteMedia] = []
         self.played: list[tuple[Tone | None, bool]] = []
         self.other: SimulatedLeg | None = None
+        #: The ports of those it was bridged with, in order.
+        self.bridged: list[int] = []
         self.last_received: float | None = None
         self.closed = False
         self.on_lost: Callable[[], object] = lambda: None
@@ -28,6 +30,8 @@ class SimulatedLeg:
 
     def bridge(self, other: SimulatedLeg) -> None:
         self.other, other.other = other, self
+        self.bridged.append(other.rtp_port)
+        other.bridged.append(self.rtp_port)
 
     def unbridge(self) -> None:
         if self.other is not None:

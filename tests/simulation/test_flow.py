@@ -307,7 +307,7 @@ def test_a_transfer_gives_the_contact_to_the_new_target() -> None:
     ended = {role: outcome.ledger.leg(role)["ended"] for role in ("extension", "transfer")}
     assert ended["extension"] < ended["transfer"]
     contact, transfer = outcome.media.legs[1:]
-    assert contact.other is transfer
+    assert contact.bridged[-1] == transfer.rtp_port
     assert contact.played[-1] == (None, False)
     assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
     assert outcome.ledger.record["billing_seconds"] > 15
@@ -318,7 +318,7 @@ def test_a_transfer_that_fails_gives_the_call_back_to_the_extension() -> None:
     assert refer_status(outcome) == [b"SIP/2.0 100 Trying", b"SIP/2.0 486 Busy Here"]
     assert outcome.ledger.leg("transfer")["cause"] == "USER_BUSY"
     extension, contact = outcome.media.legs[:2]
-    assert contact.other is extension
+    assert contact.bridged[-1] == extension.rtp_port
     assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
 
 

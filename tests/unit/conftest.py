@@ -82,6 +82,7 @@ class FakeCalling:
             self.hold.wait(20)
         if self.outcome:
             self.store.update_activation(activation_id, **self.outcome)
+            self.store.flush()
         self.store.flush()
 
     def channels(self, account_id: str) -> list[dict[str, Any]]:
