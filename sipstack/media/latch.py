@@ -3,10 +3,10 @@
 Three kinds of sources may be the peer, and the better one wins:
 
 1. The address and port that its description names: at once, whenever they speak.
-2. The network of that address, from where some gateways send: after :data:`PATIENCE`. It is listened to; what we send
-   still goes where the description says.
-3. Any source, where the described address is a private one that a NAT may hide: after :data:`NAT_WINDOW`. Then what
-   we send goes there too.
+2. The network of that address, or a host that the signalling comes from, as with some gateways: after
+   :data:`PATIENCE`. It is listened to; what we send still goes where the description says.
+3. Any source, where the described address is one that a NAT may hide: after :data:`NAT_WINDOW`, those of kind 2 first.
+   Then what we send goes there too.
 
 For the last two, the described address must have been silent all that time, while the source kept sending an agreed
 payload type with one SSRC, its numbers going up, several of them one by one. What was decided stays until the peer
@@ -100,14 +100,16 @@ class Latch:
         if address != self.signalled:
             self.signalled = address
             self._signalled_ip = ip
-            self.behind_nat = (
-                ip is not None
-                and _is_private(ip)
-                and _network(ip) != _network(self._own)
-                and str(ip) not in self._known
-            )
+            self.behind_nat = ip is not None and self._is_hidden(ip)
             self.source = self._first = None
             self._candidates.clear()
+
+    def _is_hidden(self, ip: _Ip) -> bool:
+        """Whether what is sent from there may reach us as from somewhere else."""
+        if str(ip) in self._known or _network(ip) == _network(self._own):
+            return False
+        # Who reaches our loopback address is on this machine, whatever address it takes for its own.
+        return _is_private(ip) or (self._own.is_loopback and not ip.is_loopback)
 
     def consider(self, source: Address, sequence: int, ssrc: int, now: float, last: float) -> bool:
         """A packet from a source other than the chosen one, with an agreed payload type: whether to take it.
@@ -129,9 +131,7 @@ class Latch:
         return True
 
     def _proved(self, source: Address, sequence: int, ssrc: int, now: float) -> bool:
-        assert self._signalled_ip is not None
-        network = _network(self._signalled_ip)
-        near = _network(ipaddress.ip_address(source[0])) == network
+        near = self._is_near(source)
         if not near and not self.behind_nat:
             return False
         candidate = self._weigh(source, sequence, ssrc, now)
@@ -141,9 +141,15 @@ class Latch:
             return False
         # Where one from the described network is on its way, one from elsewhere has to wait for how that ends.
         return near or not any(
-            now - other.last < STALE and _network(ipaddress.ip_address(address[0])) == network
+            now - other.last < STALE and self._is_near(address)
             for address, other in self._candidates.items()
         )
+
+    def _is_near(self, source: Address) -> bool:
+        """Whether a source is of the described network, or where the signalling comes from."""
+        assert self._signalled_ip is not None
+        network = _network(self._signalled_ip)
+        return source[0] in self._known or _network(ipaddress.ip_address(source[0])) == network
 
     def _weigh(self, source: Address, sequence: int, ssrc: int, now: float) -> _Candidate | None:
         """What is known of a source with this packet; ``None`` while others take all the room."""

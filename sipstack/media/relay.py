@@ -37,8 +37,12 @@ TICK = FRAME / RATE
 TURN = 0.001
 #: What is played is sent in this many groups, so that a thousand tones do not hold up what is relayed.
 GROUPS = 20
-#: Sockets served in one turn.
-MOST = 8192
+#: Sockets served in one turn, so that tones and commands do not wait for longer than they may.
+MOST = 256
+#: Seconds that all turns were full before the relay takes :data:`SHARE` packets from a socket: what waits then is more
+#: than the CPU's caches hold, and each socket that is looked at costs more than its packets.
+BEHIND = 0.1
+SHARE = 8
 #: Datagrams taken from a guard or an RTCP socket in one turn.
 BATCH = 16
 #: Frames sent late in one go after a stall; beyond that they are skipped, as the ear would skip them.
@@ -113,6 +117,8 @@ class Relay:
         self._moment = 0
         #: When each line's next RTCP report is due.
         self._reports: list[tuple[float, int]] = []
+        #: When nothing was left to be read.
+        self._kept_up = 0.0
         self._buffer = bytearray(LARGEST)
         # A slice for each size, made once.
         whole = memoryview(self._buffer)
@@ -301,6 +307,10 @@ class Relay:
         """Wait for something to do, do it, and let it be :data:`TURN` seconds before the next turn."""
         ready = self._poller.poll(self._patience(), MOST)
         now = self._clock()
+        if len(ready) < MOST:
+            self._kept_up = now
+        elif now - self._kept_up > BEHIND:
+            ready = [event for event in ready for _ in range(SHARE)]
         self._relay(ready, now)
         if self._playing:
             self._play(now)

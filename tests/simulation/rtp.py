@@ -65,6 +65,8 @@ class World:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        #: Seconds that pass from one look at the clock to the next.
+        self.slowness = 0.0
         self.numbers = itertools.count(10)
         self.sockets: dict[tuple[Address, Address | None], VirtualSocket] = {}
         self.by_fd: dict[int, VirtualSocket] = {}
@@ -87,6 +89,7 @@ class World:
         self._ports = itertools.count(20000, 2)
 
     def clock(self) -> float:
+        self.now += self.slowness
         return self.now
 
     def at(self, when: float, do: Callable[[], None]) -> None:

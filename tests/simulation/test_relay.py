@@ -563,3 +563,26 @@ def test_a_removed_line_is_gone_and_its_peer_is_left_in_silence() -> None:
     assert len(customer.heard) == before
     assert all(address[1] not in (desk.gate[1], desk.gate[1] + 1) for address, _ in world.sockets)
     assert customer.gate[0] == OWN
+
+
+def test_what_has_piled_up_on_many_sockets_is_worked_off_in_order() -> None:
+    world = World()
+    ends = []
+    for number in range(300):
+        end = Endpoint(world, ("198.51.100.7", 4000 + 2 * number), ssrc=number)
+        end.describe()
+        ends.append(end)
+    for one, two in zip(ends[::2], ends[1::2], strict=True):
+        world.relay.bridge(one.number, two.number)
+    for end in ends:
+        end.say()
+    world.run(0.1)
+    for _ in range(40):
+        for end in ends:
+            end.say()
+    # Each look at the clock finds that it is later, as on a machine that is too slow.
+    world.slowness = 0.005
+    world.run(3.0)
+    for end in ends:
+        assert len(end.heard) == 41
+        assert_one_stream(end)

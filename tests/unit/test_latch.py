@@ -92,6 +92,23 @@ def test_behind_nat_the_described_network_goes_first() -> None:
     assert taken == near
 
 
+def test_behind_nat_the_signalling_s_host_goes_first() -> None:
+    made = latch(INSIDE, known=(NAT[0],))
+    for number in range(60):
+        now = number * 0.02
+        assert not made.consider(STRANGER, number, 7, now, 0.0)
+        if number >= 20 and made.consider(NAT, number, 8, now, 0.0):
+            break
+    assert made.source == NAT
+
+
+def test_on_the_loopback_interface_a_peer_may_take_itself_for_somebody_else() -> None:
+    made = Latch("127.0.0.1", {"127.0.0.1"})
+    made.signal(("192.0.2.2", 4000))
+    assert steady(made, ("127.0.0.1", 4000), 1.0) is not None
+    assert made.destination == ("127.0.0.1", 4000)
+
+
 @pytest.mark.parametrize("fault", ["gaps", "ssrc", "sources", "jumps", "pauses", "repeats"])
 def test_an_unsteady_source_is_never_believed(fault: str) -> None:
     made = latch(INSIDE)
