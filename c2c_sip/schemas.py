@@ -223,7 +223,8 @@ ACCOUNT: dict[str, Any] = {
 }
 USER_AUTH: dict[str, Any] = {
     "credentials": {"type": "string", "required": True, "minlength": 1, "maxlength": 64},
-    "method": {"type": "string", "allowed": ["md5", "sha"]},
+    "method": {"type": "string", "allowed": ["md5", "sha", "sha1"]},
+    "account_id": {"type": "string", "minlength": 1, "maxlength": 64},
     "account_name": {"type": "string", "minlength": 1, "maxlength": 128},
     "account_realm": {"type": "string", "minlength": 1, "maxlength": 253},
     "realm": {"type": "string", "minlength": 1, "maxlength": 253},

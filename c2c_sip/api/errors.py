@@ -38,7 +38,9 @@ def not_found() -> ApiError:
 
 def unauthorized() -> ApiError:
     """401: no token, or one that does not serve."""
-    return ApiError(401, "invalid_credentials")
+    # Not Basic, which would have browsers ask for a password over the page.
+    headers = {"WWW-Authenticate": 'Bearer realm="c2c-sip"'}
+    return ApiError(401, "invalid_credentials", headers=headers)
 
 
 def invalid(errors: Errors) -> ApiError:
