@@ -479,6 +479,9 @@ def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
             problems.append(
                 f"trunk[{index}].username: got '', accepted: the account to register, or register = false"
             )
+    guard = sections.get("guard", Guard())
+    if guard.challenge == "captcha" and not guard.captcha_url:
+        problems.append("guard.captcha_url: got '', accepted: the URL that verifies a captcha")
     return replace(Config(), **sections, trunks=read)
 
 

@@ -20,6 +20,7 @@ from c2c_sip import __version__
 from c2c_sip.api import create_app
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Sip, Trunk
 from c2c_sip.store import Store
 from sipstack.account import Account
@@ -146,7 +147,10 @@ class Service:
             rng=rng,
         )
         self._engine.start()
-        self.calling = Calling(config, self.store, self._engine, accounts)
+        captcha = Captcha(config.guard.captcha_url, config.guard.captcha_secret)
+        self.calling = Calling(
+            config, self.store, self._engine, accounts, verify_captcha=captcha.verify
+        )
 
     def _start_http(self) -> None:
         http = self.config.http

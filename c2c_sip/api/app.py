@@ -13,6 +13,7 @@ from c2c_sip.api.channels import Channel, Channels
 from c2c_sip.api.clicktocalls import ClickToCall, ClickToCalls
 from c2c_sip.api.connect import ActivationState, Connect
 from c2c_sip.api.frame import Frame
+from c2c_sip.api.guarding import Links, NeverCallMe, NeverCalls
 from c2c_sip.api.health import Health, Ready
 from c2c_sip.api.history import History, HistoryItem
 from c2c_sip.calling.door import Calling
@@ -44,6 +45,8 @@ def create_app(
         one: ClickToCall(store, access),
         one + "/connect": Connect(store, access, calling, config),
         one + "/connect/{activation_id}": ActivationState(store, access),
+        one + "/connect/{activation_id}/never_call": NeverCallMe(store),
+        one + "/link": Links(access, calling),
         one + "/history": History(store, access),
         one + "/history/{activation_id}": HistoryItem(store, access),
         account + "/cdrs": Cdrs(store, access),
@@ -51,6 +54,10 @@ def create_app(
         account + "/channels": Channels(access, calling),
         account + "/channels/{call_id}": Channel(access, calling),
     }
+    never_calls = NeverCalls(store, access, calling)
+    routes[account + "/never_call"] = never_calls
+    for version_ in ("/v1", "/v2"):
+        app.add_route(f"{version_}{account}/never_call/{{number}}", never_calls, suffix="number")
     for path, resource in routes.items():
         if hasattr(resource, "on_get") and not isinstance(resource, Connect):
             # Not of connect, where GET dials: whoever only looks whether there is something must ring nobody.

@@ -133,6 +133,33 @@ class Calling:
                 )
             raise
 
+    def sign_link(
+        self, account: Mapping[str, Any], clicktocall: Mapping[str, Any], link: Link
+    ) -> str:
+        """The token of a link, whose contact may be called.
+
+        :raises Refusal: it may not
+        """
+        if link.contact is not None:
+            rules = self._guard.rules(account)
+            policy.check(
+                clicktocall,
+                link.contact,
+                account,
+                authenticated=True,
+                rules=rules,
+                dialled=lambda read: self._dialled(account, clicktocall, read, rules),
+            )
+        return self._guard.sign_link(link)
+
+    def region(self, account: Mapping[str, Any]) -> str:
+        """The region in whose way an account's numbers are written."""
+        return self._guard.rules(account).region
+
+    def get_dials(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> bool:
+        """Whether a GET of the activation URL dials."""
+        return self._guard.get_dials(account, clicktocall)
+
     def _activate(
         self,
         account: Mapping[str, Any],
@@ -230,8 +257,13 @@ class Calling:
         policy.check_extension(extension, rules)
         to_extension = routing.destination(extension, realm, config.trunks, region)
         to_contact = routing.destination(contact, realm, config.trunks, region)
-        shown_to_extension = routing.shown_to_extension(clicktocall, contact, to_extension, region)
-        shown_to_contact = routing.shown_to_contact(clicktocall, extension, to_contact, region)
+        allowed = account.get("caller_ids") or ()
+        shown_to_extension = routing.shown_to_extension(
+            clicktocall, contact, to_extension, region, allowed
+        )
+        shown_to_contact = routing.shown_to_contact(
+            clicktocall, extension, to_contact, region, allowed
+        )
         return {
             "extension": LegRoute(
                 to_extension, routing.caller(shown_to_extension, to_extension, own_realm, region)
@@ -404,7 +436,11 @@ class Calling:
                 party = checked.contact
             where = routing.destination(party, realm, config.trunks, region)
             shown = routing.shown_to_contact(
-                clicktocall, extension.destination.party, where, region
+                clicktocall,
+                extension.destination.party,
+                where,
+                region,
+                account.get("caller_ids") or (),
             )
         except (Refusal, Unreadable) as refusal:
             log.warning("transfer to %s refused: %s", uri, refusal)

@@ -28,9 +28,6 @@ from c2c_sip.config import Config
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
-CHALLENGES = ("none", "proof_of_work", "captcha")
-"""What the public may have to do before an activation."""
-
 SCOPES = ("address", "contact", "clicktocall", "account", "service")
 """What activations by the public are counted by, in the order in which the limits are looked at."""
 
@@ -225,11 +222,11 @@ class Guard:
 
     def _limits(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> dict[str, int]:
         guard = self._config.guard
-        documents = (account.get("limits") or {}, clicktocall.get("limits") or {})
         return {
             scope: stricter(
                 getattr(guard, f"per_{scope}"),
-                *(int(document.get(f"per_{scope}") or 0) for document in documents),
+                _said(account, f"per_{scope}"),
+                _said(clicktocall, f"per_{scope}"),
             )
             for scope in SCOPES
         }
@@ -238,8 +235,7 @@ class Guard:
 
     def minutes(self, account: Mapping[str, Any], now: float) -> Minutes | None:
         """What an account may talk today; ``None`` where there is no ceiling."""
-        own = int((account.get("limits") or {}).get("daily_minutes") or 0)
-        ceiling = stricter(self._config.guard.daily_minutes, own)
+        ceiling = stricter(self._config.guard.daily_minutes, _said(account, "daily_minutes"))
         if not ceiling:
             return None
         account_id = str(account["id"])
@@ -321,6 +317,13 @@ def _keys(client: str | None, called: str | None, clicktocall: str, account: str
     }
 
 
+def _said(document: Mapping[str, Any], name: str) -> int:
+    """A limit of a document, which may be from before there were any; 0: none."""
+    limits = document.get("limits")
+    limit = limits.get(name) if isinstance(limits, Mapping) else None
+    return limit if isinstance(limit, int) and limit > 0 else 0
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:48]
 
@@ -329,4 +332,4 @@ def _bad_link(rule: str, message: str) -> Refusal:
     return Refusal("validation", message, field="link", rule="forbidden", reason=f"link_{rule}")
 
 
-__all__ = ["CHALLENGES", "LOOPBACK", "SCOPES", "Guard", "Minutes", "Proof", "networks_of"]
+__all__ = ["LOOPBACK", "SCOPES", "Guard", "Minutes", "Proof", "networks_of"]

@@ -10,6 +10,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 
+CHALLENGES = ("none", "proof_of_work", "captcha")
+"""What the public may have to do before an activation."""
+
 LIFETIME = 300
 """Seconds in which a challenge is to be solved and used."""
 
@@ -56,4 +59,4 @@ def _mac(head: str, subject: str, key: bytes) -> str:
     return hmac.new(key, f"proof\0{head}\0{subject}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
-__all__ = ["LIFETIME", "challenge", "has_zeros", "is_solved"]
+__all__ = ["CHALLENGES", "LIFETIME", "challenge", "has_zeros", "is_solved"]
