@@ -8,10 +8,21 @@ from ipaddress import ip_address
 from typing import Any
 
 import cerberus
+import phonenumbers
 from cerberus.errors import ErrorDefinition
 
-from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, has_control, read_extension
-from c2c_sip.calling.policy import check_pattern
+from c2c_sip.calling.contact import (
+    MAX_LENGTH,
+    Unreadable,
+    has_control,
+    read_contact,
+    read_extension,
+)
+from c2c_sip.calling.links import GREATEST_LIFETIME, MOST_USES
+from c2c_sip.calling.numbering import ANYWHERE
+from c2c_sip.calling.pattern import LONGEST as LONGEST_PATTERN
+from c2c_sip.calling.policy import check_pattern, check_whitelist
+from c2c_sip.calling.proof import CHALLENGES
 
 #: Levels of nesting that a document may have; deeper is never meant.
 DEEPEST = 16
@@ -126,10 +137,25 @@ def _extension(field: str, value: Any, report: Report) -> None:
         report(field, _BROKEN, _Broken(rule, error.message))
 
 
+def _number(field: str, value: Any, report: Report) -> None:
+    try:
+        if isinstance(value, str) and not has_control(value) and value.strip():
+            read_contact(value, "US")
+    except Unreadable as error:
+        report(field, _BROKEN, _Broken("pattern", error.message))
+
+
 def _pattern(field: str, value: Any, report: Report) -> None:
     problem = check_pattern(value) if isinstance(value, str) else None
     if problem is not None:
         report(field, _BROKEN, _Broken("pattern", problem))
+
+
+def _whitelist(field: str, value: Any, report: Report) -> None:
+    patterns = [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    problem = check_whitelist(patterns)
+    if problem is not None:
+        report(field, _BROKEN, _Broken("maxLength", problem))
 
 
 def _sip_headers(field: str, value: Any, report: Report) -> None:
@@ -221,7 +247,9 @@ MEANINGS: dict[Callable[[str, Any, Report], None], dict[str, Any]] = {
             {"pattern": f"^{_SIP_URI}$"},
         ]
     },
+    _number: {"pattern": CONTACT},
     _pattern: {"format": "regex"},
+    _whitelist: {},
     _sip_headers: _HEADERS
     | {"properties": {way: {"anyOf": [_HEADERS, _HEADER_TEXT]} for way in ("in", "out")}},
 }
@@ -239,6 +267,11 @@ def _told(description: str, **more: Any) -> dict[str, Any]:
     return {"meta": {"description": description} | more}
 
 
+def _limits(*names: str) -> dict[str, Any]:
+    limit = {"type": "integer", "min": 0, "max": 10_000_000}
+    return {"type": "dict", "schema": dict.fromkeys(names, limit)}
+
+
 CLICKTOCALL: dict[str, Any] = {
     "name": _line(required=True) | _told("A name for people.", examples=["Sales"]),
     "extension": _line(1, MAX_LENGTH, _extension, required=True)
@@ -250,7 +283,8 @@ CLICKTOCALL: dict[str, Any] = {
     "whitelist": {
         "type": "list",
         "maxlength": 100,
-        "schema": {"type": "string", "check_with": _pattern},
+        "schema": {"type": "string", "maxlength": LONGEST_PATTERN, "check_with": _pattern},
+        "check_with": _whitelist,
     }
     | _told("Regular expressions; a contact that none of them is found in is refused.", default=[]),
     "throttle": {"type": "integer", "min": 0} | _told("Calls at once; 0: any number.", default=0),
@@ -287,12 +321,37 @@ CLICKTOCALL: dict[str, Any] = {
     },
     "ringback": _line(0, 256) | _told("What the extension hears while the contact rings."),
     "presence_id": _line(0, 256),
+    "connect_by_get": {"type": "boolean"},
+    "challenge": {"type": "string", "allowed": list(CHALLENGES)},
+    "limits": _limits("per_address", "per_contact", "per_clicktocall"),
 }
 ACCOUNT: dict[str, Any] = {
     "name": _line(required=True) | _told("A name for people."),
     "realm": _line(1, 253, _realm)
     | {"meta": {"prose": "the SIP realm, a domain name that no other account has"}},
+    "region": {"type": "string", "allowed": sorted(phonenumbers.SUPPORTED_REGIONS)},
+    "countries": {
+        "type": "list",
+        "schema": {
+            "type": "string",
+            "allowed": [ANYWHERE, *sorted(phonenumbers.SUPPORTED_REGIONS)],
+        },
+    },
+    "caller_ids": {"type": "list", "maxlength": 1000, "schema": _line(1, 64, _number)},
+    "connect_by_get": {"type": "boolean"},
+    "limits": _limits(
+        "per_address", "per_contact", "per_clicktocall", "per_account", "daily_minutes"
+    ),
 }
+FROM_ABOVE = ("countries", "caller_ids", "limits")
+"""Fields of an account that are for those above it to say, and for itself only where nobody is."""
+LINK: dict[str, Any] = {
+    "contact": _line(1, MAX_LENGTH),
+    "pattern": _line(1, LONGEST_PATTERN, _pattern),
+    "expires_in": {"type": "integer", "min": 1, "max": GREATEST_LIFETIME},
+    "uses": {"type": "integer", "min": 1, "max": MOST_USES},
+}
+NEVER_CALL: dict[str, Any] = {"number": _line(1, MAX_LENGTH, _number, required=True)}
 USER_AUTH: dict[str, Any] = {
     "credentials": {"type": "string", "required": True, "minlength": 1, "maxlength": 64}
     | _told("md5 or sha1 of `user:password`, in hexadecimal."),

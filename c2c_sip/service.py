@@ -1,9 +1,12 @@
 """The service: the only place that builds the parts and joins them."""
 
+import gc
 import logging
 import random
+import resource
 import socket
 import ssl
+import sys
 import threading
 import time
 from asyncio import AbstractEventLoop
@@ -17,10 +20,12 @@ from c2c_sip import __version__
 from c2c_sip.api import create_app
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Sip, Trunk
 from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.digest import Credentials
+from sipstack.entropy import Entropy
 from sipstack.media import MediaPlane
 from sipstack.message import Uri
 from sipstack.resolver import DnsLookup, Resolver
@@ -37,6 +42,11 @@ log = logging.getLogger(__name__)
 
 #: The largest HTTP request that is read at all, in bytes; the API's own limit for a document is below it.
 LARGEST_REQUEST = 256 * 1024
+#: Open files that the service asks the system for: a call has six sockets.
+MOST_DESCRIPTORS = 65536
+#: Seconds that one thread may keep the interpreter while the relay's thread waits for it. With Python's own 5 ms, RTP
+#: would be late by as much whenever the API works on something.
+SWITCH_INTERVAL = 0.0001
 
 
 class Service:
@@ -68,6 +78,7 @@ class Service:
         :raises OSError: an address is taken.
         :raises c2c_sip.store.StoreError: the database cannot be used.
         """
+        _allow_descriptors()
         self.store = Store.open(self.config.database.url)
         try:
             left_up = self.store.open_dialogs()
@@ -75,7 +86,7 @@ class Service:
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
             if self.lab is not None:
-                self.config = replace(self.config, trunks=(*self.config.trunks, self.lab.start()))
+                self._add_lab(self.lab.start())
             self._start_engine(left_up)
             try:
                 self._start_http()
@@ -87,10 +98,19 @@ class Service:
                 self.lab.stop()
             self.store.close()
             raise
+        # What was made until now stays. The collector need not look at it again, for which all threads would wait.
+        gc.collect()
+        gc.freeze()
+
+    def _add_lab(self, trunk: Trunk) -> None:
+        config = self.config
+        # Its phones are on this machine, and may be called directly too.
+        guard = replace(config.guard, networks=(*config.guard.networks, "127.0.0.0/8"))
+        self.config = replace(config, trunks=(*config.trunks, trunk), guard=guard)
 
     def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config
-        rng = random.SystemRandom()
+        rng = Entropy()
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
@@ -107,9 +127,9 @@ class Service:
                 refuse_invite=own_servers(list(accounts.values())),
             )
 
-        if config.media.workers:
-            log.warning("media.workers: relay processes are not there yet, a thread relays instead")
-        media = MediaPlane(ports=config.media.ports)
+        if not config.media.workers:
+            sys.setswitchinterval(SWITCH_INTERVAL)
+        media = MediaPlane(ports=config.media.ports, workers=config.media.workers)
         self._engine = Engine(
             build,
             media,
@@ -127,7 +147,10 @@ class Service:
             rng=rng,
         )
         self._engine.start()
-        self.calling = Calling(config, self.store, self._engine, accounts)
+        captcha = Captcha(config.guard.captcha_url, config.guard.captcha_secret)
+        self.calling = Calling(
+            config, self.store, self._engine, accounts, verify_captcha=captcha.verify
+        )
 
     def _start_http(self) -> None:
         http = self.config.http
@@ -163,10 +186,11 @@ class Service:
     def _serve(self) -> None:
         """Waitress's own loop, but one that ends: its sockets must not be closed under it by another thread."""
         while not self._http_ends.is_set():
-            wasyncore.loop(timeout=0.2, map=self._http_sockets, count=1)
+            # Not select: with the sockets of 170 calls, a new connection's descriptor is beyond what it can do.
+            wasyncore.loop(timeout=0.2, use_poll=True, map=self._http_sockets, count=1)
         self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=2)
         # What the last requests have to say is still to be sent.
-        wasyncore.loop(timeout=0.05, map=self._http_sockets, count=4)
+        wasyncore.loop(timeout=0.05, use_poll=True, map=self._http_sockets, count=4)
         wasyncore.close_all(map=self._http_sockets, ignore_all=True)
 
     def welcome(self) -> list[str]:
@@ -186,6 +210,14 @@ class Service:
         if self.lab is not None:
             self.lab.stop()
         self.store.close()
+
+
+def _allow_descriptors() -> None:
+    """Take as many open files as we may have: the usual limit of 1,024 is reached with 170 calls."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, MOST_DESCRIPTORS)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
 def _account(trunk: Trunk, rng: random.Random) -> Account:

@@ -83,6 +83,7 @@ class MediaDescription:
     address: str | None = None
     rtcp_port: int | None = None
     rtcp_address: str | None = None
+    rtcp_mux: bool = False
     ptime: int | None = None
 
 
@@ -165,6 +166,7 @@ def _media(lines: Sequence[str]) -> MediaDescription:
     parameters: dict[int, str] = {}
     rtcp_port: int | None = None
     rtcp_address: str | None = None
+    rtcp_mux = False
     ptime: int | None = None
     for line in lines[1:]:
         if not line.startswith("a="):
@@ -173,7 +175,8 @@ def _media(lines: Sequence[str]) -> MediaDescription:
         if name == "rtpmap":
             text, _, encoding = value.strip().partition(" ")
             codec = _rtpmap(text, encoding.strip())
-            maps[codec.payload_type] = codec
+            if codec is not None:
+                maps[codec.payload_type] = codec
         elif name == "fmtp":
             text, _, parameter = value.strip().partition(" ")
             parameters[_number(text, 127)] = parameter.strip()
@@ -183,6 +186,8 @@ def _media(lines: Sequence[str]) -> MediaDescription:
                 rtcp_port = _number(parts[0], 65535)
             if len(parts) == 4:
                 rtcp_address = parts[3]
+        elif name == "rtcp-mux":
+            rtcp_mux = True
         elif name == "ptime" and value.strip().isdigit() and len(value.strip()) < 4:
             ptime = int(value)
     codecs: list[Codec] = []
@@ -202,15 +207,17 @@ def _media(lines: Sequence[str]) -> MediaDescription:
         address=_address(lines),
         rtcp_port=rtcp_port,
         rtcp_address=rtcp_address,
+        rtcp_mux=rtcp_mux,
         ptime=ptime,
     )
 
 
-def _rtpmap(number: str, encoding: str) -> Codec:
+def _rtpmap(number: str, encoding: str) -> Codec | None:
+    """A format; ``None`` for one that is described by half, and so is none that we could use."""
     name, _, rest = encoding.partition("/")
     rate, _, channels = rest.partition("/")
     if not name or not rate:
-        raise SdpError(400, "Malformed rtpmap")
+        return None
     count = _number(channels, 16) if channels.isdigit() else 1
     return Codec(_number(number, 127), name, _number(rate.strip(), 1_000_000), count)
 
@@ -220,7 +227,9 @@ class RemoteMedia:
     """What a peer's description says of our one audio stream.
 
     ``codecs`` are those both sides have, preferred first, with the numbers the peer wants to receive; ``direction`` is
-    the peer's own view; ``on_hold`` covers the old style (address 0.0.0.0) too.
+    the peer's own view; ``on_hold`` covers the old style (address 0.0.0.0) too. With ``rtcp_mux`` both sides have RTCP on
+    the port of RTP (:rfc:`5761`). ``withheld``: nothing is sent to the addresses it names, but only to where the peer
+    is heard from.
     """
 
     address: str
@@ -230,6 +239,8 @@ class RemoteMedia:
     codecs: tuple[Codec, ...]
     direction: str = "sendrecv"
     ptime: int | None = None
+    rtcp_mux: bool = False
+    withheld: bool = False
 
     @property
     def on_hold(self) -> bool:
@@ -313,7 +324,7 @@ class LocalMedia:
                     replace(codec, fmtp=own.fmtp)
                     for codec, own in zip(remote.codecs, receive, strict=True)
                 )
-                sections.append(self._section(numbered, wanted, media.protocol))
+                sections.append(self._section(numbered, wanted, media.protocol, media.rtcp_mux))
             else:
                 formats = " ".join(media.formats) or "0"
                 sections.append([f"m={media.kind} 0 {media.protocol} {formats}"])
@@ -348,11 +359,16 @@ class LocalMedia:
             codecs=tuple(theirs for _, theirs in pairs),
             direction=direction,
             ptime=media.ptime,
+            rtcp_mux=media.rtcp_mux,
         )
         return remote, tuple(own for own, _ in pairs)
 
     def _section(
-        self, codecs: tuple[Codec, ...], direction: str, protocol: str = "RTP/AVP"
+        self,
+        codecs: tuple[Codec, ...],
+        direction: str,
+        protocol: str = "RTP/AVP",
+        rtcp_mux: bool = True,
     ) -> list[str]:
         numbers = " ".join(str(codec.payload_type) for codec in codecs)
         lines = [f"m=audio {self.port} {protocol} {numbers}"]
@@ -361,6 +377,8 @@ class LocalMedia:
             lines.append(f"a=rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}")
             if codec.fmtp:
                 lines.append(f"a=fmtp:{codec.payload_type} {codec.fmtp}")
+        if rtcp_mux:
+            lines.append("a=rtcp-mux")
         lines += ["a=ptime:20", f"a={direction}"]
         return lines
 

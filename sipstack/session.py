@@ -12,6 +12,7 @@ from sipstack.agent import (
     Responder,
     Timer,
     has_sdp,
+    sdp_of,
     supports,
 )
 from sipstack.dialog import Dialog
@@ -95,9 +96,9 @@ class Session:
         self._account = account
         self._contact = contact
         self._timer = timer
-        self._on_event = on_event
-        self._on_media = on_media
-        self._on_finished = on_finished
+        self._on_event: Callable[[Event], None] = on_event
+        self._on_media: Callable[[RemoteMedia], None] = on_media
+        self._on_finished: Callable[[], None] = on_finished
         self._accepts_referral = accepts_referral
         self._started = False
         self._peer_updates = False
@@ -145,6 +146,13 @@ class Session:
             self._answer.stop()
             self._answer = None
         self._on_event(event)
+
+    def release(self) -> None:
+        """It is over, and nobody has to hear of it any more."""
+        self._on_event = lambda event: None
+        self._on_media = lambda remote: None
+        self._on_finished = lambda: None
+        self._accepts_referral = lambda uri: False
 
     def is_alive(self, then: Callable[[bool], None]) -> None:
         """Ask the peer with OPTIONS; ``then`` gets False when it is gone (:rfc:`3261` §12.2.1.2)."""
@@ -215,7 +223,7 @@ class Session:
         remote: RemoteMedia | None = None
         try:
             if request.body:
-                body, remote = self._media.answer(request.body)
+                body, remote = self._media.answer(sdp_of(request))
             else:
                 body = self._media.offer() if request.method == "INVITE" else b""
         except SdpError as error:
@@ -254,7 +262,7 @@ class Session:
             self._answer_has_offer = False
             try:
                 # An offer in a 2xx has to be answered in the ACK (§13.2.2.4).
-                self._agreed(self._media.accept_answer(ack.body if has_sdp(ack) else b""))
+                self._agreed(self._media.accept_answer(sdp_of(ack)))
             except SdpError:
                 self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
         self._offer_again()
@@ -339,7 +347,7 @@ class Session:
         self._timer.answered(response)
         self._watch()
         try:
-            self._on_media(self._media.accept_answer(response.body))
+            self._on_media(self._media.accept_answer(sdp_of(response)))
         except SdpError:
             self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
             return
@@ -479,46 +487,73 @@ def send_in_dialog(
     ``then`` gets its final status and response, 408 or 503 and ``None`` where there was none; for an INVITE it is
     called again with each copy of a 2xx. A body without a Content-Type among ``headers`` is a session description.
     """
-    attempt = Attempt(account)
-    provisionals = Received()
+    request = _InDialog(agent, dialog, account, method, then, contact, headers, body)
+    agent.locate(dialog.next_hop(), account, request.located, lambda why: then(503, None))
 
-    def transmit(target: Target, authorization: Sequence[tuple[str, str]]) -> None:
-        request = dialog.request(method)
-        if contact is not None and method in _WITH_CONTACT:
-            request.add("Contact", str(contact))
-        for name, value in (*authorization, *headers):
+
+class _InDialog:
+    """One request in a dialog, with the answer to its challenge."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        dialog: Dialog,
+        account: Account | None,
+        method: str,
+        then: Then,
+        contact: NameAddr | None,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+    ) -> None:
+        self._agent = agent
+        self._dialog = dialog
+        self._account = account
+        self._method = method
+        self._then = then
+        self._contact = contact
+        self._headers = headers
+        self._body = body
+        self._attempt = Attempt(account)
+        self._provisionals = Received()
+
+    def located(self, targets: Sequence[Target]) -> None:
+        """Send it to the first of ``targets``."""
+        self._transmit(targets[0], ())
+
+    def _transmit(self, target: Target, authorization: Sequence[tuple[str, str]]) -> None:
+        request = self._dialog.request(self._method)
+        if self._contact is not None and self._method in _WITH_CONTACT:
+            request.add("Contact", str(self._contact))
+        for name, value in (*authorization, *self._headers):
             request.add(name, value)
-        request.body = body
-        if body and request.content_type is None:
+        request.body = self._body
+        if self._body and request.content_type is None:
             request.add("Content-Type", SDP)
         if not authorization:
-            for name, value in attempt.preempt(request, target.address):
+            for name, value in self._attempt.preempt(request, target.address):
                 request.add(name, value)
+        handlers = Handlers(
+            lambda response, source: self._responded(request, target, response, source),
+            lambda status: self._then(status, None),
+        )
+        self._agent.send_request(request, target, handlers)
 
-        def responded(response: Response, source: Address) -> None:
-            if response.status < 200:
-                rack = provisionals.acknowledges(response)
-                if rack is not None:
-                    prack(agent, dialog, account, rack)
-                return
-            header = (
-                attempt.answer(response, source, request) if response.status in (401, 407) else None
-            )
+    def _responded(
+        self, request: Request, target: Target, response: Response, source: Address
+    ) -> None:
+        if response.status < 200:
+            rack = self._provisionals.acknowledges(response)
+            if rack is not None:
+                prack(self._agent, self._dialog, self._account, rack)
+            return
+        if response.status in (401, 407):
+            header = self._attempt.answer(response, source, request)
             if header is not None:
-                transmit(target, [header])
-            else:
-                if response.status < 300:
-                    attempt.accepted(response)
-                then(response.status, response)
-
-        agent.send_request(request, target, Handlers(responded, lambda status: then(status, None)))
-
-    agent.locate(
-        dialog.next_hop(),
-        account,
-        lambda targets: transmit(targets[0], ()),
-        lambda why: then(503, None),
-    )
+                self._transmit(target, [header])
+                return
+        elif response.status < 300:
+            self._attempt.accepted(response)
+        self._then(response.status, response)
 
 
 def prack(agent: Agent, dialog: Dialog, account: Account | None, rack: str) -> None:

@@ -11,7 +11,7 @@ from c2c_sip.api.answers import ACCOUNT_MADE, ACCOUNT_SHOWN, API_KEY, API_KEY_MA
 from c2c_sip.api.body import read_data
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, invalid
-from c2c_sip.schemas import ACCOUNT, validate
+from c2c_sip.schemas import ACCOUNT, FROM_ABOVE, Errors, validate
 from c2c_sip.store import Store, Taken
 
 #: What is ours to say, whatever a request has.
@@ -99,7 +99,7 @@ class Account:
         def write(found: Row, revision: int) -> Row | None:
             document = {k: v for k, v in change(found).items() if k not in _READ_ONLY}
             document.setdefault("realm", found["realm"])
-            errors = validate(ACCOUNT, document)
+            errors = validate(ACCOUNT, document) or self._presumed(req, found, document)
             if errors:
                 raise invalid(errors)
             try:
@@ -109,6 +109,20 @@ class Account:
 
         changed = conditions.edit(req, lambda: self._access.account(req, account_id), write)
         envelope.success(req, resp, _shown(changed), revision=changed["revision"])
+
+    def _presumed(self, req: falcon.Request, found: Row, document: Row) -> Errors:
+        """What an account says that is for those above it to say; what it leaves out stays."""
+        if found["parent_id"] is None or self._access.required(req)["account_id"] != found["id"]:
+            return {}
+        document |= {
+            name: found[name] for name in FROM_ABOVE if name in found and name not in document
+        }
+        changed = [name for name in FROM_ABOVE if document.get(name) != found.get(name)]
+        message = "This is for the account above to say"
+        return {
+            name: {"forbidden": {"message": message, "cause": document.get(name)}}
+            for name in changed
+        }
 
 
 def merged(document: Any, changes: Any) -> Any:

@@ -96,6 +96,8 @@ ACTIVATION: Fields = {
     "cause": _text("Kazoo's hangup cause.", nullable=True),
     "sip_status": _whole(nullable=True),
     **_SECONDS,
+    "rule": {"type": "string", "meta": {"description": "Why it was refused, if it was."}},
+    "times": {"type": "integer", "meta": {"description": "How often, where one stands for all."}},
 }
 CDR: Fields = {
     "id": _ID,
@@ -129,4 +131,14 @@ CHANNEL: Fields = {
     "to": _text(),
     "elapsed_s": _whole(),
 }
+LINK_MADE: Fields = {
+    "id": _ID,
+    "url": _text("Activates without a token."),
+    "link": _text("Its signed part."),
+    "expires": _text(),
+    "uses": _whole("Calls that it is good for."),
+    "contact": {"type": "string"},
+    "pattern": {"type": "string"},
+}
+NEVER_CALLED: Fields = {"number": _text(), "source": _text(), "created": _text()}
 STATUS: Fields = {"status": _text()}

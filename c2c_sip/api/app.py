@@ -14,6 +14,7 @@ from c2c_sip.api.clicktocalls import ClickToCall, ClickToCalls
 from c2c_sip.api.connect import ActivationState, Connect
 from c2c_sip.api.docs import Docs, OpenApi
 from c2c_sip.api.frame import Frame
+from c2c_sip.api.guarding import Links, NeverCall, NeverCallMe, NeverCalls
 from c2c_sip.api.health import Health, Ready
 from c2c_sip.api.history import History, HistoryItem
 from c2c_sip.calling.door import Calling
@@ -45,12 +46,16 @@ def create_app(
         one: ClickToCall(store, access),
         one + "/connect": Connect(store, access, calling, config),
         one + "/connect/{activation_id}": ActivationState(store, access),
+        one + "/connect/{activation_id}/never_call": NeverCallMe(store),
+        one + "/link": Links(access, calling),
         one + "/history": History(store, access),
         one + "/history/{activation_id}": HistoryItem(store, access),
         account + "/cdrs": Cdrs(store, access),
         account + "/cdrs/{cdr_id}": Cdr(store, access),
         account + "/channels": Channels(access, calling),
         account + "/channels/{call_id}": Channel(access, calling),
+        account + "/never_call": NeverCalls(store, access, calling),
+        account + "/never_call/{number}": NeverCall(store, access, calling),
     }
     for path, resource in routes.items():
         if hasattr(resource, "on_get") and not isinstance(resource, Connect):

@@ -1,6 +1,7 @@
 """Reading what a request brings: bounded, JSON or a form, with or without the envelope."""
 
 import json
+from collections.abc import Mapping
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
@@ -61,14 +62,34 @@ def read_contact(req: falcon.Request) -> Any:
     """``contact`` from the query, a form, ``data``, or the bare object of a connect; ``None`` where it is in none."""
     if req.method == "GET":
         return _dialable(req.get_param("contact"))
-    kind = kind_of(req)
-    if kind in (_FORM, _MULTIPART) and not _is_json(req):
-        return _dialable(_form(req, kind).get("contact"))
-    envelope = read_envelope(req)
-    document = _object("data", envelope["data"]) if "data" in envelope else envelope
+    if _is_form(req):
+        return _dialable(_form(req, kind_of(req)).get("contact", req.get_param("contact")))
+    document = _document(req)
     if "contact" in document:
         return document["contact"]
     return _dialable(req.get_param("contact"))
+
+
+def read_text(req: falcon.Request, *names: str) -> str:
+    """The first text by one of these names, from where the contact may be; empty where there is none."""
+    if req.method == "GET":
+        found: Mapping[str, Any] = {}
+    else:
+        found = _form(req, kind_of(req)) if _is_form(req) else _document(req)
+    for name in names:
+        value = found.get(name) or req.get_param(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _is_form(req: falcon.Request) -> bool:
+    return kind_of(req) in (_FORM, _MULTIPART) and not _is_json(req)
+
+
+def _document(req: falcon.Request) -> dict[str, Any]:
+    envelope = read_envelope(req)
+    return _object("data", envelope["data"]) if "data" in envelope else envelope
 
 
 def _dialable(text: str | None) -> str | None:

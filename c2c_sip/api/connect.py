@@ -6,13 +6,14 @@ from typing import Any
 
 import falcon
 
-from c2c_sip.api import envelope
+from c2c_sip.api import envelope, page
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.answers import ACTIVATION
-from c2c_sip.api.body import read_contact
+from c2c_sip.api.body import read_contact, read_text
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, not_found, unauthorized
 from c2c_sip.calling.door import Calling
+from c2c_sip.calling.guard import Proof
 from c2c_sip.config import Config
 from c2c_sip.schemas import CONTACT
 from c2c_sip.store import Store
@@ -27,6 +28,12 @@ _CONTACT: dict[str, Any] = {
 _FORM = {"type": "object", "properties": {"contact": _CONTACT}, "required": ["contact"]}
 #: Hangup causes that mean that nobody answered.
 _UNANSWERED = frozenset({"NO_ANSWER", "NO_USER_RESPONSE", "ALLOTTED_TIMEOUT"})
+#: What a browser calls a request that nobody has asked for yet.
+_AHEAD = ("prefetch", "prerender", "preview")
+#: For what a browser gets a URL that somebody follows, and what a script gets; nothing else starts a call.
+_DESTINATIONS = frozenset({"document", "iframe", "frame", "empty"})
+#: The fields in which the providers' widgets put a captcha's response.
+_CAPTCHAS = ("captcha", "h-captcha-response", "cf-turnstile-response", "g-recaptcha-response")
 #: Seconds beyond both ringing times that a blocking request waits.
 _SLACK = 5.0
 
@@ -73,8 +80,9 @@ class Connect:
             query={"contact": _CONTACT | {"required": True}},
             answer=ACTIVATION,
             status=(200, 202),
-            problems=(429, 504),
+            problems=(405, 429, 504),
             who="depends",
+            answer_types=("text/html",),
         )
     )
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
@@ -82,6 +90,9 @@ class Connect:
 
         `contact` is required; `?blocking=true` waits for the outcome.
         """
+        if is_prefetch(req):
+            message = {"message": "a call is not started ahead of time"}
+            raise ApiError(503, "service_unavailable", message)
         self._start(req, resp, account_id, id)
 
     def _start(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
@@ -93,8 +104,14 @@ class Connect:
         authenticated = session is not None and self._store.is_within(
             account_id, session["account_id"]
         )
-        if definition.get("auth_required") and not authenticated:
+        link = req.get_param("link") or ""
+        if definition.get("auth_required") and not authenticated and not link:
             raise unauthorized()
+        if req.method == "GET" and not self._calling.get_dials(account, definition):
+            if not link or not req.client_accepts("text/html"):
+                raise falcon.HTTPMethodNotAllowed(["POST", "OPTIONS"])
+            page.ask(resp, req.relative_uri)
+            return
         contact = read_contact(req)
         blocking = (req.get_param("blocking") or "").lower() == "true"
         if blocking and not self._waiting.acquire(blocking=False):
@@ -111,6 +128,8 @@ class Connect:
                 contact,
                 authenticated=authenticated,
                 client=client_address(req, self._config.http.trusted_proxies),
+                link=link,
+                brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
             )
             if blocking:
                 self._finish(req, resp, definition, row)
@@ -164,6 +183,16 @@ class ActivationState:
         if row is None:
             raise not_found()
         envelope.success(req, resp, envelope.activation(row))
+
+
+def is_prefetch(req: falcon.Request) -> bool:
+    """Whether a GET is a browser's that only looks ahead, or one for a part of a page, such as an image."""
+    purposes = [
+        req.get_header(name) or "" for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+    ]
+    if any(word in purpose.lower() for purpose in purposes for word in _AHEAD):
+        return True
+    return (req.get_header("Sec-Fetch-Dest") or "document").lower() not in _DESTINATIONS
 
 
 def client_address(req: falcon.Request, trusted: tuple[str, ...]) -> str:

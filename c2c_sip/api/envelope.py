@@ -111,7 +111,7 @@ def iso(moment: float) -> str:
 def activation(row: Mapping[str, Any]) -> dict[str, Any]:
     """A history object, from its row."""
     created = row["created"]
-    return {
+    shown = {
         "id": row["id"],
         "contact": row["contact"],
         "timestamp": int(created) + GREGORIAN,
@@ -129,6 +129,10 @@ def activation(row: Mapping[str, Any]) -> dict[str, Any]:
         "billing_seconds": row.get("billing_seconds", 0),
         "ringing_seconds": row.get("ringing_seconds", 0),
     }
+    if row.get("rule") is not None:
+        # Refused: by which rule, and how often where this record stands for several.
+        shown |= {"rule": row["rule"], "times": row.get("times", 1)}
+    return shown
 
 
 def cdr(row: Mapping[str, Any]) -> dict[str, Any]:

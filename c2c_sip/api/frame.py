@@ -7,6 +7,7 @@ import falcon
 from c2c_sip.api import body, envelope
 from c2c_sip.api.connect import ActivationState, Connect
 from c2c_sip.api.errors import invalid, not_found
+from c2c_sip.api.guarding import NeverCallMe
 from c2c_sip.store import Store
 
 #: What a POST may stand for, from clients that know no other verb.
@@ -51,7 +52,7 @@ class Frame:
         """After the answer is made."""
         self._store.release()
         resp.set_header("X-Content-Type-Options", "nosniff")
-        if isinstance(resource, (Connect, ActivationState)) and self._origins:
+        if isinstance(resource, (Connect, ActivationState, NeverCallMe)) and self._origins:
             resp.append_header("Vary", "Origin")
             origin = req.get_header("Origin")
             if origin and (origin in self._origins or "*" in self._origins):

@@ -21,6 +21,7 @@ _PROBLEMS = {
     401: "No credentials, or none that serve.",
     403: "The user may not.",
     404: "No such thing, or another account's.",
+    405: "Not by this verb: `Allow` says by which.",
     409: "Others are changing it at the same time.",
     412: "It has been changed since it was read (`If-Match`).",
     413: "The body is too large.",
@@ -33,7 +34,7 @@ _PROBLEMS = {
 _ANYWHERE = (400, 500, 503)
 _WITH_BODY = (413, 415)
 #: Text without NUL, which no query may have.
-_TEXT = {"type": "string", "pattern": "^[^\0]*$"}
+_TEXT: Json = {"type": "string", "pattern": "^[^\0]*$"}
 _SECOND = {"type": "string", "pattern": "^[0-9]{1,12}$", "description": "Gregorian seconds."}
 _PARAMETERS: Mapping[str, Schema] = {
     "page_size": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50},
@@ -154,11 +155,11 @@ def _operation(path: str, verb: str, resource: Any, responder: Any) -> Json:
     }
     if more.strip():
         found["description"] = more.strip()
-    query = {name: _TEXT | schema for name, schema in described.query.items()}
-    if described.many:
-        query |= _PARAMETERS
-    if query:
-        found["parameters"] = [_parameter(name, schema) for name, schema in query.items()]
+    query = {name: _TEXT | dict(schema) for name, schema in described.query.items()}
+    lists = _PARAMETERS if described.many else {}
+    if query or lists:
+        parameters = [*query.items(), *lists.items()]
+        found["parameters"] = [_parameter(name, schema) for name, schema in parameters]
     body = _body(described)
     if body is not None:
         found["requestBody"] = body

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from c2c_sip.calling.causes import hangup_cause
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether audio still comes.
 WATCH = 2.0
+#: The hangup cause of a call whose relay has died.
+RELAY_LOST = "NORMAL_TEMPORARY_FAILURE"
 
 
 class Desk(Protocol):
@@ -39,10 +41,19 @@ class Desk(Protocol):
         plan: LegPlan,
         codecs: tuple[Codec, ...],
         on_event: Callable[[Event], None],
+        beside: "Leg | None",
     ) -> "Leg":
         """Find where the leg goes, take its RTP ports and make its call, without dialling yet.
 
+        ``beside`` is another leg of the same call.
+
         :raises LegError: it cannot be placed.
+        """
+
+    async def check(self, plan: LegPlan) -> None:
+        """Find where the leg would go, and send nothing.
+
+        :raises LegError: nowhere, or to where it must not.
         """
 
     def now(self) -> float:
@@ -103,6 +114,9 @@ class Leg:
 
     def described(self, remote: RemoteMedia) -> None:
         """The peer's media was agreed on, for the first time or anew."""
+        direct = self.call.outbound.account is None and not self.plan.at_home
+        if direct and not all(map(self.plan.accepted, (remote.address, remote.rtcp_address))):
+            remote = replace(remote, withheld=True)
         self.remote = remote
         self.media.set_remote(remote, self.local.receive_codecs)
 
@@ -112,6 +126,7 @@ class Leg:
         self.call.hang_up(reason)
         if self._final is None:
             self._final = self.media.close()
+            self.media.on_lost = lambda: None  # which holds the flow
         return self._final
 
     def follow(self, other: "Leg") -> None:
@@ -154,6 +169,7 @@ class Flow:
         """Make the call. Whatever happens, both legs are hung up, the ports are free, and the record is written."""
         over = Over("NORMAL_TEMPORARY_FAILURE")
         try:
+            await self._check(self.plan.contact)
             extension = await self._dial(self.plan.extension, self.plan.codecs)
             try:
                 await self._answer(extension)
@@ -168,7 +184,8 @@ class Flow:
                     await self._busy(extension)
                 raise
         except Over as ending:
-            over = ending
+            # Not the exception itself: its traceback holds this very frame, and so all of the call.
+            over = Over(ending.cause, ending.status, ending.role)
         except asyncio.CancelledError:
             over = Over("SYSTEM_SHUTDOWN")
             raise
@@ -185,6 +202,14 @@ class Flow:
         """Whether the two were connected."""
         return self._recorder.is_connected
 
+    async def _check(self, plan: LegPlan) -> None:
+        """Nobody is rung for the sake of a contact that cannot be."""
+        try:
+            await self._desk.check(plan)
+        except LegError as error:
+            log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
+            raise Over("NORMAL_TEMPORARY_FAILURE", 503, plan.role) from error
+
     async def _dial(self, plan: LegPlan, codecs: tuple[Codec, ...]) -> Leg:
         leg: Leg | None = None
 
@@ -192,12 +217,15 @@ class Flow:
             self._events.put_nowait((leg, event))
 
         try:
-            leg = await self._desk.open_leg(plan, codecs, on_event)
+            beside = next(iter(self.legs.values()), None)
+            leg = await self._desk.open_leg(plan, codecs, on_event, beside)
         except NoPortsLeft as error:
             raise Over("SWITCH_CONGESTION", 503, plan.role) from error
         except LegError as error:
             log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
             raise Over("NORMAL_TEMPORARY_FAILURE", 503, plan.role) from error
+        loop = asyncio.get_running_loop()
+        leg.media.on_lost = lambda: loop.call_soon_threadsafe(self.hang_up, RELAY_LOST)
         self.legs[plan.role] = leg
         self._recorder.leg_dialled(plan)
         leg.dial()
@@ -283,7 +311,7 @@ class Flow:
                     source, event = await self._next()
             except TimeoutError:
                 now = self._desk.now()
-                if now - started >= self.plan.max_duration:
+                if now - started >= self.plan.max_duration or not self.plan.may_go_on():
                     raise Over("ALLOTTED_TIMEOUT") from None
                 for leg, since in heard.items():
                     heard[leg] = self._watch(leg, since, now)

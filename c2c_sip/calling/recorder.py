@@ -1,24 +1,25 @@
 """Writes down what happens to one activation: its history record and one CDR a leg that was dialled."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Protocol
 
 from c2c_sip.calling.plan import LegPlan
 from sipstack.media import LegCounters
 
+_COUNTERS = tuple(field.name for field in fields(LegCounters))
+
 
 class Ledger(Protocol):
     """The part of the store that a recorder writes to. Nothing here waits for the disk."""
 
-    def update_activation(self, id: str, **changes: Any) -> "Future[Any]":
+    def update_activation(self, id: str, **changes: Any) -> None:
         """Change an activation's record."""
 
-    def add_cdr(self, row: Mapping[str, Any]) -> "Future[Any]":
+    def add_cdr(self, row: Mapping[str, Any]) -> None:
         """Add a leg's CDR."""
 
-    def update_cdr(self, id: str, **changes: Any) -> "Future[Any]":
+    def update_cdr(self, id: str, **changes: Any) -> None:
         """Change a leg's CDR."""
 
 
@@ -137,7 +138,7 @@ class Recorder:
             cause=own_cause,
             sip_status=own_status if own_status is not None else (200 if answered else None),
             hangup_by="peer" if guilty == role else "local",
-            media=asdict(counters),
+            media={name: getattr(counters, name) for name in _COUNTERS},
         )
 
     def ended(self, cause: str, status: int | None) -> None:

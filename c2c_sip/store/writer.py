@@ -2,13 +2,18 @@
 
 A commit waits for the disk, so the number of commits a second is small on any machine; the number of writes in one is
 not. And SQLite has one writer at a time anyway: here they queue instead of failing.
+
+Most of what is written are changes of a few columns of a row that is changed again soon. Such a :class:`Change` is data,
+not code: those of one row that meet in a batch become one statement, and nobody waits for them, so that they may wait
+for each other.
 """
 
 import logging
-import queue
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import peewee as pw
@@ -21,87 +26,211 @@ T = TypeVar("T")
 
 #: Writes in one transaction at most, so that the first in it does not wait for too long.
 BATCH = 256
+#: Seconds that a change which nobody waits for may wait for others.
+LINGER = 0.02
+
+
+@dataclass(slots=True)
+class Change:
+    """Columns of one row to be written, by the names they have in the database; ``new`` makes the row."""
+
+    table: str
+    id: str
+    columns: dict[str, Any]
+    new: bool = False
+
+
+@dataclass(slots=True)
+class _Entry:
+    """Something to be written; somebody waits for it if it has a future."""
+
+    work: Callable[[], Any] | Change
+    future: "Future[Any] | None" = None
 
 
 class Writer:
-    """Runs functions inside transactions of ``database``, in order."""
+    """Writes to ``database`` in transactions, in order."""
 
     def __init__(self, database: pw.Database) -> None:
         self._database = database
-        self._closing = threading.Lock()
+        self._statements: dict[tuple[str, bool, tuple[str, ...]], str] = {}
+        self._entries: deque[_Entry] = deque()
+        #: Held around the entries; the writer sleeps on it.
+        self._news = threading.Condition()
+        self._asleep = False
+        self._waited_for = 0
         self._closed = False
-        self._queue: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
     def submit(self, work: Callable[[], T]) -> "Future[T]":
-        """Have ``work`` done; the future has its result once that is on disk."""
+        """Have ``work`` done, once or, where the first try is rolled back, again; the future has its result when that
+        is on disk."""
         future: Future[T] = Future()
-        with self._closing:
-            if not self._closed:
-                self._queue.put((work, future))
-                return future
-        future.set_exception(StoreError("the store is closed"))
+        if not self._put(_Entry(work, future)):
+            future.set_exception(StoreError("the store is closed"))
         return future
+
+    def make(self, change: Change) -> "Future[None]":
+        """Have a row made; the future is done when it is on disk."""
+        future: Future[None] = Future()
+        if not self._put(_Entry(change, future)):
+            future.set_exception(StoreError("the store is closed"))
+        return future
+
+    def change(self, change: Change) -> None:
+        """Have a row made or changed soon. What goes wrong is logged."""
+        if not self._put(_Entry(change)):
+            log.error("the store is closed: %s of %s is lost", change.table, change.id)
+
+    def _put(self, entry: _Entry) -> bool:
+        with self._news:
+            if self._closed:
+                return False
+            self._entries.append(entry)
+            if entry.future is not None:
+                self._waited_for += 1
+            # The first wakes the writer, which then waits for others; after that only one that is waited for does.
+            if self._asleep or entry.future is not None:
+                self._news.notify()
+        return True
 
     def close(self) -> None:
         """Write what is queued, and end."""
-        with self._closing:
-            if not self._closed:
-                self._closed = True
-                self._queue.put(None)
+        with self._news:
+            self._closed = True
+            self._news.notify()
         self._thread.join()
 
+    # --- the thread
+
     def _run(self) -> None:
-        ending = False
-        while not ending:
-            entries = [self._queue.get()]
-            while len(entries) < BATCH and not self._queue.empty():
-                entries.append(self._queue.get())
-            ending = None in entries
-            wanted = [entry for entry in entries if entry is not None]
+        while True:
+            entries = self._gather()
+            if not entries:
+                break
             # One that was cancelled while it queued is not to be written, nor to have a result.
-            self._commit([entry for entry in wanted if entry[1].set_running_or_notify_cancel()])
+            self._commit(
+                [
+                    entry
+                    for entry in entries
+                    if entry.future is None or entry.future.set_running_or_notify_cancel()
+                ]
+            )
         if not self._database.is_closed():
             self._database.close()
 
-    def _commit(self, entries: list[tuple[Callable[[], Any], Future[Any]]]) -> None:
+    def _gather(self) -> list[_Entry]:
+        """The next batch; an empty one is the end."""
+        with self._news:
+            while not self._entries and not self._closed:
+                self._asleep = True
+                self._news.wait()
+            self._asleep = False
+            if not self._waited_for and not self._closed:
+                self._news.wait_for(lambda: self._waited_for or self._closed, LINGER)
+            entries = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
+            self._waited_for -= sum(entry.future is not None for entry in entries)
+        return entries
+
+    def _commit(self, entries: list[_Entry]) -> None:
         if not entries:
             return
-        done: list[tuple[Future[Any], Any]] = []
-        failed: list[tuple[Future[Any], BaseException]] = []
         try:
             # A server may have been restarted since the last write; asked before there is anything to lose.
             if not self._database.is_closed() and not self._answers():
                 self._database.close()
             if self._database.is_closed():
                 self._database.connect()
-            with self._database.atomic():
-                for work, future in entries:
-                    try:
-                        # A savepoint: one that fails must not take the others with it.
-                        with self._database.atomic():
-                            done.append((future, work()))
-                    except pw.OperationalError:
-                        raise  # the database itself is in trouble, not this write
-                    except Exception as error:
-                        failed.append((future, error))
+            try:
+                with self._database.atomic():
+                    results = self._write(entries)
+                failed: dict[int, BaseException] = {}
+            except pw.OperationalError:
+                raise  # the database itself is in trouble, not one of the writes
+            except Exception:
+                # One that fails must not take the others with it: all again, each by itself.
+                with self._database.atomic():
+                    results, failed = self._write_apart(entries)
         except Exception as error:
             log.exception("nothing could be written")
             # A connection to a server may be gone; the next batch begins with a fresh one.
             if not self._database.is_closed():
                 self._database.close()
-            for _, future in entries:
-                future.set_exception(error)
+            for entry in entries:
+                if entry.future is not None:
+                    entry.future.set_exception(error)
             return
-        for future, result in done:
-            future.set_result(result)
-        for future, problem in failed:
-            if not isinstance(problem, pw.IntegrityError):
+        for at, entry in enumerate(entries):
+            problem = failed.get(at)
+            if problem is not None and (
+                entry.future is None or not isinstance(problem, pw.IntegrityError)
+            ):
                 log.error("a write failed", exc_info=problem)
-            future.set_exception(problem)
+            if entry.future is None:
+                continue
+            if problem is None:
+                entry.future.set_result(results[at])
+            else:
+                entry.future.set_exception(problem)
+
+    def _write(self, entries: Sequence[_Entry]) -> list[Any]:
+        """Do a batch, the changes of one row together."""
+        results: list[Any] = []
+        waiting: dict[tuple[str, str], Change] = {}
+        for entry in entries:
+            work = entry.work
+            if isinstance(work, Change):
+                held = waiting.get((work.table, work.id))
+                if held is None:
+                    copy = Change(work.table, work.id, dict(work.columns), work.new)
+                    waiting[work.table, work.id] = copy
+                else:
+                    held.columns.update(work.columns)
+                results.append(None)
+                continue
+            for change in waiting.values():
+                self._execute(change)
+            waiting.clear()
+            results.append(work())
+        for change in waiting.values():
+            self._execute(change)
+        return results
+
+    def _write_apart(self, entries: Sequence[_Entry]) -> tuple[list[Any], dict[int, BaseException]]:
+        """Do a batch, each in a savepoint; the results, and what went wrong with which."""
+        results: list[Any] = [None] * len(entries)
+        failed: dict[int, BaseException] = {}
+        for at, entry in enumerate(entries):
+            try:
+                with self._database.atomic():
+                    if isinstance(entry.work, Change):
+                        self._execute(entry.work)
+                    else:
+                        results[at] = entry.work()
+            except pw.OperationalError:
+                raise
+            except Exception as error:
+                failed[at] = error
+        return results, failed
+
+    def _execute(self, change: Change) -> None:
+        names = tuple(change.columns)
+        key = (change.table, change.new, names)
+        statement = self._statements.get(key)
+        if statement is None:
+            statement = self._statements[key] = self._statement(*key)
+        execute: Any = self._database.execute_sql
+        execute(statement, (*change.columns.values(), change.id))
+
+    def _statement(self, table: str, new: bool, names: tuple[str, ...]) -> str:
+        mark = self._database.param
+        if new:
+            columns = ", ".join(f'"{name}"' for name in (*names, "id"))
+            marks = ", ".join([mark] * (len(names) + 1))
+            return f'INSERT INTO "{table}" ({columns}) VALUES ({marks})'  # noqa: S608 - names are ours
+        columns = ", ".join(f'"{name}" = {mark}' for name in names)
+        return f'UPDATE "{table}" SET {columns} WHERE "id" = {mark}'  # noqa: S608
 
     def _answers(self) -> bool:
         """Whether the server at the other end of the connection is still there; a file always is."""
@@ -114,3 +243,9 @@ class Writer:
             log.warning("connecting to the database anew: %s", error)
             return False
         return True
+
+
+def new_row(table: str, row: Mapping[str, Any]) -> Change:
+    """The change that makes a row, which names its ``id``."""
+    columns = dict(row)
+    return Change(table, columns.pop("id"), columns, new=True)

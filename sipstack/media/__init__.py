@@ -1,7 +1,8 @@
-"""RTP: ports, relay and tones. The only sockets for media."""
+"""RTP: ports, relays and what is played. The only sockets for media."""
 
+from sipstack.media.line import LegCounters
+from sipstack.media.plane import MediaLeg, MediaPlane
 from sipstack.media.ports import NoPortsLeft
-from sipstack.media.relay import LegCounters, MediaLeg, MediaPlane
-from sipstack.media.tones import Tone
+from sipstack.media.tones import Source, Tone
 
-__all__ = ["LegCounters", "MediaLeg", "MediaPlane", "NoPortsLeft", "Tone"]
+__all__ = ["LegCounters", "MediaLeg", "MediaPlane", "NoPortsLeft", "Source", "Tone"]

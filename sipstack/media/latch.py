@@ -1,88 +1,184 @@
-"""Which source a leg's RTP is taken from (symmetric RTP, :rfc:`4961`), decided so that a stranger cannot take it over.
+"""Which source a leg's RTP is taken from (symmetric RTP, :rfc:`4961`), decided so that no stranger gets into a call.
 
-The address that the peer signalled wins at once, whenever it speaks. Anything else is a guess that NAT asks for, and is
-made only when the signalled address has been silent while one source sent several packets in sequence, with one SSRC
-and an agreed payload type, for a whole :data:`WINDOW`. What was decided stays, until the peer signals another address
-or the source has been silent for :data:`FORGET` seconds. RTCP decides nothing. Pure.
+Three kinds of sources may be the peer, and the better one wins:
+
+1. The address and port that its description names: at once, whenever they speak.
+2. The network of that address, or a host that the signalling comes from, as with some gateways: after
+   :data:`PATIENCE`. It is listened to; what we send still goes where the description says.
+3. Any source, where the described address is one that a NAT may hide: after :data:`NAT_WINDOW`, those of kind 2 first.
+   Then what we send goes there too.
+
+For the last two, the described address must have been silent all that time, while the source kept sending an agreed
+payload type with one SSRC, its numbers going up, several of them one by one. What was decided stays until the peer
+describes another address, or until the source has been silent for :data:`FORGET` seconds; and if then another one is
+believed, the first has its place back as soon as it speaks. RTCP decides nothing. Pure.
 """
 
 import ipaddress
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from sipstack.transport import Address
 
-#: Packets in sequence before a source that was not signalled is believed.
-PROBATION = 5
-#: Seconds that such a source has to wait for the signalled one to speak.
-WINDOW = 0.5
+#: Packets one right after the other before a source that was not described is believed.
+PROBATION = 4
+#: Seconds that a source behind a NAT has to be steady.
+NAT_WINDOW = 0.5
+#: Seconds that a source has to be steady where no NAT explains why it is not the described one.
+PATIENCE = 3.0
 #: Seconds of silence after which a source may be replaced.
 FORGET = 10.0
+#: Sources that are weighed at a time, and the seconds of silence after which one of them makes room for another.
+CANDIDATES = 8
+STALE = 0.2
+#: How far a sequence number may be from the one before in a steady stream.
+REACH = 50
+
+_PRIVATE = [
+    ipaddress.ip_network(text)
+    for text in (
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10",
+    )
+]  # fmt: skip
+
+_Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A source that is being weighed: what it sent last, since when, and its packets one after the other, at best."""
+
+    ssrc: int
+    sequence: int
+    since: float
+    last: float
+    run: int = 1
+    best: int = 1
 
 
 class Latch:
-    """The choice for one leg."""
+    """The choice for one leg, whose own IP literal is ``own``.
+
+    ``known`` are the hosts that the peer's signalling is exchanged with: there is no NAT before an address of theirs.
+    """
 
     __slots__ = (
-        "_candidate",
-        "_count",
-        "_sequence",
-        "_since",
-        "_ssrc",
-        "last",
+        "_candidates",
+        "_first",
+        "_known",
+        "_own",
+        "_signalled_ip",
+        "behind_nat",
         "signalled",
         "source",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, own: str, known: Collection[str] = ()) -> None:
+        self._own = ipaddress.ip_address(own)
+        self._known = known
+        #: What the peer's description says.
         self.signalled: Address | None = None
         #: The source whose packets are taken; ``None`` before the first.
         self.source: Address | None = None
-        #: When a packet was last taken.
-        self.last = 0.0
-        self._reset()
+        self._signalled_ip: _Ip | None = None
+        #: Whether a NAT may hide where the peer is.
+        self.behind_nat = False
+        #: Who was believed first, unless who was described came later: its first word is enough.
+        self._first: Address | None = None
+        self._candidates: dict[Address, _Candidate] = {}
 
-    def _reset(self) -> None:
-        self._candidate: Address | None = None
-        self._ssrc = 0
-        self._sequence = 0
-        self._count = 0
-        self._since = 0.0
+    @property
+    def destination(self) -> Address | None:
+        """Where the peer listens, as far as is known."""
+        return self.source if self.behind_nat and self.source is not None else self.signalled
 
-    def signal(self, address: Address) -> None:
-        """The peer said where it is; another address than before starts the choice anew."""
+    def signal(self, address: Address | None) -> None:
+        """The peer said where it is: an IP literal and a port, or nowhere. What differs from before begins anew."""
+        ip = ipaddress.ip_address(address[0]) if address is not None else None
+        if address is not None:
+            address = (str(ip), address[1])
         if address != self.signalled:
             self.signalled = address
-            self.source = None
-            self._reset()
+            self._signalled_ip = ip
+            self.behind_nat = ip is not None and self._is_hidden(ip)
+            self.source = self._first = None
+            self._candidates.clear()
 
-    def consider(self, source: Address, sequence: int, ssrc: int, now: float) -> bool:
-        """A packet from a source other than the chosen one, with an agreed payload type: whether to take it."""
-        signalled = self.signalled
-        if signalled is None:
+    def _is_hidden(self, ip: _Ip) -> bool:
+        """Whether what is sent from there may reach us as from somewhere else."""
+        if str(ip) in self._known or _network(ip) == _network(self._own):
             return False
-        if source == signalled:
-            self.source = source
-            self._reset()
-            return True
-        if self.source is not None and now - self.last < FORGET:
+        # Who reaches our loopback address is on this machine, whatever address it takes for its own.
+        return _is_private(ip) or (self._own.is_loopback and not ip.is_loopback)
+
+    def consider(self, source: Address, sequence: int, ssrc: int, now: float, last: float) -> bool:
+        """A packet from a source other than the chosen one, with an agreed payload type: whether to take it.
+
+        ``last`` is when a packet was taken for the last time.
+        """
+        if self._signalled_ip is None:
             return False
-        if not _may_be_behind_nat(signalled, source):
+        if source not in (self.signalled, self._first):
+            if self.source is not None and now - last < FORGET:
+                self._candidates.clear()
+                return False
+            if not self._proved(source, sequence, ssrc, now):
+                return False
+        self.source = source
+        if source == self.signalled or self._first is None:
+            self._first = source
+        self._candidates.clear()
+        return True
+
+    def _proved(self, source: Address, sequence: int, ssrc: int, now: float) -> bool:
+        near = self._is_near(source)
+        if not near and not self.behind_nat:
             return False
-        follows = (
-            source == self._candidate
-            and ssrc == self._ssrc
-            and sequence == (self._sequence + 1) & 0xFFFF
+        candidate = self._weigh(source, sequence, ssrc, now)
+        if candidate is None or candidate.best < PROBATION:
+            return False
+        if now - candidate.since < (NAT_WINDOW if self.behind_nat else PATIENCE):
+            return False
+        # Where one from the described network is on its way, one from elsewhere has to wait for how that ends.
+        return near or not any(
+            now - other.last < STALE and self._is_near(address)
+            for address, other in self._candidates.items()
         )
-        if not follows:
-            self._candidate, self._ssrc, self._count, self._since = source, ssrc, 0, now
-        self._sequence = sequence
-        self._count += 1
-        if self._count >= PROBATION and now - self._since >= WINDOW:
-            self.source = source
-            self._reset()
-            return True
-        return False
+
+    def _is_near(self, source: Address) -> bool:
+        """Whether a source is of the described network, or where the signalling comes from."""
+        assert self._signalled_ip is not None
+        network = _network(self._signalled_ip)
+        return source[0] in self._known or _network(ipaddress.ip_address(source[0])) == network
+
+    def _weigh(self, source: Address, sequence: int, ssrc: int, now: float) -> _Candidate | None:
+        """What is known of a source with this packet; ``None`` while others take all the room."""
+        candidates = self._candidates
+        found = candidates.get(source)
+        if found is not None:
+            ahead = (sequence - found.sequence) & 0xFFFF
+            within = ahead <= REACH or ahead >= 0x10000 - REACH
+            if ssrc == found.ssrc and within and now - found.last < 5 * STALE:
+                found.last = now
+                if 0 < ahead <= REACH:
+                    found.sequence = sequence
+                found.run = found.run + 1 if ahead == 1 else 1
+                found.best = max(found.best, found.run)
+                return found
+        elif len(candidates) >= CANDIDATES:
+            oldest = min(candidates, key=lambda address: candidates[address].last)
+            if now - candidates[oldest].last < STALE:
+                return None
+            del candidates[oldest]
+        candidates[source] = _Candidate(ssrc, sequence, now, now)
+        return candidates[source]
 
 
-def _may_be_behind_nat(signalled: Address, source: Address) -> bool:
-    """Whether a NAT could have turned ``signalled`` into ``source``: another port, or a private address."""
-    return signalled[0] == source[0] or ipaddress.ip_address(signalled[0]).is_private
+def _network(ip: _Ip) -> int:
+    """The network that an address is taken to be of: 24 bits of IPv4, 64 of IPv6."""
+    return int(ip) >> 8 if ip.version == 4 else int(ip) >> 64
+
+
+def _is_private(ip: _Ip) -> bool:
+    """Whether the address is one that NATs translate (:rfc:`1918`, :rfc:`6598`, :rfc:`3927`, :rfc:`4193`)."""
+    return any(ip.version == network.version and ip in network for network in _PRIVATE)

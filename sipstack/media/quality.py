@@ -197,6 +197,16 @@ class StreamQuality:
         self._restarts += 1
         self._reported = (0, 0)
 
+    def retime(self, clock_rate: int) -> None:
+        """The payloads that follow have a clock of ``clock_rate`` Hz."""
+        if clock_rate != self._rate:
+            factor = clock_rate / self._rate
+            self._rate, self._largest = float(clock_rate), DISCONTINUITY * clock_rate
+            self._jitter *= factor
+            self._max_jitter *= factor
+            self._jitter_sum *= factor
+            self._timed = math.nan
+
     def pause(self) -> None:
         """Silence is meant from here on: neither a gap, nor jitter when it ends."""
         self._arrival, self._timed = math.inf, math.nan

@@ -1,27 +1,30 @@
-"""The relay: moves RTP between the legs of a call, and plays tones, in a thread of its own on epoll.
+"""The relay: one loop that moves RTP between the legs of many calls and plays tones. It runs in one thread.
 
-Everything about a leg belongs to the relay's thread. The methods of :class:`MediaLeg` put a command in a queue and
-return at once; only opening sockets and reading counters happen in the caller's thread.
+A leg's packets come in on two sockets of one port. Once it is known where the peer sends from, a second socket is
+connected to that source: the kernel then gives it the peer's packets and nobody else's, with no address to make and to
+compare for each, and sends without looking for a route. What strangers send stays with the first socket, the guard,
+where it is weighed and counted.
+
+A packet takes one of two roads. The regular one, next in sequence and in the format of the one before, gets as little
+work as possible in :meth:`Relay._relay`. All others go through :meth:`Relay._irregular`, which also works out what will
+make the next ones regular.
 """
 
-import errno
+import heapq
 import logging
-import os
 import select
 import socket
 import struct
-import threading
 import time
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from random import Random, SystemRandom
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
+from sipstack.media.dtmf import events
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
-from sipstack.media.latch import Latch
-from sipstack.media.ports import NoPortsLeft, PortPairs
-from sipstack.media.tones import FRAME, RATE, Tone
+from sipstack.media.line import LegCounters, Line, Packet, is_unspecified
+from sipstack.media.rtcp import is_rtcp
+from sipstack.media.srtp import Agreement, Protector
+from sipstack.media.tones import FRAME, RATE, Source
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
@@ -29,478 +32,669 @@ log = logging.getLogger(__name__)
 
 #: Seconds of a frame.
 TICK = FRAME / RATE
-#: Datagrams taken from one socket before the next one has its turn.
+#: Seconds from one look at the sockets to the next. Waking up costs as much as relaying two packets, so it is done for
+#: several at once; a packet waits for half of it on average.
+TURN = 0.001
+#: What is played is sent in this many groups, so that a thousand tones do not hold up what is relayed.
+GROUPS = 20
+#: Sockets served in one turn, so that tones and commands do not wait for longer than they may.
+MOST = 256
+#: Seconds that all turns were full before the relay takes :data:`SHARE` packets from a socket: what waits then is more
+#: than the CPU's caches hold, and each socket that is looked at costs more than its packets.
+BEHIND = 0.1
+SHARE = 8
+#: Datagrams taken from a guard or an RTCP socket in one turn.
 BATCH = 16
 #: Frames sent late in one go after a stall; beyond that they are skipped, as the ear would skip them.
 CATCH_UP = 5
+#: Keys that may wait to be sent to one leg, in frames.
+MOST_PRESSED = 1000
 #: The largest RTP packet that is relayed, in bytes.
 LARGEST = 2048
-#: Sockets bound in vain, because others hold the ports, before giving up.
-BIND_ATTEMPTS = 64
 
-_HEADER = struct.Struct("!BBHII")
+#: Version, padding, extension, CSRC count, marker and payload type as one number; sequence, timestamp, SSRC.
+_HEADER = struct.Struct("!HHII")
+_MARKER = 0x0080
 _TRANSCODE = {("PCMU", "PCMA"): ULAW_TO_ALAW, ("PCMA", "PCMU"): ALAW_TO_ULAW}
+_EVENT = "telephone-event"
+
+#: The frames of a source by the names of the encodings.
+Frames = Mapping[str, tuple[bytes, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class LegCounters:
-    """What went through a leg. ``rejected`` counts packets from strangers, of other formats, or that were no RTP.
+class Poller(Protocol):
+    """What the relay needs of :class:`select.epoll`."""
 
-    ``last_received`` is on the clock of the media plane; ``codec`` is what the peer was last heard to send.
+    def register(self, fd: int, eventmask: int, /) -> None: ...
+    def unregister(self, fd: int, /) -> None: ...
+    def poll(self, timeout: float | None, maxevents: int, /) -> list[tuple[int, int]]: ...
+
+
+class Listener(Protocol):
+    """Who is told what the relay hears. Called in the relay's thread, which has no time."""
+
+    def key(self, number: int, key: str) -> None:
+        """The peer of a line has pressed a key (:rfc:`4733`)."""
+
+    def audio(self, number: int, timestamp: int, payload: bytes, encoding: str, now: float) -> None:
+        """A packet of a line that is tapped."""
+
+
+class Relay:
+    """The lines of one thread, by their numbers. All methods are the thread's own.
+
+    ``poller``, ``clock``, ``wall_clock``, ``sleep`` and ``connect`` are the world outside; ``connect`` makes the second
+    socket of a guard's port, connected to an address, or ``None`` where that cannot be.
     """
 
-    packets_received: int = 0
-    bytes_received: int = 0
-    packets_sent: int = 0
-    bytes_sent: int = 0
-    rejected: int = 0
-    source_changes: int = 0
-    last_received: float | None = None
-    codec: str | None = None
-
-
-class MediaLeg:
-    """One leg's pair of ports. Made by :meth:`MediaPlane.open`."""
-
     def __init__(
-        self, plane: "MediaPlane", address: str, rtp: socket.socket, rtcp: socket.socket, ssrc: int
+        self,
+        poller: Poller,
+        listener: Listener,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+        connect: Callable[[socket.socket, Address], socket.socket | None] | None = None,
     ) -> None:
-        self.address = address
-        self.rtp_port: int = rtp.getsockname()[1]
-        self.rtcp_port = self.rtp_port + 1
-        self._plane = plane
-        self._closed = False
-        # What follows belongs to the relay's thread.
-        self.rtp = rtp
-        self.rtcp = rtcp
-        self.latch = Latch()
-        self.remote: RemoteMedia | None = None
-        self.expected: dict[int, Codec] = {}
-        #: For each payload type from the peer: that of the other leg, and the translation of its payload.
-        self.translation: dict[int, tuple[int, bytes | None]] = {}
-        self.destination: Address | None = None
-        self.other: MediaLeg | None = None
-        self.tone: tuple[bytes, ...] = ()
-        self.tone_source: Tone | None = None
-        self.tone_position = 0
-        self.tone_type = 0
-        self.until_media = False
-        # The one stream that the peer gets from us, whatever it is made of.
-        self.ssrc = ssrc
-        self.sequence = ssrc & 0xFFFF
-        self.timestamp = (ssrc * 7) & 0xFFFFFFFF
-        self.sent_at = 0.0
-        #: The SSRC whose packets are being passed on, and what is added to their numbers.
-        self.passing: int | None = None
-        self.sequence_offset = 0
-        self.timestamp_offset = 0
-        self.packets_received = self.bytes_received = 0
-        self.packets_sent = self.bytes_sent = 0
-        self.rejected = self.source_changes = 0
-        self.last_type: int | None = None
+        self._poller = poller
+        self._listener = listener
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._sleep = sleep
+        self._connect = connect or connected
+        self._lines: dict[int, Line] = {}
+        self._talks: dict[int, Line] = {}
+        self._guards: dict[int, Line] = {}
+        self._controls: dict[int, Line] = {}
+        self._doors: dict[int, Callable[[], None]] = {}
+        self._sources: dict[Source, Frames] = {}
+        self._groups: list[dict[Line, None]] = [{} for _ in range(GROUPS)]
+        #: Lines that are played something.
+        self._playing = 0
+        #: When the first group's first frame was due, and the groups that have had their turn since.
+        self._epoch = 0.0
+        self._moment = 0
+        #: When each line's next RTCP report is due.
+        self._reports: list[tuple[float, int]] = []
+        #: When nothing was left to be read.
+        self._kept_up = 0.0
+        self._buffer = bytearray(LARGEST)
+        # A slice for each size, made once.
+        whole = memoryview(self._buffer)
+        self._views = [whole[:size] for size in range(LARGEST + 1)]
 
-    def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
+    # --- what it is told
+
+    def attend(self, fd: int, serve: Callable[[], None]) -> None:
+        """Call ``serve`` whenever ``fd`` can be read."""
+        self._doors[fd] = serve
+        self._poller.register(fd, select.EPOLLIN)
+
+    def add(self, line: Line) -> None:
+        """Serve a line from now on."""
+        self._lines[line.number] = line
+        self._guards[line.guard.fileno()] = self._controls[line.rtcp.fileno()] = line
+        self._poller.register(line.guard.fileno(), select.EPOLLIN)
+        self._poller.register(line.rtcp.fileno(), select.EPOLLIN)
+        heapq.heappush(self._reports, (line.reporter.due, line.number))
+
+    def describe(self, number: int, remote: RemoteMedia, codecs: tuple[Codec, ...]) -> None:
         """Take what the peer said of its stream, and the codecs with the numbers that we receive."""
-        self._plane.command(lambda: self._set_remote(remote, local_codecs))
+        line = self._lines[number]
+        if remote == line.remote and set(codecs) == set(line.expected.values()):
+            return
+        line.remote = remote
+        line.expected = {codec.payload_type: codec for codec in codecs}
+        line.quality.pause()
+        if remote.port and not is_unspecified(remote.address):
+            # Port 0 and 0.0.0.0 say that nothing is wanted, not that the peer has moved.
+            line.latch.signal(line.reachable(remote.address, remote.port))
+        if line.latch.source is None:
+            self._disconnect(line)
+        self._aim(line)
+        if line.source is not None:
+            self._sound(line)
 
-    def bridge(self, other: "MediaLeg") -> None:
+    def secure(self, number: int, agreement: Agreement | None) -> None:
+        """Encrypt and decrypt with these keys from now on; ``None``: not at all.
+
+        :raises SrtpError: ``pylibsrtp`` is not installed.
+        """
+        line = self._lines[number]
+        if agreement != line.agreement:
+            line.protector = Protector(agreement) if agreement is not None else None
+            line.agreement = agreement
+            self._aim(line)
+
+    def bridge(self, number: int, other: int) -> None:
         """Pass on what either peer sends to the other, from now on."""
+        one, two = self._lines[number], self._lines[other]
+        for line, new in ((one, two), (two, one)):
+            if line.other not in (None, new):
+                self._part(line)
+            line.other = new
+        self._wire(one)
+        self._wire(two)
 
-        def join() -> None:
-            self.other, other.other = other, self
-            self._wire()
-            other._wire()
-
-        self._plane.command(join)
-
-    def unbridge(self) -> None:
+    def unbridge(self, number: int) -> None:
         """Stop passing anything on."""
+        self._part(self._lines[number])
 
-        def part() -> None:
-            other, self.other = self.other, None
-            if other is not None:
-                other.other = None
+    def learn(self, source: Source, frames: Frames) -> None:
+        """What a source sounds like in every encoding."""
+        self._sources[source] = frames
 
-        self._plane.command(part)
-
-    def play(self, source: Tone | None, until_media: bool = False) -> None:
-        """Play a tone to the peer instead of what the other leg sends; ``None`` ends it.
+    def play(self, number: int, source: Source | None, until_media: bool) -> None:
+        """Play to the peer instead of what the other leg sends; ``None`` ends it.
 
         With ``until_media`` the other leg's first packet ends it for good.
         """
-        self._plane.command(lambda: self._play(source, until_media))
+        line = self._lines[number]
+        if source != line.source:
+            self._silence(line)
+            line.source, line.position = source, 0
+            self._sound(line)
+        line.until_media = until_media
+        if line.other is not None:
+            self._wire(line.other)
 
-    def counters(self) -> LegCounters:
-        """The counters so far."""
-        last = self.latch.last
-        codec = self.expected.get(self.last_type) if self.last_type is not None else None
-        return LegCounters(
-            packets_received=self.packets_received,
-            bytes_received=self.bytes_received,
-            packets_sent=self.packets_sent,
-            bytes_sent=self.bytes_sent,
-            rejected=self.rejected,
-            source_changes=self.source_changes,
-            last_received=last or None,
-            codec=codec.name if codec else None,
-        )
+    def press(self, number: int, keys: str) -> None:
+        """Send keys to the peer, if it takes telephone events; meanwhile it hears nothing else."""
+        line = self._lines[number]
+        if len(line.pressing) < MOST_PRESSED and _event_type(line) is not None:
+            line.pressing.extend(events(keys))
+            self._sound(line)
+            if line.other is not None:
+                self._wire(line.other)
 
-    def close(self) -> LegCounters:
-        """Stop, and give the ports back. May be called again."""
-        if not self._closed:
-            self._closed = True
-            self._plane.release(self)
-        return self.counters()
+    def tap(self, number: int, wanted: bool) -> None:
+        """Give the listener the audio of the peer, or do not any more."""
+        line = self._lines[number]
+        line.tapped = wanted
+        self._wire(line)
 
-    # --- in the relay's thread
+    @property
+    def size(self) -> int:
+        """How many lines there are."""
+        return len(self._lines)
 
-    def _set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
-        self.remote = remote
-        self.expected = {codec.payload_type: codec for codec in local_codecs}
-        address = (remote.address, remote.port)
-        self.latch.signal(address)
-        self._aim()
-        self._wire()
-        if self.other is not None:
-            self.other._wire()
-        if self.tone_source is not None:
-            self._play(self.tone_source, self.until_media)
+    def numbers(self) -> list[int]:
+        """All lines."""
+        return list(self._lines)
 
-    def _aim(self) -> None:
-        remote = self.remote
-        if remote is None or remote.direction in ("sendonly", "inactive") or remote.port == 0:
-            self.destination = None
-        else:
-            self.destination = self.latch.source or self.latch.signalled
+    def counters(self, number: int) -> LegCounters | None:
+        """A line's counters, if there is such a line."""
+        line = self._lines.get(number)
+        return line.counters() if line is not None else None
 
-    def _wire(self) -> None:
-        """Work out the translation of this leg's payload types into the other's."""
-        self.translation = {}
-        other = self.other
+    def remove(self, number: int) -> LegCounters:
+        """End a line and close its sockets."""
+        line = self._lines.pop(number)
+        if line.packets_sent:
+            self._report(line, self._clock(), leaving=True)
+        self._part(line)
+        self._silence(line)
+        self._disconnect(line)
+        for held, used in ((self._guards, line.guard), (self._controls, line.rtcp)):
+            del held[used.fileno()]
+            self._poller.unregister(used.fileno())
+            used.close()
+        return line.counters()
+
+    def close(self) -> None:
+        """End all lines."""
+        for number in list(self._lines):
+            self.remove(number)
+
+    # --- what follows from it
+
+    def _part(self, line: Line) -> None:
+        other, line.other = line.other, None
+        self._wire(line)
+        if other is not None:
+            other.other = None
+            self._wire(other)
+
+    def _aim(self, line: Line) -> None:
+        """The ways to and from the peer are others."""
+        line.aim()
+        self._wire(line)
+        if line.other is not None:
+            self._wire(line.other)
+
+    def _wire(self, line: Line) -> None:
+        """Work out the translation of this leg's payload types into the other's. The next packet is not regular."""
+        line.lead, line.out = -1, None
+        line.translation = {}
+        other = line.other
         if other is None or other.remote is None:
+            line.passing = -1
             return
-        for number, codec in self.expected.items():
+        for number, codec in line.expected.items():
             same = next((c for c in other.remote.codecs if c.same_as(codec)), None)
             if same is not None:
-                self.translation[number] = (same.payload_type, None)
+                line.translation[number] = (same.payload_type, None)
                 continue
             for theirs in other.remote.codecs:
                 table = _TRANSCODE.get((codec.name.upper(), theirs.name.upper()))
                 if table is not None:
-                    self.translation[number] = (theirs.payload_type, table)
+                    line.translation[number] = (theirs.payload_type, table)
                     break
 
-    def _play(self, source: Tone | None, until_media: bool) -> None:
-        if source is self.tone_source and self.tone:
-            self.until_media = until_media
-            return
-        self.tone, self.tone_source, self.tone_position = (), source, 0
-        self.until_media = until_media
-        if source is None or self.remote is None:
-            self._plane.silence(self)
-            return
-        codec = next((c for c in self.remote.codecs if c.name.upper() in ("PCMU", "PCMA")), None)
-        if codec is None:
-            self._plane.silence(self)  # nothing that we can make a tone in
-            return
-        self.tone = self._plane.frames(source, codec.name.upper())
-        self.tone_type = codec.payload_type
-        self.passing = None
-        self._plane.sound(self)
+    def _latched(self, line: Line) -> None:
+        """The peer's source is known now, or is another."""
+        source = line.latch.source
+        assert source is not None
+        line.source_changes += line.last_received > 0
+        self._disconnect(line)
+        line.talk = self._connect(line.guard, source)
+        if line.talk is not None:
+            self._talks[line.talk.fileno()] = line
+            self._poller.register(line.talk.fileno(), select.EPOLLIN)
+        self._aim(line)
 
+    def _disconnect(self, line: Line) -> None:
+        if line.talk is not None:
+            del self._talks[line.talk.fileno()]
+            self._poller.unregister(line.talk.fileno())
+            line.talk.close()
+            line.talk = None
 
-class MediaPlane:
-    """All legs of one process: their ports, and the thread that relays. ``ports`` are the first and last to use."""
+    # --- the loop
 
-    def __init__(
-        self,
-        ports: tuple[int, int],
-        clock: Callable[[], float] = time.monotonic,
-        rng: Random | None = None,
-    ) -> None:
-        self._clock = clock
-        self._rng = rng or SystemRandom()
-        self._pairs = PortPairs(*ports)
-        self._lock = threading.Lock()
-        self._commands: deque[Callable[[], None]] = deque()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._epoll = select.epoll()
-        self._epoll.register(self._wake, select.EPOLLIN)
-        self._rtp: dict[int, MediaLeg] = {}
-        self._rtcp: dict[int, MediaLeg] = {}
-        self._sounding: dict[MediaLeg, None] = {}
-        self._frames: dict[tuple[Tone, str], tuple[bytes, ...]] = {}
-        self._next_frame = 0.0
-        self._running = False
-        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
-        self._buffer = bytearray(LARGEST)
-        self._view = memoryview(self._buffer)
-
-    # --- in the caller's thread
-
-    @property
-    def capacity(self) -> int:
-        """Legs that there are ports for."""
-        return self._pairs.capacity
-
-    @property
-    def ports_in_use(self) -> int:
-        """Port pairs that are given out."""
-        return self._pairs.in_use
-
-    def start(self) -> None:
-        """Start the relay's thread."""
-        self._running = True
-        self._thread.start()
-
-    def close(self) -> None:
-        """End the thread and close all sockets."""
-
-        def stop() -> None:
-            self._running = False
-
-        if self._thread.is_alive():
-            self.command(stop)
-            self._thread.join(5.0)
-        for leg in self._rtp.values():
-            leg.rtp.close()
-            leg.rtcp.close()
-        self._rtp.clear()
-        self._epoll.close()
-        os.close(self._wake)
-
-    def open(self, address: str) -> MediaLeg:
-        """A new leg, its ports bound on the local IP literal ``address``.
-
-        :raises NoPortsLeft: no pair is free.
-        :raises OSError: the address is not ours.
-        """
-        for _ in range(BIND_ATTEMPTS):
-            now = self._clock()
-            with self._lock:
-                port = self._pairs.take(now)
-            try:
-                rtp, rtcp = _bind(address, port)
-            except OSError as error:
-                with self._lock:
-                    self._pairs.give_back(port, now)
-                if isinstance(error, _Taken):
-                    continue
-                raise
-            leg = MediaLeg(self, address, rtp, rtcp, self._rng.getrandbits(32))
-            self.command(partial(self._add, leg))
-            return leg
-        raise NoPortsLeft("the RTP ports are held by other programs")
-
-    def command(self, work: Callable[[], None]) -> None:
-        """Have ``work`` done in the relay's thread, in the order given."""
-        self._commands.append(work)
-        os.eventfd_write(self._wake, 1)
-
-    def release(self, leg: MediaLeg) -> None:
-        """Close a leg's sockets and give its ports back."""
-        self.command(lambda: self._remove(leg))
-
-    # --- in the relay's thread
-
-    def _add(self, leg: MediaLeg) -> None:
-        self._rtp[leg.rtp.fileno()] = leg
-        self._rtcp[leg.rtcp.fileno()] = leg
-        self._epoll.register(leg.rtp.fileno(), select.EPOLLIN)
-        self._epoll.register(leg.rtcp.fileno(), select.EPOLLIN)
-
-    def _remove(self, leg: MediaLeg) -> None:
-        if leg.other is not None:
-            leg.other.other = None
-            leg.other = None
-        self._sounding.pop(leg, None)
-        for held, used in ((self._rtp, leg.rtp), (self._rtcp, leg.rtcp)):
-            held.pop(used.fileno(), None)
-            self._epoll.unregister(used.fileno())
-            used.close()
-        with self._lock:
-            self._pairs.give_back(leg.rtp_port, self._clock())
-
-    def frames(self, tone: Tone, encoding: str) -> tuple[bytes, ...]:
-        """The frames of a tone, made once."""
-        found = self._frames.get((tone, encoding))
-        if found is None:
-            found = self._frames[tone, encoding] = tone.frames(encoding)
-        return found
-
-    def sound(self, leg: MediaLeg) -> None:
-        """The leg has a tone to play."""
-        if not self._sounding:
-            self._next_frame = self._clock()
-        self._sounding[leg] = None
-
-    def silence(self, leg: MediaLeg) -> None:
-        """The leg has none any more."""
-        self._sounding.pop(leg, None)
-        leg.tone, leg.tone_source, leg.until_media = (), None, False
-
-    def _run(self) -> None:
-        while self._running:
-            timeout = -1.0
-            if self._sounding:
-                timeout = max(0.0, self._next_frame - self._clock())
-            for fd, _ in self._epoll.poll(timeout):
-                leg = self._rtp.get(fd)
-                if leg is not None:
-                    self._relay(leg)
-                elif fd == self._wake:
-                    os.eventfd_read(self._wake)
-                    self._obey()
-                else:
-                    self._drain_rtcp(fd)
-            if self._sounding and self._clock() >= self._next_frame:
-                self._play_frames()
-
-    def _obey(self) -> None:
-        while self._commands:
-            work = self._commands.popleft()
-            try:
-                work()
-            except Exception:
-                # One leg's fault must not silence all the others.
-                log.exception("the relay could not do what it was told")
-
-    def _relay(self, leg: MediaLeg) -> None:
-        """Take what has come for one leg, and pass it on."""
-        receive, buffer, view, latch = leg.rtp.recvfrom_into, self._buffer, self._view, leg.latch
+    def turn(self) -> None:
+        """Wait for something to do, do it, and let it be :data:`TURN` seconds before the next turn."""
+        ready = self._poller.poll(self._patience(), MOST)
         now = self._clock()
+        if len(ready) < MOST:
+            self._kept_up = now
+        elif now - self._kept_up > BEHIND:
+            ready = [event for event in ready for _ in range(SHARE)]
+        self._relay(ready, now)
+        if self._playing:
+            self._play(now)
+        while self._reports and self._reports[0][0] <= now:
+            line = self._lines.get(heapq.heappop(self._reports)[1])
+            if line is not None:
+                self._report(line, now)
+                heapq.heappush(self._reports, (line.reporter.due, line.number))
+        left = now + TURN - self._clock()
+        if left > 0:
+            self._sleep(left)
+
+    def _patience(self) -> float | None:
+        """Seconds until something is due."""
+        due = self._reports[0][0] if self._reports else None
+        if self._playing:
+            frame = self._epoch + self._moment * TICK / GROUPS
+            due = frame if due is None else min(due, frame)
+        return None if due is None else max(0.0, due - self._clock())
+
+    def _relay(self, ready: list[tuple[int, int]], now: float) -> None:
+        """Take one packet from each ready socket, so that none starves another, and pass it on."""
+        # Names looked up once, not for each packet.
+        talks, buffer, views = self._talks, self._buffer, self._views
+        unpack, pack = _HEADER.unpack_from, _HEADER.pack_into
+        for fd, _ in ready:
+            line = talks.get(fd)
+            if line is None:
+                self._serve(fd, now)
+                continue
+            # One packet each: asking for a second one in vain costs as much as relaying it would, and whatever is left
+            # makes the socket ready for the next turn.
+            try:
+                size = line.receive(buffer)
+            except OSError:
+                continue  # an ICMP error of what was sent: the peer's port is not open yet
+            lead, sequence, timestamp, ssrc = unpack(buffer)
+            # What is true of one regular packet is true of the next with the same beginning. A datagram that is too
+            # short has the tail of the one before behind it.
+            if (
+                lead != line.lead
+                or sequence != line.following
+                or ssrc != line.heard_ssrc
+                or size < 12
+            ):
+                self._irregular(line, size, now)
+                continue
+            line.following = sequence + 1
+            line.last_received = now
+            line.count(sequence, timestamp, now, size)
+            out = line.out
+            if out is None:
+                continue  # nobody listens, or something is played to who does
+            if line.table is not None:
+                buffer[12:size] = buffer[12:size].translate(line.table)
+            # In the peer's stream these numbers go on from what it got before this source.
+            sequence = (sequence + line.sequence_offset) & 0xFFFF
+            timestamp = (timestamp + line.timestamp_offset) & 0xFFFFFFFF
+            pack(buffer, 0, line.out_lead, sequence, timestamp, out.ssrc)
+            try:
+                out.transmit(views[size])
+            except OSError:
+                continue  # a full buffer or an ICMP error of the packet before: RTP may lose one
+            out.sequence = sequence
+            out.timestamp = timestamp
+            out.sent_at = now
+            out.packets_sent += 1
+            out.bytes_sent += size
+
+    def _irregular(self, line: Line, size: int, now: float) -> None:
+        """Any packet of the peer's, in the buffer."""
+        buffer = self._buffer
+        lead, sequence, timestamp, ssrc = _HEADER.unpack_from(buffer)
+        codec = line.expected.get(lead & 0x7F)
+        if line.shares_port and is_rtcp(self._views[size]):
+            self._hear_report(line, size, now)
+            return
+        if size < 12 or lead & 0xC000 != 0x8000 or codec is None:
+            line.rejected += 1
+            return
+        audio = codec.name != _EVENT
+        newest = self._count(line, sequence, timestamp, ssrc, size, now, codec if audio else None)
+        line.lead, line.out = -1, None
+        if audio:
+            line.codec = codec
+            if line.tapped:
+                payload = bytes(self._views[size][_payload_start(buffer, size) :])
+                self._listener.audio(line.number, timestamp, payload, codec.name, now)
+            else:
+                line.lead = lead & ~_MARKER
+        else:
+            payload = bytes(self._views[size][_payload_start(buffer, size) :])
+            key = line.keys.packet(payload, timestamp)
+            if key is not None:
+                self._listener.key(line.number, key)
+        out = line.other
+        if out is None or out.destination is None:
+            return
+        translated = line.translation.get(lead & 0x7F)
+        if translated is None:
+            line.lead = -1
+            line.rejected += 1
+            return
+        if out.group is not None:
+            if not out.until_media or out.pressing:
+                return
+            self._silence(out)
+        kind, table = translated
+        marker = lead & _MARKER
+        if line.passing != ssrc:
+            # Another source within the one stream: its numbers go on from where ours stand.
+            line.passing = ssrc
+            out.rate = codec.clock_rate
+            line.sequence_offset = out.sequence + 1 - sequence
+            line.timestamp_offset = out.timestamp + _elapsed(out, now) - timestamp
+            marker = _MARKER
+        if line.lead >= 0:
+            line.out, line.table = out, table
+            line.out_lead = lead & 0xFF00 | kind
+            if table is not None and line.out_lead >> 8 != 0x80:
+                line.lead = -1  # the payload does not begin where it does in a regular packet
+        sequence = (sequence + line.sequence_offset) & 0xFFFF
+        timestamp = (timestamp + line.timestamp_offset) & 0xFFFFFFFF
+        _HEADER.pack_into(buffer, 0, lead & 0xFF00 | marker | kind, sequence, timestamp, out.ssrc)
+        if table is not None:
+            start = _payload_start(buffer, size)
+            buffer[start:size] = buffer[start:size].translate(table)
+        if self._send(out, self._views[size], size, now) and newest:
+            out.sequence, out.timestamp = sequence, timestamp
+
+    def _count(
+        self,
+        line: Line,
+        sequence: int,
+        timestamp: int,
+        ssrc: int,
+        size: int,
+        now: float,
+        audio: Codec | None,
+    ) -> bool:
+        """Count a packet; whether it is the newest of its source."""
+        newest = True
+        if ssrc != line.heard_ssrc:
+            if line.last_received:
+                line.quality.restart()
+                line.keys.restart()
+            line.heard_ssrc = ssrc
+        else:
+            newest = (sequence - line.following) & 0xFFFF < 0x8000
+        if newest:
+            line.following = sequence + 1
+        line.last_received = now
+        if audio is not None:
+            line.quality.retime(audio.clock_rate)
+        line.count(sequence, timestamp if audio is not None else None, now, size)
+        return newest
+
+    def _send(self, line: Line, packet: Packet, size: int, now: float) -> bool:
+        try:
+            line.transmit(packet)
+        except OSError:
+            return False
+        line.sent_at = now
+        line.packets_sent += 1
+        line.bytes_sent += size
+        return True
+
+    def _serve(self, fd: int, now: float) -> None:
+        """Whatever can be read that is no peer's own socket."""
+        if fd in self._doors:
+            self._doors[fd]()
+        elif fd in self._guards:
+            line = self._guards[fd]
+            self._weigh(line, line.guard, now)
+        elif fd in self._controls:
+            self._hear_reports(self._controls[fd], now)
+
+    def _weigh(self, line: Line, used: socket.socket, now: float) -> None:
+        """Take what may have come from anybody: there is no known source, or this is elsewhere."""
+        buffer, latch = self._buffer, line.latch
         for _ in range(BATCH):
             try:
-                size, source = receive(buffer)
+                size, source = used.recvfrom_into(buffer)
             except BlockingIOError:
                 return
             except OSError:
-                continue  # an ICMP error of what was sent: the peer's port is not open yet
-            # 12 bytes of header at least, version 2.
-            if size < 12 or buffer[0] & 0xC0 != 0x80:
-                leg.rejected += 1
                 continue
-            kind = buffer[1] & 0x7F
-            if kind not in leg.expected:
-                leg.rejected += 1
+            size = line.unprotect(buffer, size)
+            if not size:
                 continue
-            _, _, sequence, timestamp, ssrc = _HEADER.unpack_from(buffer)
-            if source != latch.source:
-                # IPv6 has two more fields, which an address from a description has not.
-                source = source[:2]
-                if source != latch.source:
-                    if not latch.consider(source, sequence, ssrc, now):
-                        leg.rejected += 1
-                        continue
-                    leg.source_changes += 1
-                    leg._aim()
-            latch.last = now
-            leg.packets_received += 1
-            leg.bytes_received += size
-            leg.last_type = kind
-            other = leg.other
-            if other is None or other.destination is None:
+            # IPv6 has two more fields, which an address from a description has not.
+            source = source[:2]
+            if source == latch.source:
+                self._irregular(line, size, now)
                 continue
-            translated = leg.translation.get(kind)
-            if translated is None:
-                leg.rejected += 1
+            lead, sequence, _, ssrc = _HEADER.unpack_from(buffer)
+            if (
+                size < 12
+                or lead & 0xC000 != 0x8000
+                or lead & 0x7F not in line.expected
+                or not latch.consider(
+                    source, sequence, ssrc, now, now if line.rests else line.last_received
+                )
+            ):
+                line.rejected += 1
                 continue
-            if other.tone:
-                if not other.until_media:
-                    continue
-                self.silence(other)
-            out_kind, table = translated
-            marker = buffer[1] & 0x80
-            if other.passing != ssrc:
-                # Another source within the one stream: its numbers go on from where ours stand.
-                other.passing = ssrc
-                gap = max(FRAME, round((now - other.sent_at) * RATE)) if other.sent_at else FRAME
-                other.sequence_offset = other.sequence + 1 - sequence
-                other.timestamp_offset = other.timestamp + gap - timestamp
-                marker = 0x80
-            new_sequence = (sequence + other.sequence_offset) & 0xFFFF
-            new_timestamp = (timestamp + other.timestamp_offset) & 0xFFFFFFFF
-            _HEADER.pack_into(
-                buffer, 0, buffer[0], out_kind | marker, new_sequence, new_timestamp, other.ssrc
-            )
-            if table is not None:
-                start = _payload_start(buffer, size)
-                buffer[start:size] = buffer[start:size].translate(table)
-            if (new_sequence - other.sequence) & 0xFFFF < 0x8000:
-                other.sequence, other.timestamp = new_sequence, new_timestamp
-            self._send(other, view[:size], size, now)
+            self._latched(line)
+            self._irregular(line, size, now)
+            if line.talk is not None:
+                # What came to the new socket before it was connected may be anybody's.
+                self._weigh(line, line.talk, now)
 
-    def _send(self, leg: MediaLeg, packet: memoryview | bytes, size: int, now: float) -> None:
-        assert leg.destination is not None
-        try:
-            leg.rtp.sendto(packet, leg.destination)
-        except OSError:
-            return  # a full buffer or an ICMP error of the packet before: RTP is allowed to lose one
-        leg.sent_at = now
-        leg.packets_sent += 1
-        leg.bytes_sent += size
+    # --- RTCP
 
-    def _drain_rtcp(self, fd: int) -> None:
-        """Take RTCP off the socket. It moves nothing, and nothing is told to the other leg, whose SSRCs differ."""
-        leg = self._rtcp.get(fd)
-        if leg is None:
-            return
+    def _hear_reports(self, line: Line, now: float) -> None:
+        """Take RTCP off its socket. It ends here, for the other leg has other SSRCs, and it moves nothing."""
         for _ in range(BATCH):
             try:
-                leg.rtcp.recvfrom_into(self._buffer)
+                size, source = line.rtcp.recvfrom_into(self._buffer)
             except OSError:
                 return
+            latch = line.latch
+            if source[:2] == line.control or (
+                latch.behind_nat and latch.source is not None and source[0] == latch.source[0]
+            ):
+                self._hear_report(line, size, now)
+            else:
+                line.rejected += 1
 
-    def _play_frames(self) -> None:
-        """Send each sounding leg its next frame, on an absolute schedule so that nothing drifts."""
-        now = self._clock()
-        late = int((now - self._next_frame) / TICK)
-        for _ in range(min(late + 1, CATCH_UP)):
-            for leg in list(self._sounding):
-                self._play_frame(leg, now)
-        skipped = max(0, late + 1 - CATCH_UP)
-        if skipped:
-            for leg in self._sounding:
-                leg.timestamp = (leg.timestamp + skipped * FRAME) & 0xFFFFFFFF
-                leg.tone_position = (leg.tone_position + skipped) % len(leg.tone)
-        self._next_frame += (late + 1) * TICK
+    def _hear_report(self, line: Line, size: int, now: float) -> None:
+        datagram: bytes | None = bytes(self._views[size])
+        assert datagram is not None
+        if line.protector is not None:
+            datagram = line.protector.unprotect_rtcp(datagram)
+        if datagram is None or not line.reporter.received(datagram, now, self._wall_clock()):
+            line.rejected += 1
 
-    def _play_frame(self, leg: MediaLeg, now: float) -> None:
-        payload = leg.tone[leg.tone_position]
-        first = leg.tone_position == 0 and leg.passing is None and leg.packets_sent == 0
-        leg.tone_position = (leg.tone_position + 1) % len(leg.tone)
-        leg.sequence = (leg.sequence + 1) & 0xFFFF
-        leg.timestamp = (leg.timestamp + FRAME) & 0xFFFFFFFF
-        if leg.destination is None:
+    def _report(self, line: Line, now: float, leaving: bool = False) -> None:
+        """Tell the peer what it got from us, and what came of what it sent."""
+        sent = heard = None
+        if line.packets_sent != line.reported:
+            line.reported = line.packets_sent
+            octets = line.bytes_sent - 12 * line.packets_sent
+            moment = line.timestamp + round((now - line.sent_at) * line.rate)
+            sent = line.packets_sent, octets, moment
+        if line.heard_ssrc >= 0:
+            heard = line.heard_ssrc, line.quality.reception()
+        report: bytes | None = line.reporter.report(
+            now, self._wall_clock(), sent=sent, heard=heard, leaving=leaving
+        )
+        assert report is not None
+        to = line.control
+        if to is None:
             return
-        marker = 0x80 if first else 0
-        packet = _HEADER.pack(0x80, leg.tone_type | marker, leg.sequence, leg.timestamp, leg.ssrc)
-        self._send(leg, packet + payload, 12 + len(payload), now)
+        if line.protector is not None:
+            report = line.protector.protect_rtcp(report)
+        if report is None:
+            return
+        try:
+            (line.guard if line.shares_port else line.rtcp).sendto(report, to)
+        except OSError as error:
+            log.debug("no RTCP to %s: %s", to[0], error)
+
+    # --- what is played
+
+    def _sound(self, line: Line) -> None:
+        """Have played what the line is to play, in an encoding that the peer takes, if there is one."""
+        self._quiet(line)
+        remote = line.remote
+        if remote is None:
+            return
+        if line.source is not None:
+            codec = next((c for c in remote.codecs if c.name.upper() in ("PCMU", "PCMA")), None)
+            if codec is not None:
+                line.frames = self._sources[line.source][codec.name.upper()]
+                line.repeats = line.source.repeats
+                line.kind = codec.payload_type
+        if not line.frames and not line.pressing:
+            return
+        line.fresh = True
+        if not self._playing:
+            self._epoch, self._moment = self._clock(), 0
+        self._playing += 1
+        line.group = self._groups[self._moment % GROUPS]
+        line.group[line] = None
+
+    def _silence(self, line: Line) -> None:
+        line.source, line.until_media = None, False
+        self._quiet(line)
+        if line.pressing:
+            self._sound(line)
+
+    def _quiet(self, line: Line) -> None:
+        line.frames, line.repeats = (), False
+        if line.group is not None:
+            del line.group[line]
+            line.group = None
+            self._playing -= 1
+
+    def _play(self, now: float) -> None:
+        """Send what is due, on an absolute schedule so that nothing drifts."""
+        due = int((now - self._epoch) * GROUPS / TICK) + 1
+        laps = (due - self._moment) // GROUPS - CATCH_UP
+        if laps > 0:
+            self._moment += laps * GROUPS
+            for group in self._groups:
+                for line in group:
+                    line.timestamp = (line.timestamp + laps * FRAME) & 0xFFFFFFFF
+                    line.position += laps
+        while self._moment < due:
+            for line in list(self._groups[self._moment % GROUPS]):
+                self._play_frame(line, now)
+            self._moment += 1
+
+    def _play_frame(self, line: Line, now: float) -> None:
+        step, marker = FRAME, 0
+        if line.fresh:
+            line.fresh = False
+            line.rate = RATE
+            step, marker = _elapsed(line, now), _MARKER
+            if line.other is not None:
+                line.other.passing = -1
+        line.timestamp = (line.timestamp + step) & 0xFFFFFFFF
+        if line.pressing:
+            self._press_frame(line, now)
+        else:
+            payload = line.frames[line.position % len(line.frames)]
+            line.position += 1
+            self._send_frame(line, line.kind | marker, line.timestamp, payload, now)
+        if not line.pressing and not line.repeats and line.position >= len(line.frames):
+            # That was all; what the other leg sends is heard again.
+            self._silence(line)
+            if line.other is not None:
+                self._wire(line.other)
+
+    def _press_frame(self, line: Line, now: float) -> None:
+        event = line.pressing.popleft()
+        kind = _event_type(line)
+        if event is None or kind is None:
+            return
+        if event.first:
+            line.pressed_at = line.timestamp
+        lead = kind | (_MARKER if event.first else 0)
+        self._send_frame(line, lead, line.pressed_at, event.payload, now)
+
+    def _send_frame(
+        self, line: Line, lead: int, timestamp: int, payload: bytes, now: float
+    ) -> None:
+        line.sequence = (line.sequence + 1) & 0xFFFF
+        if line.destination is not None:
+            packet = _HEADER.pack(0x8000 | lead, line.sequence, timestamp, line.ssrc) + payload
+            self._send(line, packet, len(packet), now)
 
 
-class _Taken(OSError):
-    """The port is another program's."""
-
-
-def _bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sockets: list[socket.socket] = []
+def connected(guard: socket.socket, address: Address) -> socket.socket | None:
+    """A second socket on a guard's port, connected to ``address``; ``None`` where the system does not allow it."""
+    fresh = socket.socket(guard.family, socket.SOCK_DGRAM)
     try:
-        for number in (port, port + 1):
-            fresh = socket.socket(family, socket.SOCK_DGRAM)
-            sockets.append(fresh)
-            fresh.setblocking(False)
-            try:
-                fresh.bind((address, number))
-            except OSError as error:
-                if error.errno == errno.EADDRINUSE:
-                    raise _Taken(*error.args) from error
-                raise
-    except OSError:
-        for fresh in sockets:
-            fresh.close()
-        raise
-    return sockets[0], sockets[1]
+        fresh.setblocking(False)
+        both = (guard, fresh)
+        for one in both:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        fresh.bind(guard.getsockname())
+        fresh.connect(address)
+        # From here on nobody else may have the port.
+        for one in both:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+    except OSError as error:
+        log.warning("a relay's port stays unconnected, which costs time: %s", error)
+        fresh.close()
+        return None
+    return fresh
+
+
+def _event_type(line: Line) -> int | None:
+    """The number of telephone events in what the peer takes."""
+    codecs = line.remote.codecs if line.remote is not None else ()
+    return next((codec.payload_type for codec in codecs if codec.name == _EVENT), None)
+
+
+def _elapsed(line: Line, now: float) -> int:
+    """Ticks from the last packet that the peer got to one that is sent now, a frame at least."""
+    frame = line.rate * FRAME // RATE
+    return max(frame, round((now - line.sent_at) * line.rate)) if line.sent_at else frame
 
 
 def _payload_start(buffer: bytearray, size: int) -> int:

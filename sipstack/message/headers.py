@@ -7,6 +7,7 @@ from functools import lru_cache
 from sipstack.message.errors import ParseError
 from sipstack.message.uri import (
     MOST_PARAMS,
+    PORT,
     Params,
     Uri,
     hostport_text,
@@ -42,7 +43,7 @@ TOKEN = re.compile(r"[A-Za-z0-9!%*_+`'~.-]+\Z")
 _USUAL_PARAMS = re.compile(r"(?:;[A-Za-z0-9!%*_+`'~.-]+(?:=[^\x00-\x20\x7f;=\"]+)?)*\Z")
 _USUAL_ADDRESS = re.compile(r'(?:"([^"\\]*)"[ \t]*)?<([^<>"\s]*)>(;[^\s"]*)?\Z')
 _USUAL_VIA = re.compile(
-    r"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]+) ([A-Za-z0-9._-]+)(?::([1-9][0-9]{0,3}))?(;[^\s\"]*)?\Z"
+    rf"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]+) ([A-Za-z0-9._-]+)(?::({PORT}))?(;[^\s\"]*)?\Z"
 )
 _USUAL_CSEQ = re.compile(r"([0-9]{1,9}) ([A-Za-z0-9!%*_+`'~.-]+)\Z")
 #: Names as they are spelled on the wire, and for comparison; bounded, since a peer may spell as it likes.
@@ -142,13 +143,12 @@ def parse_params(text: str) -> Params:
     if text[0] != ";":
         raise ParseError(400, "Malformed parameters")
     params: list[tuple[str, str | None]] = []
-    for part in split_params(text[1:]):
+    parts = split_params(text[1:])
+    if len(parts) > 1 and not parts[-1].strip():
+        parts.pop()  # a stray semicolon at the end, which some phones send
+    for part in parts:
         name, equals, value = part.partition("=")
         name, value = name.strip(), value.strip()
-        if not name:
-            if part.strip():
-                raise ParseError(400, "Malformed parameters")
-            continue  # a stray semicolon, which some phones send
         if not TOKEN.match(name):
             raise ParseError(400, "Malformed parameters")
         params.append((name, value if equals else None))

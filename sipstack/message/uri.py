@@ -16,11 +16,13 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\Z")
 FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"]')
 _LONGEST = 2048
 MOST_PARAMS = 64
+#: A port that there is, without leading zeros.
+PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 #: What nearly all URIs are like, in one look; whatever does not match is read step by step.
 _USUAL = re.compile(
     r"(sips?):"
     r"(?:([^\x00-\x20\x7f<>\"@:;?]+)(?::([^\x00-\x20\x7f<>\"@;?]*))?@)?"
-    r"([A-Za-z0-9._-]+)(?::([1-9][0-9]{0,3}))?"
+    rf"([A-Za-z0-9._-]+)(?::({PORT}))?"
     r"((?:;[^\x00-\x20\x7f<>\"?@;=]+(?:=[^\x00-\x20\x7f<>\"?@;]*)?)*)\Z"
 )
 

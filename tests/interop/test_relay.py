@@ -155,3 +155,30 @@ def test_closing_gives_the_ports_back(plane: MediaPlane) -> None:
     while plane.ports_in_use and time.monotonic() < end:
         time.sleep(0.01)
     assert plane.ports_in_use == 0
+
+
+def test_ipv6_is_relayed_over_a_connected_socket_and_strangers_are_counted(
+    plane: MediaPlane,
+) -> None:
+    def phone(leg: MediaLeg) -> socket.socket:
+        made = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        made.bind(("::1", 0))
+        made.settimeout(2.0)
+        port = made.getsockname()[1]
+        leg.set_remote(RemoteMedia("0:0::1", port, "::1", port + 1, (PCMU,)), (PCMU,))
+        return made
+
+    legs = [plane.open("::1") for _ in range(2)]
+    one, other = map(phone, legs)
+    legs[0].bridge(legs[1])
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as stranger:
+        for number in range(5):
+            packet = struct.pack("!BBHII", 0x80, 0, number, 160 * number, 5) + bytes([number]) * 160
+            one.sendto(packet, ("::1", legs[0].rtp_port))
+            assert other.recv(2048)[12:] == packet[12:]
+            stranger.sendto(packet, ("::1", legs[0].rtp_port))
+        time.sleep(0.1)
+    counters = legs[0].counters()
+    assert (counters.packets_received, counters.rejected, counters.lost) == (5, 5, 0)
+    one.close()
+    other.close()

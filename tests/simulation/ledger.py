@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Future
 from typing import Any
 
 ORDER = ["extension_ringing", "extension_answered", "contact_ringing", "connected", "ended"]
@@ -18,19 +17,16 @@ class Ledger:
         self.states: list[str] = []
         self.cdrs: dict[str, dict[str, Any]] = {}
 
-    def update_activation(self, id: str, **changes: Any) -> Future[Any]:
+    def update_activation(self, id: str, **changes: Any) -> None:
         self.record |= changes
         if "state" in changes:
             self.states.append(changes["state"])
-        return Future()
 
-    def add_cdr(self, row: Mapping[str, Any]) -> Future[Any]:
+    def add_cdr(self, row: Mapping[str, Any]) -> None:
         self.cdrs[row["id"]] = dict(row)
-        return Future()
 
-    def update_cdr(self, id: str, **changes: Any) -> Future[Any]:
+    def update_cdr(self, id: str, **changes: Any) -> None:
         self.cdrs[id] |= changes
-        return Future()
 
     def leg(self, role: str) -> dict[str, Any]:
         (found,) = [cdr for cdr in self.cdrs.values() if cdr["role"] == role]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from sipstack.media import LegCounters, NoPortsLeft, Tone
 from sipstack.sdp import Codec, RemoteMedia
 
@@ -16,8 +18,11 @@ class SimulatedLeg:
         self.remotes: list[RemoteMedia] = []
         self.played: list[tuple[Tone | None, bool]] = []
         self.other: SimulatedLeg | None = None
+        #: The ports of those it was bridged with, in order.
+        self.bridged: list[int] = []
         self.last_received: float | None = None
         self.closed = False
+        self.on_lost: Callable[[], object] = lambda: None
         self._plane = plane
 
     def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
@@ -25,6 +30,8 @@ class SimulatedLeg:
 
     def bridge(self, other: SimulatedLeg) -> None:
         self.other, other.other = other, self
+        self.bridged.append(other.rtp_port)
+        other.bridged.append(self.rtp_port)
 
     def unbridge(self) -> None:
         if self.other is not None:
@@ -40,6 +47,7 @@ class SimulatedLeg:
     def close(self) -> LegCounters:
         if not self.closed:
             self.closed = True
+            self.unbridge()
             self._plane.ports_in_use -= 1
         return self.counters()
 
@@ -52,7 +60,9 @@ class SimulatedMediaPlane:
         self.ports_in_use = 0
         self.legs: list[SimulatedLeg] = []
 
-    def open(self, address: str) -> SimulatedLeg:
+    def open(
+        self, address: str, known: Collection[str] = (), beside: SimulatedLeg | None = None
+    ) -> SimulatedLeg:
         if self.ports_in_use >= self.capacity:
             raise NoPortsLeft("all in use")
         self.ports_in_use += 1

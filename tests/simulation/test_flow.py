@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import sys
 from collections.abc import Callable
@@ -18,10 +19,11 @@ from c2c_sip.calling.engine import SipDesk
 from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
-from sipstack.call import Outbound
+from sipstack.call import Outbound, OutgoingCall
 from sipstack.media.tones import BUSY, RINGBACK
 from sipstack.message import NameAddr, Uri
 from sipstack.sdp import codec_list
+from sipstack.session import Session
 from sipstack.useragent import UserAgent
 from tests.simulation import phone as scripts
 from tests.simulation.clock import VirtualLoop, run
@@ -63,6 +65,7 @@ def activate(
     max_duration: float = 60.0,
     media_timeout: float = 1000.0,
     third: Script = scripts.ANSWERS,
+    accepted: Callable[[str], bool] = lambda host: True,
 ) -> Outcome:
     """One activation, and all that follows until every timer has run."""
 
@@ -97,7 +100,7 @@ def activate(
             clicktocall_id="definition",
             contact_text="bob",
             extension=_leg("extension", phones[0], 20.0),
-            contact=_leg("contact", phones[1], 20.0),
+            contact=replace(_leg("contact", phones[1], 20.0), accepted=accepted),
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
             busy=BUSY["us"],
@@ -226,6 +229,46 @@ def test_a_302_is_followed_once() -> None:
     assert outcome.moved.methods[0] == "INVITE"
 
 
+def sent_to(outcome: Outcome, host: str) -> list[str]:
+    return [str(p) for p in outcome.network.journal if p.destination[0] == host]
+
+
+def test_where_the_contact_is_at_an_address_that_is_not_accepted_nobody_is_rung() -> None:
+    outcome = good(TALKS, TALKS, accepted=lambda host: host != CUSTOMER)
+    assert outcome.ledger.record["result"] == "error"
+    assert outcome.network.journal == []
+
+
+def test_a_302_to_an_address_that_is_not_accepted_leads_nowhere() -> None:
+    script = scripts.redirects(f"sip:x@{MOVED}")
+    outcome = good(TALKS, script, accepted=lambda host: host == CUSTOMER)
+    assert outcome.ledger.record["result"] == "error"
+    assert sent_to(outcome, MOVED) == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(hang_up_after=5.0, answers_as=f"sip:x@{MOVED}:22"),
+        Script(hang_up_after=5.0, route=f"<sip:{MOVED};lr>"),
+        Script(answer_after=5.0, early_media=True, reliable=True, answers_as=f"sip:x@{MOVED}"),
+    ],
+)
+def test_no_request_in_the_dialog_goes_to_an_address_that_is_not_accepted(script: Script) -> None:
+    outcome = activate(TALKS, script, accepted=lambda host: host == CUSTOMER, max_duration=5.0)
+    assert outcome.wrong == []
+    assert sent_to(outcome, MOVED) == []
+    assert outcome.ledger.record["state"] == "ended"
+
+
+def test_audio_goes_to_an_address_that_is_not_accepted_only_after_it_came_from_there() -> None:
+    inside = Script(hears_at="10.0.0.5")
+    outcome = good(inside, inside, accepted=lambda host: host == CUSTOMER, max_duration=5.0)
+    extension, contact = outcome.media.legs
+    assert [remote.withheld for remote in extension.remotes] == [False]
+    assert {remote.withheld for remote in contact.remotes} == {True}
+
+
 def test_a_peer_that_vanishes_is_asked_and_then_given_up() -> None:
     outcome = good(TALKS, Script(crash_after=5.0), media_timeout=10.0, max_duration=600.0)
     record = outcome.ledger.record
@@ -248,6 +291,16 @@ def test_a_hang_up_from_outside_ends_the_call_at_any_moment(moment: float) -> No
     outcome = good(TALKS, TALKS, meddle=meddle)
     assert outcome.ledger.record["cause"] == "SYSTEM_SHUTDOWN"
     assert outcome.took < moment + 1.0
+
+
+def test_a_call_whose_relay_dies_ends_with_a_record_and_a_bye_on_both_legs() -> None:
+    def meddle(loop: VirtualLoop, flow: Flow, outcome: Outcome) -> None:
+        loop.call_later(8.0, lambda: [leg.on_lost() for leg in outcome.media.legs])
+
+    outcome = good(TALKS, TALKS, meddle=meddle)
+    assert outcome.ledger.record["cause"] == "NORMAL_TEMPORARY_FAILURE"
+    assert 8.0 <= outcome.took < 9.0
+    assert outcome.desk.methods[-1] == outcome.customer.methods[-1] == "BYE"
 
 
 def test_a_call_that_nobody_ends_is_ended_at_its_longest() -> None:
@@ -295,7 +348,7 @@ def test_a_transfer_gives_the_contact_to_the_new_target() -> None:
     ended = {role: outcome.ledger.leg(role)["ended"] for role in ("extension", "transfer")}
     assert ended["extension"] < ended["transfer"]
     contact, transfer = outcome.media.legs[1:]
-    assert contact.other is transfer
+    assert contact.bridged[-1] == transfer.rtp_port
     assert contact.played[-1] == (None, False)
     assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
     assert outcome.ledger.record["billing_seconds"] > 15
@@ -306,7 +359,7 @@ def test_a_transfer_that_fails_gives_the_call_back_to_the_extension() -> None:
     assert refer_status(outcome) == [b"SIP/2.0 100 Trying", b"SIP/2.0 486 Busy Here"]
     assert outcome.ledger.leg("transfer")["cause"] == "USER_BUSY"
     extension, contact = outcome.media.legs[:2]
-    assert contact.other is extension
+    assert contact.bridged[-1] == extension.rtp_port
     assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
 
 
@@ -337,6 +390,23 @@ def test_a_referral_by_whom_it_does_not_behove_changes_nothing(desk: Script) -> 
     outcome = good(desk, REFERS if desk is TALKS else TALKS, max_duration=20.0)
     assert outcome.moved.calls == []
     assert "transfer" not in {cdr["role"] for cdr in outcome.ledger.cdrs.values()}
+
+
+@pytest.mark.parametrize(
+    "customer", [Script(hang_up_after=2.0), scripts.BUSY, scripts.NEVER_ANSWERS]
+)
+def test_what_is_over_is_gone_without_the_cycle_collector(customer: Script) -> None:
+    """Its pauses would be heard."""
+    gc.collect()
+    gc.disable()
+    try:
+        activate(TALKS, customer)
+        left = [
+            type(o).__name__ for o in gc.get_objects() if isinstance(o, (OutgoingCall, Session))
+        ]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 SCRIPTS = [

@@ -47,9 +47,11 @@ class FakeCalling:
         *,
         authenticated: bool,
         client: str,
+        link: str = "",
+        brought: Any = None,
     ) -> dict[str, Any]:
         checked = policy.check(
-            clicktocall, contact, account, authenticated=authenticated, region="US"
+            clicktocall, contact, account, authenticated=authenticated, rules=policy.Rules()
         )
         if self.refusal is not None:
             raise self.refusal
@@ -75,6 +77,9 @@ class FakeCalling:
         )
         return row
 
+    def get_dials(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> bool:
+        return True
+
     def wait(self, activation_id: str, timeout: float) -> None:
         self.waited.append(timeout)
         self.waiting.set()
@@ -82,6 +87,7 @@ class FakeCalling:
             self.hold.wait(20)
         if self.outcome:
             self.store.update_activation(activation_id, **self.outcome)
+            self.store.flush()
         self.store.flush()
 
     def channels(self, account_id: str) -> list[dict[str, Any]]:

@@ -465,7 +465,8 @@ def test_the_state_is_followed_as_it_changes(api: Api, one: str) -> None:
         "connected",
         "ended",
     ):
-        api.store.update_activation(row["id"], state=state).result()
+        api.store.update_activation(row["id"], state=state)
+        api.store.flush()
         assert api.get(f"{one}/connect/{row['id']}").json["data"]["state"] == state
 
 

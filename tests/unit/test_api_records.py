@@ -34,7 +34,8 @@ def leg(api: Api, activation_id: str, **more: Any) -> dict[str, Any]:
         "to_uri": "sip:+14155550100@sip.example.net",
         "created": 1000.0,
     } | more
-    api.store.add_cdr(row).result()
+    api.store.add_cdr(row)
+    api.store.flush()
     return row
 
 
@@ -129,7 +130,8 @@ def test_a_cdr_says_all_of_its_leg(api: Api) -> None:
         sip_status=200,
         hangup_by="peer",
         media={"packets_sent": 7},
-    ).result()
+    )
+    api.store.flush()
     expected = {
         "id": dialled["id"],
         "call_id": "c1",

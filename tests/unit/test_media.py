@@ -1,4 +1,4 @@
-"""The pure parts of media: G.711, tones, ports, and whose RTP is believed."""
+"""The pure parts of media: G.711, tones and ports."""
 
 import audioop
 import struct
@@ -14,11 +14,8 @@ from sipstack.media.g711 import (
     linear_to_ulaw,
     ulaw_to_linear,
 )
-from sipstack.media.latch import FORGET, PROBATION, WINDOW, Latch
 from sipstack.media.ports import NoPortsLeft, PortPairs
 from sipstack.media.tones import RINGBACK
-
-PEER, STRANGER, BEHIND_NAT = ("10.0.0.9", 4000), ("198.51.100.66", 4000), ("203.0.113.5", 61000)
 
 
 def test_g711_is_what_everybody_else_has() -> None:
@@ -76,57 +73,3 @@ def test_ports_are_even_and_rest_before_they_are_used_again() -> None:
     # Nothing else is left: rather a pair that has not rested than none.
     assert pairs.take(6.0) == first
     assert second == 20002
-
-
-def latch() -> Latch:
-    made = Latch()
-    made.signal(PEER)
-    return made
-
-
-def test_nothing_is_taken_before_the_peer_has_said_where_it_is() -> None:
-    assert not any(Latch().consider(STRANGER, n, 1, n * 0.02) for n in range(200))
-
-
-def test_the_signalled_address_wins_at_once_whenever_it_speaks() -> None:
-    made = latch()
-    for number in range(100):
-        made.consider(BEHIND_NAT, number, 7, number * 0.02)
-    assert made.source == BEHIND_NAT
-    made.last = 2.0
-    assert made.consider(PEER, 5, 9, 2.02)
-    assert made.source == PEER
-
-
-def test_a_source_behind_nat_is_believed_after_a_steady_while() -> None:
-    made = latch()
-    taken = [n for n in range(100) if made.consider(BEHIND_NAT, n, 7, n * 0.02)]
-    assert taken[0] * 0.02 >= WINDOW
-    assert taken[0] >= PROBATION
-
-
-@pytest.mark.parametrize("fault", ["gaps", "ssrc", "sources"])
-def test_an_unsteady_source_is_never_believed(fault: str) -> None:
-    made = latch()
-    for n in range(500):
-        sequence = n * 2 if fault == "gaps" else n
-        ssrc = n if fault == "ssrc" else 7
-        source = (BEHIND_NAT[0], 6000 + n % 2) if fault == "sources" else BEHIND_NAT
-        assert not made.consider(source, sequence, ssrc, n * 0.02)
-
-
-def test_a_peer_with_a_public_address_is_nowhere_else() -> None:
-    made = Latch()
-    made.signal(("8.8.8.8", 4000))
-    assert not any(made.consider(STRANGER, n, 1, n * 0.02) for n in range(500))
-
-
-def test_what_was_decided_stays_until_silence_or_a_new_description() -> None:
-    made = latch()
-    assert made.consider(PEER, 0, 1, 0.0)
-    made.last = 10.0
-    assert not any(made.consider(BEHIND_NAT, n, 7, 10.0 + n * 0.001) for n in range(1000))
-    later = 10.0 + FORGET
-    assert any(made.consider(BEHIND_NAT, n, 7, later + n * 0.02) for n in range(100))
-    made.signal(("10.0.0.10", 4000))
-    assert made.source is None

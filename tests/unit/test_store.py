@@ -84,7 +84,8 @@ def leg(store: Store, account_id: str, activation_id: str, **more: Any) -> dict[
         "to_uri": "sip:+14155550100@sip.example.net",
         "created": time.time(),
     } | more
-    store.add_cdr(row).result()
+    store.add_cdr(row)
+    store.flush()
     return row
 
 
@@ -280,11 +281,15 @@ def test_a_write_that_was_cancelled_while_it_waited_is_left_out(fresh: Store) ->
     assert done == ["other"]
 
 
-def test_a_write_after_the_end_fails_instead_of_waiting_for_ever(tmp_path: Path) -> None:
+def test_a_write_after_the_end_fails_instead_of_waiting_for_ever(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = Store.open(f"sqlite:///{tmp_path}/c2c.db")
     store.close()
     with pytest.raises(StoreError, match="closed"):
-        store.update_activation("0" * 32, state="ended").result(5)
+        store.create_activation({"id": "0" * 32, "state": "initiated"}).result(5)
+    store.update_activation("0" * 32, state="ended")
+    assert "the store is closed" in caplog.text
 
 
 def test_closing_writes_what_is_queued(tmp_path: Path, cheap: None) -> None:
@@ -362,7 +367,8 @@ for future in futures:
 store.add_cdr({
     "id": "c" * 32, "account_id": account, "activation_id": "0" * 32, "role": "extension",
     "call_id": "x", "from_uri": "a", "to_uri": "b", "created": time.time(),
-}).result()
+})
+store.flush()
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -635,7 +641,8 @@ def test_a_cdr_s_media_figures_come_back_as_they_were(fresh: Store) -> None:
     made = fresh.create_clicktocall(one, {"name": "n", "extension": "1"})["id"]
     dialled = leg(fresh, one, activation(fresh, one, made)["id"])
     media = {"packets_sent": 3, "codec": None, "loss": 0.25}
-    fresh.update_cdr(dialled["id"], media=media, cause="NORMAL_CLEARING").result()
+    fresh.update_cdr(dialled["id"], media=media, cause="NORMAL_CLEARING")
+    fresh.flush()
     found = fresh.cdr(one, dialled["id"])
     assert found is not None and found["media"] == media and found["cause"] == "NORMAL_CLEARING"
 

@@ -1,0 +1,314 @@
+"""One leg as the relay has it: its sockets, what came from its peer, what its peer gets, and the figures of both."""
+
+import ipaddress
+import socket
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+
+from sipstack.media.dtmf import EventPacket, KeyReader
+from sipstack.media.latch import Latch
+from sipstack.media.quality import StreamQuality, mos
+from sipstack.media.rtcp import Reporter, is_rtcp
+from sipstack.media.srtp import Agreement, Protector
+from sipstack.media.tones import Source
+from sipstack.sdp import Codec, RemoteMedia
+from sipstack.transport import Address
+
+Packet = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class LegCounters:
+    """What went through a leg.
+
+    The packets received include those that came ``late`` or twice (``duplicate``); the ``lost`` never came.
+    ``rejected`` is what came from strangers, in other formats, failed authentication, or was nothing of the kind.
+    Jitter is that of :rfc:`3550`, now, on average and at its worst; ``codec`` is what the peer was last heard to send,
+    ``mos`` how that probably sounded (:func:`sipstack.media.quality.mos`). ``peer_lost``, ``peer_jitter_ms`` and
+    ``round_trip_ms`` are what the peer says of our stream by RTCP. ``last_received`` is on the clock of the media plane.
+    """
+
+    packets_received: int = 0
+    bytes_received: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    lost: int = 0
+    late: int = 0
+    duplicate: int = 0
+    jitter_ms: float = 0.0
+    mean_jitter_ms: float = 0.0
+    max_jitter_ms: float = 0.0
+    longest_gap_ms: float = 0.0
+    rejected: int = 0
+    source_changes: int = 0
+    last_received: float | None = None
+    codec: str | None = None
+    mos: float | None = None
+    peer_lost: int | None = None
+    peer_jitter_ms: float | None = None
+    round_trip_ms: float | None = None
+
+
+class Line:
+    """One leg of the relay's. It belongs to the relay's thread; :meth:`counters` may be asked from any."""
+
+    __slots__ = (
+        "agreement",
+        "bytes_sent",
+        "codec",
+        "count",
+        "destination",
+        "expected",
+        "following",
+        "frames",
+        "fresh",
+        "group",
+        "guard",
+        "heard_ssrc",
+        "keys",
+        "kind",
+        "last_received",
+        "latch",
+        "lead",
+        "number",
+        "other",
+        "out",
+        "out_lead",
+        "packets_sent",
+        "passing",
+        "position",
+        "pressed_at",
+        "pressing",
+        "protector",
+        "quality",
+        "rate",
+        "receive",
+        "rejected",
+        "remote",
+        "repeats",
+        "reported",
+        "reporter",
+        "rtcp",
+        "sent_at",
+        "sequence",
+        "sequence_offset",
+        "source",
+        "source_changes",
+        "ssrc",
+        "table",
+        "talk",
+        "tapped",
+        "timestamp",
+        "timestamp_offset",
+        "translation",
+        "transmit",
+        "until_media",
+    )
+
+    def __init__(
+        self,
+        number: int,
+        guard: socket.socket,
+        rtcp: socket.socket,
+        *,
+        known: Collection[str],
+        now: float,
+        rng: Random,
+    ) -> None:
+        """``guard`` and ``rtcp`` are bound; ``known`` as in :class:`Latch`."""
+        self.number = number
+        self.guard = guard
+        self.rtcp = rtcp
+        #: The socket connected to the peer, once its source is known.
+        self.talk: socket.socket | None = None
+        self.latch = Latch(guard.getsockname()[0], known)
+        self.remote: RemoteMedia | None = None
+        self.expected: dict[int, Codec] = {}
+        self.agreement: Agreement | None = None
+        self.protector: Protector | None = None
+        self.other: Line | None = None
+        # What comes from the peer.
+        self.quality = StreamQuality()
+        self.count = self.quality.packet
+        self.codec: Codec | None = None
+        self.keys = KeyReader()
+        self.heard_ssrc = -1
+        #: The sequence number after the highest so far; 65536, which there is none of, after 65535.
+        self.following = -1
+        self.last_received = 0.0
+        self.rejected = 0
+        self.source_changes = 0
+        #: Whether somebody wants to have the audio, to record it.
+        self.tapped = False
+        self.receive: Callable[[bytearray], int]
+        #: For each payload type from the peer: that of the other leg, and the translation of its payload.
+        self.translation: dict[int, tuple[int, bytes | None]] = {}
+        #: How a regular packet begins, and how it is to begin on the other leg; -1: none is regular.
+        self.lead = -1
+        self.out_lead = 0
+        self.table: bytes | None = None
+        #: The line that regular packets are passed on to.
+        self.out: Line | None = None
+        #: The SSRC whose packets are being passed on, and what is added to their numbers.
+        self.passing = -1
+        self.sequence_offset = 0
+        self.timestamp_offset = 0
+        # What the peer gets: one stream, whatever it is made of. The numbers are those of its last packet.
+        self.destination: Address | None = None
+        self.transmit: Callable[[Packet], object]
+        self.ssrc = rng.getrandbits(32)
+        self.sequence = rng.getrandbits(16)
+        self.timestamp = rng.getrandbits(32)
+        self.rate = 8000
+        self.sent_at = 0.0
+        self.packets_sent = 0
+        self.bytes_sent = 0
+        # What is played to it: the keys that are pressed first, then the source.
+        self.source: Source | None = None
+        self.frames: tuple[bytes, ...] = ()
+        self.position = 0
+        self.repeats = False
+        self.kind = 0
+        self.until_media = False
+        self.pressing: deque[EventPacket | None] = deque()
+        #: The timestamp of the key that is being pressed.
+        self.pressed_at = 0
+        #: Those that are sent their frames at the same moment; ``None``: nothing is played.
+        self.group: dict[Line, None] | None = None
+        #: The next frame is the first of what is played.
+        self.fresh = False
+        self.reporter = Reporter(self.ssrc, f"{rng.getrandbits(96):024x}", now, rng)
+        #: Packets sent by the last report.
+        self.reported = 0
+
+    def aim(self) -> None:
+        """Work out the ways to and from the peer."""
+        remote, latch = self.remote, self.latch
+        if remote is None or remote.on_hold or remote.port == 0:
+            self.destination = None
+        else:
+            self.destination = latch.source if remote.withheld else latch.destination
+        if self.talk is not None:
+            self.receive = self.talk.recv_into
+            if self.protector is not None:
+                self.receive = partial(_receive_protected, self, self.talk.recv_into)
+        if self.destination is None:
+            return
+        if self.talk is not None and self.destination == latch.source:
+            self.transmit = self.talk.send
+        else:
+            self.transmit = partial(_send_to, self.guard, self.destination)
+        if self.protector is not None:
+            self.transmit = partial(_send_protected, self.protector, self.transmit)
+
+    def reachable(self, host: str, port: int) -> Address | None:
+        """An address that a description names, if packets may go there: a name would have to be looked up."""
+        ip = _ip(host)
+        version = 6 if self.guard.family == socket.AF_INET6 else 4
+        if ip is None or ip.version != version or ip.is_multicast or not port:
+            return None
+        return host, port
+
+    @property
+    def shares_port(self) -> bool:
+        """Whether RTCP comes and goes on the port of RTP."""
+        return self.remote is not None and self.remote.rtcp_mux
+
+    @property
+    def rests(self) -> bool:
+        """Whether the peer has said that it will not send."""
+        return self.remote is not None and self.remote.direction in ("recvonly", "inactive")
+
+    def unprotect(self, buffer: bytearray, size: int) -> int:
+        """Decrypt the packet in the buffer where it stands; its size then, 0: it was rejected."""
+        if self.protector is None or (self.shares_port and is_rtcp(buffer)):
+            return size
+        plain = self.protector.unprotect(bytes(buffer[:size]))
+        if plain is None:
+            self.rejected += 1
+            return 0
+        buffer[: len(plain)] = plain
+        return len(plain)
+
+    @property
+    def control(self) -> Address | None:
+        """Where the peer's RTCP goes, and comes from."""
+        remote, latch = self.remote, self.latch
+        destination = latch.destination
+        if remote is None or destination is None or self.shares_port:
+            return destination
+        if remote.withheld:
+            destination = latch.source
+            if destination is None:
+                return None
+        elif destination == latch.signalled:
+            return self.reachable(remote.rtcp_address, remote.rtcp_port)
+        return destination[0], min(destination[1] + 1, 65535)
+
+    def counters(self) -> LegCounters:
+        """The counters so far."""
+        heard, reporter = self.quality.snapshot(), self.reporter
+        codec, said, trip = self.codec, reporter.peer_report, reporter.round_trip
+        score = None
+        if codec is not None:
+            delay = trip / 2 if trip is not None else 0.0
+            score = mos(codec.name, heard.loss, heard.mean_jitter, delay)
+        return LegCounters(
+            packets_received=heard.packets,
+            bytes_received=heard.bytes,
+            packets_sent=self.packets_sent,
+            bytes_sent=self.bytes_sent,
+            lost=heard.lost,
+            late=heard.late,
+            duplicate=heard.duplicate,
+            jitter_ms=_milliseconds(heard.jitter),
+            mean_jitter_ms=_milliseconds(heard.mean_jitter),
+            max_jitter_ms=_milliseconds(heard.max_jitter),
+            longest_gap_ms=_milliseconds(heard.longest_gap),
+            rejected=self.rejected,
+            source_changes=self.source_changes,
+            last_received=self.last_received or None,
+            codec=codec.name if codec is not None else None,
+            mos=round(score, 2) if score is not None else None,
+            peer_lost=said.cumulative_lost if said is not None else None,
+            peer_jitter_ms=_milliseconds(said.jitter / self.rate) if said is not None else None,
+            round_trip_ms=_milliseconds(trip) if trip is not None else None,
+        )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 3)
+
+
+def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(address)
+    except ValueError:
+        return None
+
+
+def is_unspecified(address: str) -> bool:
+    """Whether the address is 0.0.0.0 or ``::``, which once meant hold."""
+    ip = _ip(address)
+    return ip is not None and ip.is_unspecified
+
+
+def _send_to(guard: socket.socket, destination: Address, packet: Packet) -> None:
+    guard.sendto(packet, destination)
+
+
+def _send_protected(protector: Protector, send: Callable[[Packet], object], packet: Packet) -> None:
+    protected = protector.protect(bytes(packet))
+    if protected is None:
+        raise OSError("a packet that cannot be encrypted")
+    send(protected)
+
+
+def _receive_protected(line: Line, receive: Callable[[bytearray], int], buffer: bytearray) -> int:
+    size = line.unprotect(buffer, receive(buffer))
+    if not size:
+        raise OSError("a packet that fails authentication")
+    return size

@@ -1,0 +1,349 @@
+"""The media plane as its callers see it: legs with ports, and one relay or several behind them.
+
+The relay runs in a thread of this process, or in processes of its own: either way the methods of :class:`MediaLeg` give
+it a command and return at once, and only opening sockets happens here.
+"""
+
+import errno
+import itertools
+import logging
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+from functools import partial
+from random import Random, SystemRandom
+from typing import Protocol
+
+from sipstack.media.line import LegCounters, Line
+from sipstack.media.ports import NoPortsLeft, PortPairs
+from sipstack.media.relay import Relay
+from sipstack.media.srtp import Agreement
+from sipstack.media.tones import Source
+from sipstack.media.worker import Worker
+from sipstack.sdp import Codec, RemoteMedia
+
+log = logging.getLogger(__name__)
+
+#: Sockets bound in vain, because others hold the ports, before giving up.
+BIND_ATTEMPTS = 64
+
+#: Is given a packet of the peer's audio: timestamp, payload, encoding, time.
+Tap = Callable[[int, bytes, str, float], None]
+
+
+class MediaLeg:
+    """One leg's pair of ports. Made by :meth:`MediaPlane.open`.
+
+    ``on_key`` and ``on_lost`` are called in a thread of the media plane's: a key that the peer pressed, and that the
+    relay of this leg has died, after which nothing goes through any more.
+    """
+
+    def __init__(
+        self, plane: "MediaPlane", relay: "_Driver", number: int, address: str, port: int
+    ) -> None:
+        self.address = address
+        self.rtp_port = port
+        self.rtcp_port = port + 1
+        self.on_key: Callable[[str], object] = lambda key: None
+        self.on_lost: Callable[[], object] = lambda: None
+        self._plane = plane
+        self._relay = relay
+        self._number = number
+        self._tap: Tap | None = None
+        self._final: LegCounters | None = None
+
+    def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
+        """Take what the peer said of its stream, and the codecs with the numbers that we receive."""
+        self._relay.tell("describe", self._number, remote, local_codecs)
+
+    def secure(self, agreement: Agreement | None) -> None:
+        """Encrypt and decrypt with these keys from now on; ``None``: plain RTP."""
+        self._relay.tell("secure", self._number, agreement)
+
+    def bridge(self, other: "MediaLeg") -> None:
+        """Pass on what either peer sends to the other, from now on. Both must be of one call, see ``beside``."""
+        if other._relay is not self._relay:
+            raise ValueError("legs of different relays")
+        self._relay.tell("bridge", self._number, other._number)
+
+    def unbridge(self) -> None:
+        """Stop passing anything on."""
+        self._relay.tell("unbridge", self._number)
+
+    def play(self, source: Source | None, until_media: bool = False) -> None:
+        """Play to the peer instead of what the other leg sends; ``None`` ends it.
+
+        With ``until_media`` the other leg's first packet ends it for good.
+        """
+        if source is not None:
+            self._plane.teach(self._relay, source)
+        self._relay.tell("play", self._number, source, until_media)
+
+    def press(self, keys: str) -> None:
+        """Send keys to the peer as telephone events, if it takes them."""
+        self._relay.tell("press", self._number, keys)
+
+    def tap(self, tap: Tap | None) -> None:
+        """Give all of the peer's audio to ``tap``, in a thread of the media plane's; ``None``: no more."""
+        self._tap = tap
+        self._relay.tell("tap", self._number, tap is not None)
+
+    def counters(self) -> LegCounters:
+        """The counters so far; those of a relay in another process are up to two seconds old."""
+        return self._final or self._relay.counters(self._number)
+
+    def close(self) -> LegCounters:
+        """Stop, and give the ports back. May be called again."""
+        if self._final is None:
+            self._final = self._relay.remove(self._number)
+            self._plane.closed(self, self._number)
+        return self._final
+
+
+class _Driver(Protocol):
+    """A relay, wherever it runs."""
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+    def add(
+        self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
+    ) -> None: ...
+    def tell(self, name: str, *arguments: object) -> None: ...
+    def counters(self, number: int) -> LegCounters: ...
+    def remove(self, number: int) -> LegCounters: ...
+
+
+class _Thread:
+    """A relay in a thread of this process."""
+
+    def __init__(self, listener: "MediaPlane", rng: Random) -> None:
+        self._rng = rng
+        self._commands: deque[Callable[[], object]] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._epoll = select.epoll()
+        self._relay = Relay(self._epoll, listener)
+        self._relay.attend(self._wake, self._obey)
+        self._lines: dict[int, Line] = {}
+        self._running = True
+        self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        if self._thread.is_alive():
+            self._command(self._stop)
+            self._thread.join(5.0)
+        self._relay.close()
+        self._epoll.close()
+        os.close(self._wake)
+
+    def add(
+        self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
+    ) -> None:
+        line = Line(number, guard, rtcp, known=known, now=time.monotonic(), rng=self._rng)
+        self._lines[number] = line
+        self._command(partial(self._relay.add, line))
+
+    def tell(self, name: str, *arguments: object) -> None:
+        self._command(partial(getattr(self._relay, name), *arguments))
+
+    def counters(self, number: int) -> LegCounters:
+        return self._lines[number].counters()
+
+    def remove(self, number: int) -> LegCounters:
+        self.tell("remove", number)
+        return self._lines.pop(number).counters()
+
+    def _command(self, work: Callable[[], object]) -> None:
+        self._commands.append(work)
+        os.eventfd_write(self._wake, 1)
+
+    # --- in the relay's thread
+
+    def _run(self) -> None:
+        while self._running:
+            self._relay.turn()
+
+    def _stop(self) -> None:
+        self._running = False
+
+    def _obey(self) -> None:
+        os.eventfd_read(self._wake)
+        while self._commands:
+            work = self._commands.popleft()
+            try:
+                work()
+            except Exception:
+                # One leg's fault must not silence all the others.
+                log.exception("the relay could not do what it was told")
+
+
+class MediaPlane:
+    """All legs of one service. ``ports`` are the first and last to use.
+
+    With ``workers`` there are so many relay processes, each of which is started again if it dies; with none the relay is
+    a thread of this process.
+    """
+
+    def __init__(
+        self,
+        ports: tuple[int, int],
+        workers: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+        rng: Random | None = None,
+    ) -> None:
+        self._clock = clock
+        self._pairs = PortPairs(*ports)
+        self._lock = threading.Lock()
+        self._numbers = itertools.count()
+        self._legs: dict[int, MediaLeg] = {}
+        self._relays: list[_Driver] = (
+            [Worker(self._heard, self._died, f"relay {n + 1}") for n in range(workers)]
+            if workers
+            else [_Thread(self, rng or SystemRandom())]
+        )
+        #: The legs of each relay, and the sources that it has been taught.
+        self._load = dict.fromkeys(self._relays, 0)
+        self._taught: dict[_Driver, set[Source]] = {relay: set() for relay in self._relays}
+
+    @property
+    def capacity(self) -> int:
+        """Legs that there are ports for."""
+        return self._pairs.capacity
+
+    @property
+    def ports_in_use(self) -> int:
+        """Port pairs that are given out."""
+        return self._pairs.in_use
+
+    def start(self) -> None:
+        """Start the relays."""
+        for relay in self._relays:
+            relay.start()
+
+    def close(self) -> None:
+        """End the relays and close all sockets."""
+        for relay in self._relays:
+            relay.close()
+
+    def open(
+        self, address: str, known: Collection[str] = (), beside: MediaLeg | None = None
+    ) -> MediaLeg:
+        """A new leg, its ports bound on the local IP literal ``address``.
+
+        ``known`` are the hosts that the peer's signalling is exchanged with, as IP literals: where its media is said
+        to be there too, no NAT is reckoned with. ``beside`` is a leg that it may be bridged with.
+
+        :raises NoPortsLeft: no pair is free.
+        :raises OSError: the address is not ours, or the relay is not there.
+        """
+        for _ in range(BIND_ATTEMPTS):
+            now = self._clock()
+            with self._lock:
+                port = self._pairs.take(now)
+            try:
+                rtp, rtcp = _bind(address, port)
+            except OSError as error:
+                with self._lock:
+                    self._pairs.give_back(port, now)
+                if isinstance(error, _Taken):
+                    continue
+                raise
+            return self._place(address, port, rtp, rtcp, known, beside)
+        raise NoPortsLeft("the RTP ports are held by other programs")
+
+    def _place(
+        self,
+        address: str,
+        port: int,
+        rtp: socket.socket,
+        rtcp: socket.socket,
+        known: Collection[str],
+        beside: MediaLeg | None,
+    ) -> MediaLeg:
+        with self._lock:
+            relay = (
+                beside._relay if beside is not None else min(self._load, key=self._load.__getitem__)
+            )
+            number = next(self._numbers)
+            leg = self._legs[number] = MediaLeg(self, relay, number, address, port)
+            self._load[relay] += 1
+        try:
+            relay.add(number, rtp, rtcp, known)
+        except OSError:
+            rtp.close()
+            rtcp.close()
+            self.closed(leg, number)
+            raise
+        return leg
+
+    def teach(self, relay: _Driver, source: Source) -> None:
+        """Let a relay know a source; its frames are made here, for the relay has no time for it."""
+        with self._lock:
+            known = self._taught[relay]
+            if source in known:
+                return
+            known.add(source)
+        frames = {name: source.frames(name) for name in ("PCMU", "PCMA")}
+        relay.tell("learn", source, frames)
+
+    def closed(self, leg: MediaLeg, number: int) -> None:
+        """A leg is no more."""
+        with self._lock:
+            del self._legs[number]
+            self._load[leg._relay] -= 1
+            self._pairs.give_back(leg.rtp_port, self._clock())
+
+    # --- in the relays' threads
+
+    def key(self, number: int, key: str) -> None:
+        """A peer has pressed a key."""
+        leg = self._legs.get(number)
+        if leg is not None:
+            leg.on_key(key)
+
+    def audio(self, number: int, timestamp: int, payload: bytes, encoding: str, now: float) -> None:
+        """What the peer of a tapped leg has sent."""
+        leg = self._legs.get(number)
+        if leg is not None and leg._tap is not None:
+            leg._tap(timestamp, payload, encoding, now)
+
+    def _heard(self, name: str, *content: object) -> None:
+        getattr(self, name)(*content)
+
+    def _died(self, relay: Worker) -> None:
+        with self._lock:
+            self._taught[relay].clear()
+            lost = [leg for leg in self._legs.values() if leg._relay is relay]
+        for leg in lost:
+            leg.on_lost()
+
+
+class _Taken(OSError):
+    """The port is another program's."""
+
+
+def _bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sockets: list[socket.socket] = []
+    try:
+        for number in (port, port + 1):
+            fresh = socket.socket(family, socket.SOCK_DGRAM)
+            sockets.append(fresh)
+            fresh.setblocking(False)
+            try:
+                fresh.bind((address, number))
+            except OSError as error:
+                if error.errno == errno.EADDRINUSE:
+                    raise _Taken(*error.args) from error
+                raise
+    except OSError:
+        for fresh in sockets:
+            fresh.close()
+        raise
+    return sockets[0], sockets[1]

@@ -1,0 +1,135 @@
+"""Relay processes: the same as the thread, until one of them dies."""
+
+import os
+import signal
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sipstack.media import MediaLeg, MediaPlane
+from sipstack.media.tones import RINGBACK
+from sipstack.sdp import CODECS, RemoteMedia
+from tests.interop.programs import HOST, free_rtp_range
+
+PCMU, EVENT = CODECS["PCMU"], CODECS["telephone-event"]
+
+
+class End:
+    """A peer's socket, described to a leg."""
+
+    def __init__(self, leg: MediaLeg) -> None:
+        self.leg = leg
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((HOST, 0))
+        self.socket.settimeout(3.0)
+        port = self.socket.getsockname()[1]
+        self.sequence = 0
+        leg.set_remote(RemoteMedia(HOST, port, HOST, port + 1, (PCMU, EVENT)), (PCMU, EVENT))
+
+    def say(self, payload: bytes, kind: int = 0) -> None:
+        self.sequence += 1
+        head = struct.pack("!BBHII", 0x80, kind, self.sequence, 160 * self.sequence, 9)
+        self.socket.sendto(head + payload, (HOST, self.leg.rtp_port))
+
+    def hear(self) -> bytes:
+        return self.socket.recv(2048)[12:]
+
+
+def until(true: Callable[[], object], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it has not come to it"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def plane() -> Iterator[MediaPlane]:
+    made = MediaPlane(ports=free_rtp_range(), workers=2)
+    made.start()
+    yield made
+    made.close()
+
+
+def pids(plane: MediaPlane) -> list[int]:
+    return [relay._process.pid for relay in plane._relays]  # type: ignore[attr-defined]
+
+
+def test_a_call_goes_through_a_worker_with_tones_keys_audio_and_counters(
+    plane: MediaPlane,
+) -> None:
+    one = End(plane.open(HOST))
+    other = End(plane.open(HOST, beside=one.leg))
+    keys, audio = [], []
+    other.leg.on_key = keys.append
+    other.leg.tap(lambda *packet: audio.append(packet))
+    one.leg.play(RINGBACK["eu"])
+    frames = RINGBACK["eu"].frames("PCMU")
+    assert [one.hear() for _ in range(3)] == list(frames[:3])
+    one.leg.play(None)
+    one.leg.bridge(other.leg)
+    # Until the relay has heard of it, nothing is passed on.
+    time.sleep(0.1)
+    one.say(b"\x11" * 160)
+    assert other.hear() == b"\x11" * 160
+    other.say(b"\x22" * 160)
+    while one.hear() != b"\x22" * 160:
+        pass
+    other.say(b"\x05\x0a\x01\x40", kind=101)
+    assert one.hear() == b"\x05\x0a\x01\x40"
+    until(lambda: keys == ["5"])
+    assert [packet[1:3] for packet in audio] == [(b"\x22" * 160, "PCMU")]
+    until(lambda: other.leg.counters().packets_received == 2)
+    final = one.leg.close()
+    assert (final.packets_received, final.codec) == (1, "PCMU")
+    assert final == one.leg.counters() == one.leg.close()
+    assert other.leg.close().packets_sent == 1
+    assert plane.ports_in_use == 0
+
+
+def test_calls_are_spread_and_those_of_one_call_stay_together(plane: MediaPlane) -> None:
+    legs = [plane.open(HOST) for _ in range(4)]
+    assert sorted(plane._load.values()) == [2, 2]
+    beside = [plane.open(HOST, beside=legs[0]) for _ in range(3)]
+    assert sorted(plane._load.values()) == [2, 5]
+    beside[0].bridge(legs[0])
+    with pytest.raises(ValueError, match="different relays"):
+        legs[0].bridge(legs[1])
+
+
+def test_a_dead_worker_ends_its_own_calls_and_is_started_again(plane: MediaPlane) -> None:
+    legs = [plane.open(HOST) for _ in range(2)]
+    lost: list[MediaLeg] = []
+    event = threading.Event()
+    for leg in legs:
+        leg.on_lost = lambda leg=leg: (lost.append(leg), event.set())  # type: ignore[misc]
+    before = pids(plane)
+    victim = legs[0]._relay
+    os.kill(victim._process.pid, signal.SIGKILL)  # type: ignore[attr-defined]
+    assert event.wait(5.0)
+    assert lost == [legs[0]]
+    assert legs[0].close().packets_received == 0
+    survivor = End(legs[1])
+    survivor.leg.play(RINGBACK["eu"])
+    assert len(survivor.hear()) == 160
+    until(lambda: victim._commands is not None and pids(plane) != before)  # type: ignore[attr-defined]
+    fresh = End(plane.open(HOST))
+    assert fresh.leg._relay is victim
+    fresh.leg.play(RINGBACK["eu"])
+    assert len(fresh.hear()) == 160
+
+
+def test_closing_ends_the_processes(plane: MediaPlane) -> None:
+    running = pids(plane)
+    leg = plane.open(HOST)
+    plane.close()
+    for pid in running:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    with pytest.raises(OSError, match="started again"):
+        plane.open(HOST)
+    leg.close()
+    assert plane.ports_in_use == 0

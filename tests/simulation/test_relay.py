@@ -1,0 +1,588 @@
+"""The relay in virtual time: long streams to the last packet, and strangers who would like to be part of a call."""
+
+import itertools
+import random
+import struct
+
+import pytest
+
+from sipstack.media.dtmf import KeyReader
+from sipstack.media.g711 import ULAW_TO_ALAW
+from sipstack.media.rtcp import (
+    Goodbye,
+    Packet,
+    ReceiverReport,
+    ReportBlock,
+    SenderReport,
+    SourceDescription,
+    parse,
+    serialize,
+)
+from sipstack.media.srtp import AVAILABLE, KEY_SIZE, Agreement, Crypto, Protector, Suite
+from sipstack.media.tones import BEEP, BUSY, RINGBACK, Source
+from tests.simulation.rtp import EVENT, OWN, PCMA, PCMU, Endpoint, World
+
+US = RINGBACK["us"]
+
+
+def play(world: World, to: Endpoint, tone: Source | None, until_media: bool = False) -> None:
+    if tone is not None:
+        world.relay.learn(tone, {name: tone.frames(name) for name in ("PCMU", "PCMA")})
+    world.relay.play(to.number, tone, until_media)
+
+
+def bridged(world: World, *others: Endpoint) -> tuple[Endpoint, Endpoint]:
+    """Two endpoints on one host each, described and bridged."""
+    desk = Endpoint(world, ("198.51.100.7", 4000), ssrc=0xFFF0)
+    customer = Endpoint(world, ("203.0.113.9", 6000), ssrc=0xABCD1234)
+    for end in (desk, customer):
+        end.describe()
+    world.relay.bridge(desk.number, customer.number)
+    return desk, customer
+
+
+def assert_one_stream(end: Endpoint, frame: int = 160) -> None:
+    """Numbers without a gap or a step back, whatever the stream was made of."""
+    for before, after in itertools.pairwise(end.heard):
+        assert after[5] == before[5], "one SSRC"
+        assert (after[3] - before[3]) & 0xFFFF == 1
+        step = (after[4] - before[4]) & 0xFFFFFFFF
+        assert step == frame or (after[2] and frame < step < 8000 * 60), "time goes on"
+
+
+def test_an_hour_of_ringback_is_exact_to_the_packet() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    play(world, desk, US)
+    began = world.now
+    world.run(3600.0)
+    assert len(desk.heard) in (180_000, 180_001)
+    assert_one_stream(desk)
+    frames = US.frames("PCMU")
+    for number, packet in enumerate(desk.heard):
+        assert abs(packet[0] - began - number * 0.02) < 0.003
+        assert packet[2] == (number == 0), "the marker is where the tone begins"
+        assert packet[6] == frames[number % len(frames)]
+
+
+def test_a_bridged_hour_after_ringback_is_one_stream_to_the_packet() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    play(world, desk, US, until_media=True)
+    world.run(5.0)
+    silence = b"\xff" * 160
+    customer.talk(3600.0, begin=0.007, payload=silence)
+    desk.talk(3600.0, begin=0.013, payload=silence)
+    world.run(3601.0)
+    for end in (desk, customer):
+        assert_one_stream(end)
+        change = max(number for number, packet in enumerate(end.heard) if packet[2])
+        assert change in ((250, 251) if end is desk else (0,))
+        voice = end.heard[change:]
+        assert len(voice) == 180_000
+        assert (voice[-1][4] - voice[0][4]) & 0xFFFFFFFF == 160 * 179_999
+        assert {packet[6] for packet in voice} == {silence}
+    counters = world.relay.remove(customer.number)
+    assert (counters.packets_received, counters.lost, counters.rejected) == (180_000, 0, 0)
+    assert counters.packets_sent == 180_000
+    assert counters.jitter_ms < 1.0
+    assert counters.longest_gap_ms < 23
+    assert counters.codec == "PCMU"
+
+
+def test_tones_and_voices_in_turn_are_one_stream() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    for _ in range(3):
+        play(world, desk, US)
+        customer.talk(2.0, payload=b"\x11" * 160)
+        world.run(2.0)
+        play(world, desk, None)
+        customer.talk(1.0, payload=b"\x22" * 160)
+        world.run(3.0)
+        play(world, desk, BUSY["eu"])
+        world.run(1.0)
+    assert_one_stream(desk)
+    payloads = [packet[6] for packet in desk.heard]
+    assert b"\x11" * 160 not in payloads, "a tone is not interrupted"
+    assert payloads.count(b"\x22" * 160) == 150
+
+
+def test_a_tone_goes_on_after_a_stall_and_skips_what_nobody_would_hear() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    play(world, desk, US)
+    world.run(1.0)
+    world.now += 1.0
+    world.run(1.0)
+    gaps = [(after[4] - before[4]) & 0xFFFFFFFF for before, after in itertools.pairwise(desk.heard)]
+    assert sum(gaps) // 160 in (149, 150), "after the stall it sounds as if there had been none"
+    assert len([gap for gap in gaps if gap != 160]) == 1
+    assert len(desk.heard) < 115
+    assert all(
+        (after[3] - before[3]) & 0xFFFF == 1 for before, after in itertools.pairwise(desk.heard)
+    )
+
+
+def test_a_payload_type_and_a_law_are_translated_in_every_kind_of_packet() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000), PCMU, EVENT)
+    customer = Endpoint(world, ("203.0.113.9", 6000), PCMA, EVENT)
+    for end in (desk, customer):
+        end.describe()
+    world.relay.bridge(desk.number, customer.number)
+    ramp = bytes(range(160))
+    for number in range(100):
+        desk.say(ramp, kind=0x80 if number % 10 == 0 else 0, skip=number % 7 == 0)
+        world.run(0.02)
+        if number % 25 == 0:
+            desk.say(b"\x05\x8a\x03\x20", kind=101)
+            world.run(0.001)
+    audio = [packet for packet in customer.heard if packet[1] == 8]
+    assert {packet[6] for packet in audio} == {ramp.translate(ULAW_TO_ALAW)}
+    assert len(audio) == 100
+    assert [packet[2] for packet in audio] == [number % 10 == 0 for number in range(100)]
+    assert [packet[6] for packet in customer.heard if packet[1] == 101] == [b"\x05\x8a\x03\x20"] * 4
+    sent = [packet[3] for packet in customer.heard]
+    assert sent == [(sent[0] + n) & 0xFFFF for n in _places(100)]
+
+
+def _places(count: int) -> list[int]:
+    """Where the packets of the test above belong in the stream, losses counted in."""
+    place, places = -1, []
+    for number in range(count):
+        place += 1 + (number % 7 == 0)
+        places.append(place)
+        if number % 25 == 0:
+            place += 1
+            places.append(place)
+    return [place - places[0] for place in places]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_loss_lateness_and_duplicates_are_counted_exactly(seed: int) -> None:
+    rng = random.Random(seed)
+    world = World()
+    desk, customer = bridged(world)
+    lost = late = duplicate = 0
+    order: list[tuple[float, bytes]] = []
+    for number in range(5000):
+        head = struct.pack(
+            "!BBHII", 0x80, 0, (65000 + number) & 0xFFFF, number * 160 & 0xFFFFFFFF, 7
+        )
+        packet, at = head + bytes(160), 0.02 * number
+        chance = rng.random()
+        if 10 < number < 4980 and chance < 0.05:
+            lost += 1
+            continue
+        if 10 < number < 4980 and chance < 0.08:
+            at += 0.03 + 0.02 * rng.randrange(5)
+        order.append((at, packet))
+        if chance > 0.98:
+            order.append((at + 0.001, packet))
+            duplicate += 1
+    highest = -1
+    order.sort(key=lambda entry: entry[0])
+    seen = set()
+    for at, packet in order:
+        number = int.from_bytes(packet[4:8]) // 160
+        if number < highest and number not in seen:
+            late += 1
+        seen.add(number)
+        highest = max(highest, number)
+        world.at(
+            world.now + at, lambda packet=packet: world.deliver(packet, desk.address, desk.gate)
+        )
+    world.run(101.0)
+    counters = world.relay.remove(desk.number)
+    assert (counters.lost, counters.late, counters.duplicate) == (lost, late, duplicate)
+    assert counters.packets_received == len(order) == counters.bytes_received // 172
+    assert len(customer.heard) == len(order)
+
+
+def test_a_peer_that_begins_anew_loses_nothing_by_it() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    desk.talk(1.0)
+    world.run(1.1)
+    desk.sequence = (desk.sequence + 20000) & 0xFFFF
+    desk.talk(1.0)
+    world.run(1.1)
+    desk.ssrc = 12
+    desk.sequence, desk.timestamp = 5, 10
+    desk.talk(1.0)
+    world.run(1.1)
+    assert world.relay.remove(desk.number).lost == 0
+    assert len(customer.heard) == 150
+    assert {packet[5] for packet in customer.heard} == {customer.heard[0][5]}
+
+
+def test_hold_in_either_style_is_quiet_both_ways_and_resumes_where_it_was() -> None:
+    for held in ({"direction": "sendonly"}, {"address": "0.0.0.0", "direction": "sendonly"}):
+        world = World()
+        desk, customer = bridged(world)
+        desk.talk(9.0)
+        customer.talk(9.0)
+        world.run(3.0)
+        desk.describe(**held)
+        before = len(desk.heard)
+        world.run(3.0)
+        assert len(desk.heard) == before
+        assert len(customer.heard) > 290, "the one who holds may play music"
+        desk.describe()
+        world.run(3.5)
+        assert len(desk.heard) in range(295, 305)
+        assert world.relay.remove(desk.number).source_changes == 0
+
+
+def test_a_description_that_names_no_usable_address_is_sent_nothing() -> None:
+    for host in ("example.com", "224.0.0.5", "2001:db8::1", "nonsense"):
+        world = World()
+        desk, customer = bridged(world)
+        desk.describe(address=host)
+        customer.talk(1.0)
+        desk.talk(1.0)
+        world.run(1.5)
+        assert desk.heard == customer.heard == []
+
+
+# --- RTCP
+
+
+def reports(packets: list[bytes]) -> list[Packet]:
+    return [packet for datagram in packets for packet in parse(datagram)]
+
+
+def test_both_peers_get_reports_of_what_they_sent_and_got_and_a_goodbye() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    desk.talk(60.0)
+    for number in range(3000):
+        if number % 10:
+            world.at(world.now + number * 0.02, customer.say)
+        else:
+            world.at(world.now + number * 0.02, lambda: customer.say(to=("192.0.2.9", 9)))
+    world.run(61.0)
+    for end in (desk, customer):
+        world.relay.remove(end.number)
+        told = reports(end.reports)
+        senders = [packet for packet in told if isinstance(packet, SenderReport)]
+        assert 8 <= len(senders) <= 20
+        ssrc = end.heard[0][5]
+        assert {packet.ssrc for packet in senders} == {ssrc}
+        assert senders[-1].packets == len(end.heard)
+        assert senders[-1].octets == 160 * len(end.heard)
+        last = senders[-1].reports[0]
+        assert last.ssrc == end.ssrc
+        assert last.cumulative_lost == (299 if end is customer else 0)
+        if end is customer:
+            assert last.fraction_lost in range(20, 27)
+        # The timestamp is that of the moment of the report: a second on, 8000 further.
+        first = senders[1]
+        seconds = (last_sr := senders[-2]).ntp_time / 2**32 - first.ntp_time / 2**32
+        ticks = (last_sr.timestamp - first.timestamp) & 0xFFFFFFFF
+        assert abs(ticks - 8000 * seconds) < 200
+        assert isinstance(told[-1], Goodbye)
+        assert told[-1].sources == (ssrc,)
+        names = {packet.chunks[0].items for packet in told if isinstance(packet, SourceDescription)}
+        assert len(names) == 1
+
+
+def test_what_the_peer_reports_is_in_the_counters_and_only_what_the_peer_reports() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    desk.talk(3.0)
+    customer.talk(3.0)
+    world.run(3.0)
+    ssrc = desk.heard[0][5]
+    block = ReportBlock(ssrc, 10, 42, 1000, 80)
+    gate = (desk.gate[0], desk.gate[1] + 1)
+    said = serialize(ReceiverReport(desk.ssrc, (block,)))
+    world.deliver(said, ("198.51.100.7", 9999), gate)
+    world.deliver(b"nonsense", ("198.51.100.7", 4001), gate)
+    world.run(0.1)
+    assert world.relay.counters(desk.number).peer_lost is None
+    world.deliver(said, ("198.51.100.7", 4001), gate)
+    world.run(0.1)
+    counters = world.relay.remove(desk.number)
+    assert (counters.peer_lost, counters.peer_jitter_ms, counters.rejected) == (42, 10.0, 2)
+
+
+def test_rtcp_shares_the_port_where_both_want_it() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    desk.describe(rtcp_mux=True)
+    desk.talk(20.0)
+    customer.talk(20.0)
+    world.run(3.0)
+    ssrc = desk.heard[0][5]
+    world.deliver(
+        serialize(ReceiverReport(desk.ssrc, (ReportBlock(ssrc, 0, 7, 1, 0),))),
+        desk.address,
+        desk.gate,
+    )
+    world.run(18.0)
+    assert desk.reports == [], "nothing comes to the odd port"
+    shared = [packet for packet in desk.raw if 192 <= packet[1] <= 223]
+    assert any(isinstance(packet, SenderReport) for packet in reports(shared))
+    counters = world.relay.remove(desk.number)
+    assert (counters.peer_lost, counters.rejected, counters.lost) == (7, 0, 0)
+
+
+# --- keys, announcements, recording, encryption
+
+
+def test_keys_are_told_once_and_pressed_as_events_between_the_voice() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000), PCMU, EVENT)
+    customer = Endpoint(world, ("203.0.113.9", 6000), PCMU, EVENT, ssrc=5)
+    for end in (desk, customer):
+        end.describe()
+    world.relay.bridge(desk.number, customer.number)
+    desk.talk(3.0)
+    customer.talk(3.0)
+    world.run(1.0)
+    for _ in range(4):
+        customer.say(b"\x05\x0a\x01\x40", kind=101)
+        customer.timestamp -= 160
+        world.run(0.02)
+    world.relay.press(desk.number, "1#")
+    world.run(2.0)
+    assert world.told == [("key", customer.number, "5")]
+    reader = KeyReader()
+    pressed = [reader.packet(p[6], p[4]) for p in desk.heard if p[1] == 101]
+    assert [key for key in pressed if key] == ["5", "1", "#"]
+    assert [p[2] for p in desk.heard if p[1] == 101].count(True) == 2
+    assert all((b[3] - a[3]) & 0xFFFF == 1 for a, b in itertools.pairwise(desk.heard))
+    assert desk.heard[-1][1] == 0, "the voice goes on"
+
+
+def test_an_announcement_is_heard_once_and_then_the_other_leg_is() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    customer.talk(3.0, payload=b"\x22" * 160)
+    world.run(0.5)
+    play(world, desk, BEEP)
+    world.run(2.5)
+    frames = BEEP.frames("PCMU")
+    heard = [packet[6] for packet in desk.heard]
+    begin = heard.index(frames[0])
+    assert tuple(heard[begin : begin + len(frames)]) == frames
+    assert set(heard[:begin]) == set(heard[begin + len(frames) :]) == {b"\x22" * 160}
+    assert_one_stream(desk)
+
+
+def test_a_tapped_leg_gives_all_its_audio() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    desk.talk(2.0)
+    world.run(1.0)
+    world.relay.tap(desk.number, True)
+    world.run(0.5)
+    world.relay.tap(desk.number, False)
+    world.run(1.0)
+    told = [entry[3:5] for entry in world.told]
+    assert told == [(b"\xff" * 160, "PCMU")] * 25
+    assert len(customer.heard) == 100
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="pylibsrtp is not installed")
+def test_an_encrypted_leg_is_plain_on_the_other_and_takes_nothing_else() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    ours, theirs = (Crypto(1, Suite.TAG_80, bytes([n]) * KEY_SIZE) for n in (1, 2))
+    world.relay.secure(desk.number, Agreement(ours, theirs))
+    phone = Protector(Agreement(theirs, ours))
+    desk.protect = phone.protect
+    customer.talk(5.0, payload=b"\x22" * 160)
+    desk.talk(5.0, payload=b"\x11" * 160)
+    forger = Stranger(world, "198.51.100.66", 4000)
+    forger.address = desk.address
+    forger.inject(desk.gate, 0.0, 5.0)
+    world.run(15.0)
+    counters = world.relay.remove(desk.number)
+    assert len(customer.heard) == 250
+    assert {packet[6] for packet in customer.heard} == {b"\x11" * 160}
+    plain = [phone.unprotect(packet) for packet in desk.raw]
+    assert [packet[12:] for packet in plain if packet] == [b"\x22" * 160] * 250
+    assert phone.failed == 0
+    assert counters.rejected == 500
+    secret = [phone.unprotect_rtcp(packet) for packet in desk.reports]
+    assert isinstance(reports(list(filter(None, secret)))[-1], Goodbye)
+
+
+def test_what_is_withheld_is_sent_only_where_it_came_from() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    customer.describe(withheld=True)
+    desk.talk(2.0)
+    world.run(1.0)
+    assert (customer.raw, customer.reports) == ([], [])
+    customer.talk(6.0)
+    desk.talk(6.0)
+    world.run(6.0)
+    assert len(customer.heard) > 250
+    assert len(desk.heard) > 250
+
+
+def test_reports_do_not_go_to_an_address_that_is_withheld() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    inside = Endpoint(world, ("10.0.0.5", 7000))
+    customer.describe(withheld=True, rtcp_address="10.0.0.5", rtcp_port=7000)
+    for end in (desk, customer):
+        end.talk(12.0)
+    world.run(12.0)
+    assert inside.raw == []
+    assert len(customer.reports) > 0
+
+
+# --- strangers
+
+
+class Stranger:
+    """Sends well-formed RTP at 100 packets a second and writes down what it gets."""
+
+    def __init__(self, world: World, host: str, port: int) -> None:
+        self.address = (host, port)
+        self.heard: list[bytes] = []
+        self.sent = 0
+        self._world = world
+        world.endpoints[self.address] = lambda packet, source: self.heard.append(packet)
+
+    def inject(self, gate: tuple[str, int], begin: float, seconds: float, ssrc: int = 666) -> None:
+        for number in range(int(seconds * 100)):
+            packet = (
+                struct.pack("!BBHII", 0x80, 0, number & 0xFFFF, number * 160, ssrc) + b"\x66" * 160
+            )
+            self._world.at(
+                self._world.now + begin + number * 0.01,
+                lambda packet=packet: self._world.deliver(packet, self.address, gate),
+            )
+            self.sent += 1
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_a_stranger_neither_hears_nor_is_heard(seed: int) -> None:
+    rng = random.Random(seed)
+    world = World()
+    desk, customer = bridged(world)
+    strangers = []
+    for end in (desk, customer):
+        host = rng.choice([end.address[0], end.address[0][:-1] + "8", "192.0.2.200", "10.1.1.1"])
+        stranger = Stranger(world, host, rng.choice([end.address[1], 5000, 7000]) + 2)
+        # It may come before the peer speaks, but a peer takes less than that to begin.
+        begin = rng.uniform(0.0, 2.5)
+        stranger.inject(end.gate, begin, rng.uniform(1.0, 12.0), ssrc=rng.choice([666, desk.ssrc]))
+        strangers.append(stranger)
+        end.talk(15.0, begin=rng.uniform(0.0, 2.5))
+    play(world, desk, US, until_media=True)
+    world.run(20.0)
+    for end, stranger in zip((desk, customer), strangers, strict=True):
+        assert stranger.heard == []
+        assert b"\x66" * 160 not in [packet[6] for packet in end.heard]
+        counters = world.relay.remove(end.number)
+        assert counters.packets_received == 750
+        assert counters.rejected == stranger.sent
+        assert counters.source_changes == 0
+
+
+def test_rtcp_from_anywhere_moves_nothing() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    desk.talk(5.0, begin=1.0)
+    customer.talk(5.0)
+    report = struct.pack("!BBHIIIIII", 0x80, 200, 6, 666, 0, 0, 0, 0, 0) + bytes(140)
+    stranger = Stranger(world, "198.51.100.7", 4003)
+    for number in range(500):
+        for gate in (desk.gate, (desk.gate[0], desk.gate[1] + 1)):
+            world.at(
+                world.now + number * 0.01,
+                lambda gate=gate: world.deliver(report, stranger.address, gate),
+            )
+    world.run(7.0)
+    assert stranger.heard == []
+    assert len(desk.heard) == 250
+    assert world.relay.remove(desk.number).rejected == 1000
+
+
+def test_a_phone_behind_nat_is_heard_after_half_a_second_and_hears() -> None:
+    world = World()
+    desk = Endpoint(world, ("203.0.113.77", 61000))
+    desk.describe(address="10.0.0.5", port=4000)
+    play(world, desk, US)
+    world.run(1.0)
+    assert desk.heard == []
+    desk.talk(2.0)
+    world.run(2.0)
+    assert 70 <= len(desk.heard) <= 76
+    assert world.relay.remove(desk.number).rejected in range(24, 27)
+
+
+def test_a_phone_behind_nat_is_found_in_spite_of_loss_and_disorder() -> None:
+    for seed in range(10):
+        rng = random.Random(seed)
+        world = World()
+        desk = Endpoint(world, ("203.0.113.77", 61000))
+        desk.describe(address="10.0.0.5", port=4000)
+        for number in range(250):
+            if rng.random() < 0.05:
+                continue
+            packet = struct.pack("!BBHII", 0x80, 0, number, number * 160, 7) + bytes(160)
+            world.at(
+                world.now + number * 0.02 + rng.uniform(0, 0.04),
+                lambda packet=packet, desk=desk, world=world: world.deliver(
+                    packet, desk.address, desk.gate
+                ),
+            )
+        world.run(6.0)
+        assert world.relay.remove(desk.number).packets_received > 100
+
+
+def test_a_flood_of_sources_does_not_keep_the_described_one_out() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    for number in range(200):
+        Stranger(world, f"198.51.{number}.3", 9000 + number).inject(desk.gate, 0.0, 4.0)
+    desk.talk(3.0, begin=1.0)
+    world.run(5.0)
+    assert len(customer.heard) == 150
+    assert {packet[6] for packet in customer.heard} == {b"\xff" * 160}
+
+
+def test_a_removed_line_is_gone_and_its_peer_is_left_in_silence() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    desk.talk(1.0)
+    world.run(0.5)
+    world.relay.remove(desk.number)
+    before = len(customer.heard)
+    world.run(1.0)
+    assert len(customer.heard) == before
+    assert all(address[1] not in (desk.gate[1], desk.gate[1] + 1) for address, _ in world.sockets)
+    assert customer.gate[0] == OWN
+
+
+def test_what_has_piled_up_on_many_sockets_is_worked_off_in_order() -> None:
+    world = World()
+    ends = []
+    for number in range(300):
+        end = Endpoint(world, ("198.51.100.7", 4000 + 2 * number), ssrc=number)
+        end.describe()
+        ends.append(end)
+    for one, two in zip(ends[::2], ends[1::2], strict=True):
+        world.relay.bridge(one.number, two.number)
+    for end in ends:
+        end.say()
+    world.run(0.1)
+    for _ in range(40):
+        for end in ends:
+            end.say()
+    # Each look at the clock finds that it is later, as on a machine that is too slow.
+    world.slowness = 0.005
+    world.run(3.0)
+    for end in ends:
+        assert len(end.heard) == 41
+        assert_one_stream(end)

@@ -1,0 +1,152 @@
+"""Whose RTP is believed."""
+
+import random
+
+import pytest
+
+from sipstack.media.latch import CANDIDATES, FORGET, NAT_WINDOW, PATIENCE, PROBATION, Latch
+
+OWN = "192.0.2.1"
+PEER, BESIDE, STRANGER = ("203.0.113.9", 4000), ("203.0.113.9", 4444), ("198.51.100.66", 4000)
+INSIDE, NAT = ("10.0.0.9", 4000), ("203.0.113.5", 61000)
+
+
+def latch(signalled: tuple[str, int] = PEER, known: tuple[str, ...] = ()) -> Latch:
+    made = Latch(OWN, known)
+    made.signal(signalled)
+    return made
+
+
+def steady(
+    made: Latch, source: tuple[str, int], seconds: float, begin: float = 0.0, last: float = 0.0
+) -> float | None:
+    """When a steady stream from ``source`` is taken, if it is, in seconds from its beginning."""
+    for number in range(int(seconds / 0.02)):
+        if made.consider(source, number & 0xFFFF, 7, begin + number * 0.02, last):
+            return number * 0.02
+    return None
+
+
+def test_nothing_is_taken_before_the_peer_has_said_where_it_is() -> None:
+    assert steady(Latch(OWN), STRANGER, 60.0) is None
+    made = latch()
+    made.signal(None)
+    assert steady(made, PEER, 60.0) is None
+
+
+def test_the_described_address_is_taken_at_its_first_packet() -> None:
+    made = latch()
+    assert made.consider(PEER, 0, 7, 0.0, 0.0)
+    assert (made.source, made.destination) == (PEER, PEER)
+
+
+def test_an_address_may_be_written_in_any_way() -> None:
+    made = Latch("2001:db8::1")
+    made.signal(("2001:0DB8:0::0009", 4000))
+    assert made.consider(("2001:db8::9", 4000), 0, 7, 0.0, 0.0)
+
+
+def test_the_described_network_is_listened_to_after_patience_and_never_sent_to() -> None:
+    made = latch()
+    assert steady(made, BESIDE, 60.0) == pytest.approx(PATIENCE, abs=0.03)
+    assert (made.source, made.destination) == (BESIDE, PEER)
+    assert made.consider(PEER, 5, 9, 100.0, 100.0), "who was described has the last word"
+    assert made.source == PEER
+    assert steady(made, BESIDE, 5.0, 100.0, 100.0) is None
+
+
+def test_where_no_nat_can_be_nobody_else_is_taken_ever() -> None:
+    for made in (
+        latch(),
+        latch(("8.8.8.8", 4000)),
+        latch(("127.0.0.1", 4000)),
+        latch(INSIDE, known=("10.0.0.9",)),
+    ):
+        assert steady(made, STRANGER, 60.0) is None
+    neighbour = Latch("10.0.0.1")
+    neighbour.signal(INSIDE)
+    assert steady(neighbour, STRANGER, 60.0) is None
+
+
+def test_a_source_behind_nat_is_taken_and_sent_to_after_a_steady_while() -> None:
+    made = latch(INSIDE)
+    taken = steady(made, NAT, 60.0)
+    assert taken is not None
+    assert taken == pytest.approx(NAT_WINDOW, abs=0.03)
+    assert taken >= PROBATION * 0.02
+    assert (made.source, made.destination) == (NAT, NAT)
+
+
+def test_behind_nat_the_described_network_goes_first() -> None:
+    made = latch(INSIDE)
+    near = ("10.0.0.200", 5000)
+    taken = None
+    for number in range(100):
+        now = number * 0.02
+        if made.consider(NAT, number, 7, now, 0.0):
+            taken = NAT
+        if number > 20 and taken is None and made.consider(near, number, 8, now, 0.0):
+            taken = near
+        if taken:
+            break
+    assert taken == near
+
+
+def test_behind_nat_the_signalling_s_host_goes_first() -> None:
+    made = latch(INSIDE, known=(NAT[0],))
+    for number in range(60):
+        now = number * 0.02
+        assert not made.consider(STRANGER, number, 7, now, 0.0)
+        if number >= 20 and made.consider(NAT, number, 8, now, 0.0):
+            break
+    assert made.source == NAT
+
+
+def test_on_the_loopback_interface_a_peer_may_take_itself_for_somebody_else() -> None:
+    made = Latch("127.0.0.1", {"127.0.0.1"})
+    made.signal(("192.0.2.2", 4000))
+    assert steady(made, ("127.0.0.1", 4000), 1.0) is not None
+    assert made.destination == ("127.0.0.1", 4000)
+
+
+@pytest.mark.parametrize("fault", ["gaps", "ssrc", "sources", "jumps", "pauses", "repeats"])
+def test_an_unsteady_source_is_never_believed(fault: str) -> None:
+    made = latch(INSIDE)
+    rng = random.Random(fault)
+    for n in range(500):
+        sequence = {"gaps": n * 2, "jumps": rng.getrandbits(16), "repeats": 5}.get(fault, n)
+        ssrc = n if fault == "ssrc" else 7
+        source = (NAT[0], 6000 + n) if fault == "sources" else NAT
+        step = 1.5 if fault == "pauses" else 0.02
+        assert not made.consider(source, sequence, ssrc, n * step, 0.0)
+
+
+def test_what_was_decided_stays_until_silence_and_comes_back_with_the_first_word() -> None:
+    made = latch(INSIDE)
+    other = ("198.51.100.66", 5000)
+    assert steady(made, NAT, 1.0) is not None
+    assert steady(made, other, 9.0, begin=1.0, last=1.0) is None
+    assert steady(made, other, 60.0, begin=1.0 + FORGET, last=1.0) is not None
+    assert made.source == other
+    assert made.consider(NAT, 77, 7, 100.0, 100.0)
+    assert made.source == NAT
+
+
+def test_another_description_begins_anew_and_the_same_one_changes_nothing() -> None:
+    made = latch()
+    made.consider(PEER, 0, 1, 0.0, 0.0)
+    made.signal(PEER)
+    assert made.source == PEER
+    made.signal(("203.0.113.10", 4000))
+    assert made.source is None
+    assert made.destination == ("203.0.113.10", 4000)
+
+
+def test_many_sources_take_bounded_memory_and_keep_out_only_each_other() -> None:
+    made = latch(INSIDE)
+    rng = random.Random(1)
+    for number in range(20000):
+        source = (f"198.51.{rng.randrange(256)}.{rng.randrange(256)}", rng.randrange(1, 65536))
+        assert not made.consider(source, rng.getrandbits(16), 7, number * 0.0005, 0.0)
+    assert len(made._candidates) <= CANDIDATES
+    assert steady(made, NAT, 2.0, begin=10.5) is not None
