@@ -352,6 +352,28 @@ LINK: dict[str, Any] = {
     "uses": {"type": "integer", "min": 1, "max": MOST_USES},
 }
 NEVER_CALL: dict[str, Any] = {"number": _line(1, MAX_LENGTH, _number, required=True)}
+USER: dict[str, Any] = {
+    "username": _line(1, 128, required=True) | _told("The name that he signs in with."),
+    "password": _line(8, 256)
+    | {
+        "meta": {
+            "description": "Never shown. It is hashed with the name: another name needs it again.",
+            "writeOnly": True,
+        }
+    },
+    "first_name": _line(),
+    "last_name": _line(),
+    "email": _line(1, 254),
+    "priv_level": {"type": "string", "allowed": ["admin", "user"]}
+    | _told("A `user` may look and call, but not change anything.", default="admin"),
+    "enabled": {"type": "boolean"} | _told("Whether he can sign in.", default=True),
+}
+MEDIA: dict[str, Any] = {
+    "name": _line(required=True) | _told("A name for people."),
+    "description": _line(),
+    "language": _line(1, 32),
+    "streamable": {"type": "boolean"},
+}
 USER_AUTH: dict[str, Any] = {
     "credentials": {"type": "string", "required": True, "minlength": 1, "maxlength": 64}
     | _told("md5 or sha1 of `user:password`, in hexadecimal."),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from c2c_sip.schemas import ACCOUNT, CLICKTOCALL
+from c2c_sip.schemas import ACCOUNT, CLICKTOCALL, MEDIA, USER
 
 Fields = dict[str, Any]
 
@@ -52,6 +52,38 @@ ACCOUNT_MADE: Fields = ACCOUNT_SHOWN | {
     "api_key": _text("Told this once only."),
     "username": _text("Of its first user."),
     "password": _text("Told this once only."),
+}
+ACCOUNT_NAMED: Fields = {"id": _ID, "name": _text()}
+ACCOUNT_SUMMARY: Fields = ACCOUNT_NAMED | {
+    "realm": _text(),
+    "tree": {
+        "type": "list",
+        "required": True,
+        "schema": {"type": "string"},
+        "meta": {"description": "The accounts above it, the topmost first."},
+    },
+}
+USER_SHOWN: Fields = {k: v for k, v in USER.items() if k != "password"} | {"id": _ID}
+MEDIA_SHOWN: Fields = MEDIA | {
+    "id": _ID,
+    "content_type": {"type": "string", "meta": {"description": "Once there is audio."}},
+    "content_length": {"type": "integer", "meta": {"description": "Octets of it."}},
+}
+AUDIT_ENTRY: Fields = {
+    "id": _ID,
+    **_TIMES,
+    "actor_account_id": _text("The account of whoever did it.", nullable=True),
+    "actor_id": _text("The user.", nullable=True),
+    "method": _text("How he had signed in."),
+    "client": _text("The address that he asked from."),
+    "action": _text("`create`, `update`, `upload` or `delete`."),
+    "kind": _text("Of what."),
+    "target_id": _text("Its id."),
+    "changes": {
+        "type": "dict",
+        "required": True,
+        "meta": {"description": "The fields that have changed, each `from` and `to`."},
+    },
 }
 API_KEY: Fields = {"api_key_id": _text("The first 16 digits of the key.", nullable=True)}
 API_KEY_MADE: Fields = {"api_key": _text("Told this once only."), "api_key_id": _text()}

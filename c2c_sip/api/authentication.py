@@ -43,8 +43,9 @@ ACCOUNT_NAMES = ("account_id", "account_name", "account_realm", "realm")
 class UserAuth:
     """A user's name and password, hashed together as Kazoo's clients do."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, access: Access) -> None:
         self._store = store
+        self._access = access
 
     @operation(
         Operation(
@@ -72,11 +73,15 @@ class UserAuth:
             raise invalid(errors)
         account = self._account(names[0], data[names[0]])
         method = "md5" if data.get("method", "md5") == "md5" else "sha"
-        owner = self._store.check_user(
-            account["id"] if account else None, method, data["credentials"]
-        )
-        if account is None or owner is None:
-            raise unauthorized()
+        # By its id, so that an account has no more attempts than others for having several names.
+        wanted = account["id"] if account else data[names[0]]
+        with self._access.attempts.checking(self._access.address(req), wanted) as wrong:
+            owner = self._store.users.check(
+                account["id"] if account else None, method, data["credentials"]
+            )
+            if account is None or owner is None:
+                wrong()
+                raise unauthorized()
         _signed_in(self._store, req, resp, account, owner, "user_auth")
 
     def _account(self, field: str, value: str) -> Row | None:
@@ -88,8 +93,9 @@ class UserAuth:
 class ApiAuth:
     """An account's API key."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, access: Access) -> None:
         self._store = store
+        self._access = access
 
     @operation(
         Operation(
@@ -106,10 +112,13 @@ class ApiAuth:
         errors = validate(API_AUTH, data)
         if "required" in errors.get("api_key", {}) or "type" in errors.get("api_key", {}):
             raise invalid(errors)
-        account_id = self._store.check_api_key(data["api_key"]) if not errors else None
-        account = self._store.account(account_id) if account_id else None
-        if account is None:
-            raise unauthorized()
+        key = data["api_key"]
+        with self._access.attempts.checking(self._access.address(req), key[:16]) as wrong:
+            account_id = self._store.check_api_key(key) if not errors else None
+            account = self._store.account(account_id) if account_id else None
+            if account is None:
+                wrong()
+                raise unauthorized()
         _signed_in(self._store, req, resp, account, None, "api_auth")
 
 

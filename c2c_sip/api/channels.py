@@ -50,7 +50,7 @@ class Channel:
         self, req: falcon.Request, resp: falcon.Response, account_id: str, call_id: str
     ) -> None:
         """Hang the call up."""
-        self._access.account(req, account_id)
+        self._access.account(req, account_id, change=False)
         data = read_data(req)
         errors = validate(CHANNEL_ACTION, data)
         if errors:

@@ -60,7 +60,9 @@ class ClickToCalls:
     def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Create one."""
         account = self._access.account(req, account_id)
-        made = self._store.create_clicktocall(account_id, _checked(read_data(req)))
+        made = self._store.create_clicktocall(
+            account_id, _checked(read_data(req)), self._access.actor(req)
+        )
         status = 201 if envelope.version_of(req) == "v2" else 200
         envelope.success(req, resp, shown(made, account, 0), status=status, revision=1)
 
@@ -110,7 +112,8 @@ class ClickToCall:
         account = self._access.account(req, account_id)
 
         def delete(found: Row, revision: int) -> Row | None:
-            return found if self._store.delete_clicktocall(account_id, id, revision) else None
+            gone = self._store.delete_clicktocall(account_id, id, revision, self._access.actor(req))
+            return found if gone else None
 
         gone = conditions.edit(req, lambda: self._read(account_id, id), delete)
         self._show(req, resp, account, gone)
@@ -132,7 +135,9 @@ class ClickToCall:
         account = self._access.account(req, account_id)
 
         def write(found: Row, revision: int) -> Row | None:
-            return self._store.update_clicktocall(account_id, id, _checked(change(found)), revision)
+            return self._store.update_clicktocall(
+                account_id, id, _checked(change(found)), revision, self._access.actor(req)
+            )
 
         changed = conditions.edit(req, lambda: self._read(account_id, id), write)
         self._show(req, resp, account, changed)

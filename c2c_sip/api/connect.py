@@ -1,7 +1,6 @@
 """``…/{id}/connect``: the activation, and its state."""
 
 import threading
-from ipaddress import ip_address, ip_network
 from typing import Any
 
 import falcon
@@ -127,7 +126,7 @@ class Connect:
                 definition,
                 contact,
                 authenticated=authenticated,
-                client=client_address(req, self._config.http.trusted_proxies),
+                client=self._access.address(req),
                 link=link,
                 brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
             )
@@ -193,19 +192,3 @@ def is_prefetch(req: falcon.Request) -> bool:
     if any(word in purpose.lower() for purpose in purposes for word in _AHEAD):
         return True
     return (req.get_header("Sec-Fetch-Dest") or "document").lower() not in _DESTINATIONS
-
-
-def client_address(req: falcon.Request, trusted: tuple[str, ...]) -> str:
-    """Where the request came from; what a trusted proxy (an address or a network) says of it is believed."""
-    networks = [ip_network(entry, strict=False) for entry in trusted]
-    address: str = req.remote_addr
-    for hop in reversed((req.get_header("X-Forwarded-For") or "").split(",")):
-        try:
-            known = any(ip_address(address) in network for network in networks)
-            further = ip_address(hop.strip())
-        except ValueError:
-            break
-        if not known:
-            break
-        address = str(further)
-    return address

@@ -5,7 +5,8 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import falcon
@@ -51,10 +52,17 @@ class _Page:
 
 
 class OpenApi:
-    """``/openapi.json``."""
+    """``/openapi.json``.
 
-    def __init__(self, description: Json) -> None:
-        self._page = _Page(json.dumps(description), falcon.MEDIA_JSON)
+    :param describe: makes the description, when it is asked for first
+    """
+
+    def __init__(self, describe: Callable[[], Json]) -> None:
+        self._describe = describe
+
+    @cached_property
+    def _page(self) -> _Page:
+        return _Page(json.dumps(self._describe()), falcon.MEDIA_JSON)
 
     @operation(Operation(who="anybody"))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -65,8 +73,12 @@ class OpenApi:
 class Docs:
     """``/docs``: one page, which needs nothing from elsewhere."""
 
-    def __init__(self, description: Json) -> None:
-        self._page = _Page("".join(_rendered(description)), falcon.MEDIA_HTML)
+    def __init__(self, describe: Callable[[], Json]) -> None:
+        self._describe = describe
+
+    @cached_property
+    def _page(self) -> _Page:
+        return _Page("".join(_rendered(self._describe())), falcon.MEDIA_HTML)
 
     @operation(Operation(who="anybody"))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
