@@ -18,6 +18,7 @@ from c2c_sip.calling.contact import (
     read_contact,
     read_extension,
 )
+from c2c_sip.calling.defaults import DEFAULTABLE
 from c2c_sip.calling.links import GREATEST_LIFETIME, MOST_USES
 from c2c_sip.calling.numbering import ANYWHERE
 from c2c_sip.calling.pattern import LONGEST as LONGEST_PATTERN
@@ -329,6 +330,20 @@ ACCOUNT: dict[str, Any] = {
     "name": _line(required=True) | _told("A name for people."),
     "realm": _line(1, 253, _realm)
     | {"meta": {"prose": "the SIP realm, a domain name that no other account has"}},
+    "caller_id": {
+        "type": "dict",
+        "schema": {
+            "external": {"type": "dict", "schema": {"name": _line(), "number": _line()}}
+            | _told("What contacts are shown."),
+            "internal": {"type": "dict", "schema": {"number": _line()}}
+            | _told("What extensions are shown."),
+        },
+    }
+    | _told("For click-to-calls that have none of their own."),
+    "music_on_hold": CLICKTOCALL["music_on_hold"],
+    "ringback": CLICKTOCALL["ringback"],
+    "defaults": {"type": "dict", "schema": {name: CLICKTOCALL[name] for name in DEFAULTABLE}}
+    | _told("Fields for click-to-calls that do not have them."),
     "region": {"type": "string", "allowed": sorted(phonenumbers.SUPPORTED_REGIONS)},
     "countries": {
         "type": "list",

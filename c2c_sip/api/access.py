@@ -10,6 +10,7 @@ import falcon
 from c2c_sip.api.attempts import Attempts
 from c2c_sip.api.body import peek
 from c2c_sip.api.errors import forbidden, not_found, unauthorized
+from c2c_sip.calling.defaults import effective
 from c2c_sip.store import Actor, Store
 
 Row = dict[str, Any]
@@ -135,7 +136,7 @@ class Access:
         )
 
     def clicktocall(self, req: falcon.Request, account_id: str, identifier: str) -> tuple[Row, Row]:
-        """An account and one of its click-to-calls.
+        """An account and one of its click-to-calls, with what the account says for it.
 
         :raises ApiError: 401 or 404.
         """
@@ -143,4 +144,4 @@ class Access:
         found = self._store.clicktocall(account_id, identifier)
         if found is None:
             raise not_found()
-        return account, found
+        return account, effective(account, found)

@@ -52,6 +52,7 @@ def create_app(
         account + "/children": Children(store, access, deep=False),
         account + "/descendants": Children(store, access, deep=True),
         account + "/parents": Parents(store, access),
+        account + "/tree": Parents(store, access),
         account + "/users": Users(store, access),
         account + "/users/{user_id}": User(store, access),
         account + "/media": MediaList(store, access),

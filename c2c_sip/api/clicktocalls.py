@@ -11,13 +11,14 @@ from c2c_sip.api.answers import CLICKTOCALL_SHOWN, CLICKTOCALL_SUMMARY
 from c2c_sip.api.body import read_data
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import invalid, not_found
+from c2c_sip.calling.defaults import CALLER_IDS, DEFAULTABLE, effective
 from c2c_sip.schemas import CLICKTOCALL, DEFAULTS, validate
 from c2c_sip.store import Span, Store
 
 #: What is ours to say, whatever a request has.
 _READ_ONLY = ("id", "history_items", "revision")
 #: What is shown even where the document does not say it.
-_IMPLIED = frozenset({*DEFAULTS, "realm", *_READ_ONLY})
+_IMPLIED = frozenset({*DEFAULTS, *DEFAULTABLE, *CALLER_IDS, "realm", *_READ_ONLY})
 
 
 def _checked(document: Row) -> Row:
@@ -52,7 +53,8 @@ class ClickToCalls:
 
         def fetch(span: Span) -> list[Row]:
             rows = self._store.clicktocalls(account_id, span, containing)
-            return [DEFAULTS | {"realm": account["realm"]} | row for row in rows]
+            implied = DEFAULTS | {"realm": account["realm"]}
+            return [implied | effective(account, row) for row in rows]
 
         listing.answer(req, resp, listing.documents(fetch, wanted), wanted, _summary)
 
@@ -74,7 +76,8 @@ def _summary(document: Row) -> Row:
 def shown(document: Row, account: Row, history_items: int) -> Row:
     """A click-to-call as it is given out, with what holds where its document says nothing."""
     given = {k: v for k, v in document.items() if k != "revision"}
-    return DEFAULTS | {"realm": account["realm"]} | given | {"history_items": history_items}
+    said = DEFAULTS | {"realm": account["realm"]} | effective(account, given)
+    return said | {"history_items": history_items}
 
 
 class ClickToCall:

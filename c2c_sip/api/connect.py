@@ -11,6 +11,7 @@ from c2c_sip.api.answers import ACTIVATION
 from c2c_sip.api.body import read_contact, read_text
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, not_found, unauthorized
+from c2c_sip.calling.defaults import effective
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.guard import Proof
 from c2c_sip.config import Config
@@ -99,6 +100,7 @@ class Connect:
         definition = self._store.clicktocall(account_id, id) if account else None
         if account is None or definition is None:
             raise not_found()
+        definition = effective(account, definition)
         session = self._access.session(req)
         authenticated = session is not None and self._store.is_within(
             account_id, session["account_id"]
@@ -173,10 +175,11 @@ class ActivationState:
         activation_id: str,
     ) -> None:
         """Its state; public if the click-to-call is."""
-        definition = self._store.clicktocall(account_id, id)
-        if definition is None:
+        account = self._store.account(account_id)
+        definition = self._store.clicktocall(account_id, id) if account else None
+        if account is None or definition is None:
             raise not_found()
-        if definition.get("auth_required"):
+        if effective(account, definition).get("auth_required"):
             self._access.account(req, account_id)
         row = self._store.activation(id, activation_id)
         if row is None:

@@ -14,6 +14,16 @@ from c2c_sip.store import Store
 TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 
+#: What keeps a browser from making more of an answer than it is. A resource that is a page says otherwise itself.
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
 class Frame:
     """The middleware."""
 
@@ -51,7 +61,9 @@ class Frame:
     ) -> None:
         """After the answer is made."""
         self._store.release()
-        resp.set_header("X-Content-Type-Options", "nosniff")
+        for name, value in _HEADERS.items():
+            if resp.get_header(name) is None:
+                resp.set_header(name, value)
         if isinstance(resource, (Connect, ActivationState, NeverCallMe)) and self._origins:
             resp.append_header("Vary", "Origin")
             origin = req.get_header("Origin")

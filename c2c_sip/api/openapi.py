@@ -144,11 +144,10 @@ def _path(path: str, resource: Any) -> Json:
 def _operation(path: str, verb: str, resource: Any, responder: Any) -> Json:
     # What nobody has described can be anything: better said so than not at all.
     described = operation_of(responder) or Operation(problems=(403, 409, 429, 504), who="depends")
-    kind = type(resource).__name__
     documented = inspect.getdoc(responder) or ""
     summary, _, more = documented.partition("\n")
     found: Json = {
-        "operationId": f"{verb}{kind}",
+        "operationId": _identifier(path, verb),
         "tags": [_tag(path)],
         "summary": summary.rstrip("."),
         "responses": _responses(path, verb, described),
@@ -168,6 +167,13 @@ def _operation(path: str, verb: str, resource: Any, responder: Any) -> Json:
     elif described.who == "depends":
         found["security"] = [{}, *({name: []} for name in ("token", "bearer", "basic", "query"))]
     return found
+
+
+def _identifier(path: str, verb: str) -> str:
+    """A name for a verb of a path: ``putAccountsClicktocall``, and of one of them ``postAccountsClicktocallOne``."""
+    parts = [part for part in re.split(r"[/_.]", path) if part and not part.startswith("{")]
+    name = verb + "".join(part.title() for part in parts if not part.endswith("}"))
+    return name + ("One" if path.endswith("}") else "")
 
 
 def _tag(path: str) -> str:
