@@ -39,6 +39,7 @@ setup(
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",
+            "schemathesis>=4.20,<5",
             "mypy>=1.11",
             "ruff>=0.6",
             "import-linter>=2.0",
