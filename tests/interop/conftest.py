@@ -31,7 +31,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """A certificate of loopback, by an authority that nobody knows but those who are told."""
     folder = tmp_path_factory.mktemp("certificates")
-    authority = trustme.CA()
+    # RSA: what every phone knows.
+    authority = trustme.CA(key_type=trustme.KeyType.RSA)
     made = Certificate(folder / "authority.pem", folder / "own.pem")
     authority.cert_pem.write_to_path(str(made.authority))
     authority.issue_cert(

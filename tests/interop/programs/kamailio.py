@@ -82,6 +82,9 @@ _TLS = """
 loadmodule "tls.so"
 modparam("tls", "certificate", "{certificate}")
 modparam("tls", "private_key", "{certificate}")
+# baresip 1.0 has no TLS above 1.0, which OpenSSL lets through on its lowest level only.
+modparam("tls", "tls_method", "TLSv1+")
+modparam("tls", "cipher_list", "DEFAULT@SECLEVEL=0")
 """
 
 
