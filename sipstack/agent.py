@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sipstack.account import Account
 from sipstack.message import Message, NameAddr, Request, Response, Uri
+from sipstack.message.multipart import find_part
 from sipstack.resolver import Target
 from sipstack.transaction import Timers
 from sipstack.transport import Address
@@ -107,10 +108,14 @@ class Agent(Protocol):
         """Stop doing so."""
 
 
+def sdp_of(message: Message) -> bytes:
+    """The session description in a message's body, also where it is one part of several; empty without one."""
+    return find_part(message.content_type, message.body, SDP) or b""
+
+
 def has_sdp(message: Message) -> bool:
-    """Whether the body is a session description."""
-    kind = message.content_type or ""
-    return bool(message.body) and kind.partition(";")[0].strip().lower() == SDP
+    """Whether there is a session description in the body."""
+    return bool(sdp_of(message))
 
 
 def supports(message: Message, extension: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sipstack.account import Account, Attempt
-from sipstack.agent import SDP, Agent, Handlers, Responder, Timer, has_sdp
+from sipstack.agent import SDP, Agent, Handlers, Responder, Timer, has_sdp, sdp_of
 from sipstack.dialog import Dialog
 from sipstack.events import (
     Answered,
@@ -267,7 +267,7 @@ class OutgoingCall:
             self._on_event(Ringing(response.status))
         if has_sdp(response):
             try:
-                remote = self._media.accept_answer(response.body)
+                remote = self._media.accept_answer(sdp_of(response))
             except SdpError:
                 return  # what the 2xx says counts, and is judged then
             self._on_media(remote)
@@ -392,7 +392,7 @@ class OutgoingCall:
             self._stillborn(session, Failed(487, REASONS[487]), self._reason)
             return
         try:
-            remote = self._media.accept_answer(response.body)
+            remote = self._media.accept_answer(sdp_of(response))
         except SdpError as error:
             why = 'SIP;cause=488;text="Not Acceptable Here"'
             self._stillborn(session, Failed(488, error.reason), why)
@@ -494,7 +494,7 @@ class OutgoingCall:
         remote: RemoteMedia | None = None
         if has_sdp(request):
             try:
-                body, remote = self._media.answer(request.body)
+                body, remote = self._media.answer(sdp_of(request))
             except SdpError as error:
                 responder.respond(make_response(request, 488, error.reason))
                 return

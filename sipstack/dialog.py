@@ -48,18 +48,18 @@ class Dialog:
     def from_request(cls, request: Request, local_tag: str) -> "Dialog":
         """The dialog that our 1xx or 2xx to the peer's ``request`` makes (:rfc:`3261` §12.1.1).
 
+        A caller of :rfc:`2543` need not give a Contact: its From stands in.
+
         :raises ParseError: the request has no usable Contact or Record-Route.
         """
         contacts = request.contacts
-        if not contacts:
-            raise ParseError(400, "Missing Contact")
         return cls(
             call_id=request.call_id,
             local=request.to.with_tag(local_tag),
             remote=request.from_,
             local_sequence=0,
             remote_sequence=request.cseq.number,
-            remote_target=contacts[0].uri,
+            remote_target=contacts[0].uri if contacts else request.from_.uri,
             route_set=tuple(request.record_routes),
         )
 

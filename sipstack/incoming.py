@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from sipstack.account import Account
-from sipstack.agent import SDP, Agent, Responder, Timer, has_sdp
+from sipstack.agent import SDP, Agent, Responder, Timer, has_sdp, sdp_of
 from sipstack.dialog import Dialog
 from sipstack.events import Answered, Ended, Event, Failed, q850_cause
 from sipstack.message import (
@@ -42,6 +42,8 @@ class IncomingCall:
     ) -> None:
         if invite.body and not has_sdp(invite):
             raise ParseError(415, REASONS[415])
+        if not _takes_sdp(invite):
+            raise ParseError(406, REASONS[406])
         self.invite = invite
         self.call_id = invite.call_id
         self.local_tag = agent.token()
@@ -218,7 +220,7 @@ class IncomingCall:
             assert self._media is not None
             try:
                 # The offer was ours, in the 2xx.
-                remote = self._media.accept_answer(ack.body if has_sdp(ack) else b"")
+                remote = self._media.accept_answer(sdp_of(ack))
             except SdpError:
                 self.session.hang_up('SIP;cause=488;text="Not Acceptable Here"')
                 return
@@ -241,7 +243,7 @@ class IncomingCall:
         assert self._media is not None
         if not self._described:
             if has_sdp(self.invite):
-                self._described, self._remote = self._media.answer(self.invite.body)
+                self._described, self._remote = self._media.answer(sdp_of(self.invite))
                 self._on_media(self._remote)
             elif response.status >= 200:
                 self._described = self._media.offer()
@@ -310,6 +312,12 @@ class IncomingCall:
         self._accepts_referral = lambda uri: False
         if self.session is not None:
             self.session.release()
+
+
+def _takes_sdp(invite: Request) -> bool:
+    """Whether the caller could read our answer; without an Accept it can (:rfc:`3261` §20.1)."""
+    kinds = [value.partition(";")[0].strip().lower() for value in invite.values("Accept")]
+    return not kinds or any(kind in (SDP, "application/*", "*/*") for kind in kinds)
 
 
 def refused_timing(error: ParseError) -> list[tuple[str, str]]:

@@ -175,7 +175,8 @@ def _media(lines: Sequence[str]) -> MediaDescription:
         if name == "rtpmap":
             text, _, encoding = value.strip().partition(" ")
             codec = _rtpmap(text, encoding.strip())
-            maps[codec.payload_type] = codec
+            if codec is not None:
+                maps[codec.payload_type] = codec
         elif name == "fmtp":
             text, _, parameter = value.strip().partition(" ")
             parameters[_number(text, 127)] = parameter.strip()
@@ -211,11 +212,12 @@ def _media(lines: Sequence[str]) -> MediaDescription:
     )
 
 
-def _rtpmap(number: str, encoding: str) -> Codec:
+def _rtpmap(number: str, encoding: str) -> Codec | None:
+    """A format; ``None`` for one that is described by half, and so is none that we could use."""
     name, _, rest = encoding.partition("/")
     rate, _, channels = rest.partition("/")
     if not name or not rate:
-        raise SdpError(400, "Malformed rtpmap")
+        return None
     count = _number(channels, 16) if channels.isdigit() else 1
     return Codec(_number(number, 127), name, _number(rate.strip(), 1_000_000), count)
 

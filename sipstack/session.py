@@ -12,6 +12,7 @@ from sipstack.agent import (
     Responder,
     Timer,
     has_sdp,
+    sdp_of,
     supports,
 )
 from sipstack.dialog import Dialog
@@ -222,7 +223,7 @@ class Session:
         remote: RemoteMedia | None = None
         try:
             if request.body:
-                body, remote = self._media.answer(request.body)
+                body, remote = self._media.answer(sdp_of(request))
             else:
                 body = self._media.offer() if request.method == "INVITE" else b""
         except SdpError as error:
@@ -261,7 +262,7 @@ class Session:
             self._answer_has_offer = False
             try:
                 # An offer in a 2xx has to be answered in the ACK (§13.2.2.4).
-                self._agreed(self._media.accept_answer(ack.body if has_sdp(ack) else b""))
+                self._agreed(self._media.accept_answer(sdp_of(ack)))
             except SdpError:
                 self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
         self._offer_again()
@@ -346,7 +347,7 @@ class Session:
         self._timer.answered(response)
         self._watch()
         try:
-            self._on_media(self._media.accept_answer(response.body))
+            self._on_media(self._media.accept_answer(sdp_of(response)))
         except SdpError:
             self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
             return

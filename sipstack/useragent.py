@@ -522,8 +522,9 @@ class UserAgent:
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         """Answer once, without a transaction. The tag is the same for each copy of the request."""
+        same = [request.get(name) for name in ("Via", "From", "Call-ID", "CSeq")]
         digest = hashlib.blake2b(
-            repr(server_key(request)).encode(), key=self._secret, digest_size=8
+            repr(same).encode("utf-8", "surrogateescape"), key=self._secret, digest_size=8
         )
         try:
             response = make_response(
@@ -628,4 +629,9 @@ def is_inside(host: str) -> bool:
 
 def _reply_to(request: Request, source: Address, transport: Transport) -> Address:
     # A connection is known by its far end, and is what the answer goes back on (RFC 3261 §18.2.2).
-    return source if transport.reliable else reply_address(request, source)
+    if transport.reliable:
+        return source
+    try:
+        return reply_address(request, source)
+    except ParseError:
+        return source  # a Via that cannot be read: only where it came from is left

@@ -143,13 +143,12 @@ def parse_params(text: str) -> Params:
     if text[0] != ";":
         raise ParseError(400, "Malformed parameters")
     params: list[tuple[str, str | None]] = []
-    for part in split_params(text[1:]):
+    parts = split_params(text[1:])
+    if len(parts) > 1 and not parts[-1].strip():
+        parts.pop()  # a stray semicolon at the end, which some phones send
+    for part in parts:
         name, equals, value = part.partition("=")
         name, value = name.strip(), value.strip()
-        if not name:
-            if part.strip():
-                raise ParseError(400, "Malformed parameters")
-            continue  # a stray semicolon, which some phones send
         if not TOKEN.match(name):
             raise ParseError(400, "Malformed parameters")
         params.append((name, value if equals else None))

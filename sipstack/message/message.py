@@ -10,6 +10,8 @@ from sipstack.message.uri import Uri
 
 #: What must never stand in a header line that we write: it would begin another one. All but tab.
 _CONTROLS = bytes(code for code in (*range(32), 127) if code != 9)
+#: But a quoted pair in a quoted string may be of any of them, except what ends a line (RFC 3261 §25.1).
+QUOTED_CONTROL = re.compile(r"\\[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]")
 _UNSAFE_NAME = re.compile(r"[^A-Za-z0-9!%*_+`'~.-]")
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
 
@@ -339,7 +341,11 @@ class Message:
         lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
         octets = "\r\n".join(lines).encode("utf-8", "surrogateescape")
         if len(octets.translate(None, _CONTROLS)) != len(octets) - 2 * (len(lines) + 1):
-            raise ValueError("control character in a header")
+            safe = QUOTED_CONTROL.sub("", octets.decode("utf-8", "surrogateescape")).encode(
+                "utf-8", "surrogateescape"
+            )
+            if len(safe.translate(None, _CONTROLS)) != len(safe) - 2 * (len(lines) + 1):
+                raise ValueError("control character in a header")
         return octets + self.body
 
     def __str__(self) -> str:
@@ -432,13 +438,21 @@ def make_response(
     if 100 < status < 300 and request.method in ("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"):
         for line in request.get_all("record-route"):
             response.add("Record-Route", line)
-    response.add("From", request.get("from") or "")
-    to = request.get("to") or ""
-    if to_tag is not None and status != 100 and request.to.tag is None:
-        to = f"{to.rstrip()};tag={to_tag}"
-    response.add("To", to)
-    response.add("Call-ID", request.get("call-id") or "")
-    response.add("CSeq", request.get("cseq") or "")
+    for name in ("From", "To", "Call-ID", "CSeq"):
+        # A refusal has what the request has: one of these may be what is missing.
+        text = request.get(name)
+        if text is None:
+            continue
+        if name == "To" and to_tag is not None and status != 100 and _has_no_tag(request):
+            text = f"{text.rstrip()};tag={to_tag}"
+        response.add(name, text)
     for name, value in headers:
         response.add(name, value)
     return response
+
+
+def _has_no_tag(request: Request) -> bool:
+    try:
+        return request.to.tag is None
+    except ParseError:
+        return False  # what cannot be read gets nothing added

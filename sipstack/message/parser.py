@@ -4,7 +4,7 @@ import re
 
 from sipstack.message.errors import ParseError
 from sipstack.message.headers import TOKEN, canonical
-from sipstack.message.message import Message, Request, Response
+from sipstack.message.message import QUOTED_CONTROL, Message, Request, Response
 
 #: Limits that no honest message comes near.
 LARGEST = 65_535
@@ -15,8 +15,10 @@ _FOLD = re.compile(r"[ \t]*\n[ \t]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]+\Z")
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE)
 _HEADER_LINES = re.compile(r"^([A-Za-z0-9!%*_+`'~.-]+)[ \t]*:[ \t]*([^\n]*)$", re.MULTILINE)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 #: Control characters but for tab and line feed.
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n")
+_VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+\Z", re.IGNORECASE)
 _ONCE = ("From", "To", "Call-ID", "CSeq")
 
 
@@ -71,7 +73,9 @@ def _parse_head(head: bytes) -> Request | Response:
             return _start_line(first, headers)
     # Something is unusual, or wrong: line by line, to say what.
     message = _start_line(first, [])
-    problem = "" if clean else "Control character in a header"
+    problem = ""
+    if not clean and _CONTROL.search(QUOTED_CONTROL.sub("", text)):
+        problem = "Control character in a header"
     for line in rest.split("\n") if count else ():
         name, colon, value = line.partition(":")
         name = name.rstrip(" \t")
@@ -100,14 +104,11 @@ def _start_line(line: str, headers: list[tuple[str, str]]) -> Request | Response
         return Response(int(match.group(1)), match.group(2) or "", headers)
     method, _, rest = line.partition(" ")
     uri, _, version = rest.rpartition(" ")
-    if not TOKEN.match(method) or len(method) > 64 or not uri:
+    if not TOKEN.match(method) or len(method) > 64:
         raise ParseError(400, "Malformed request line")
     request = Request(method, uri, headers)
-    if version.upper() != "SIP/2.0":
-        if not re.fullmatch(r"SIP/[0-9]+\.[0-9]+", version.upper()):
-            raise ParseError(400, "Malformed request line")
-        # Kept for check_request, which can answer once the headers are known.
-        request.version = version
+    # Both are kept for check_request, which can answer once the headers are known.
+    request.version = version
     return request
 
 
@@ -124,19 +125,15 @@ def _salvage(data: bytes) -> Request | None:
 
 
 def _answerable(message: Message) -> Request | None:
-    """The message itself when it is a request with all that a response copies."""
-    if not isinstance(message, Request):
-        return None
-    try:
-        found = (message.via, message.from_, message.to, message.call_id, message.cseq)
-    except ParseError:
-        return None
-    return message if all(found) else None
+    """The message itself when it is a request that says where an answer to it would go."""
+    return message if isinstance(message, Request) and message.get("via") is not None else None
 
 
 def check_request(request: Request) -> ParseError | None:
     """What is wrong with a request that decides its answer (:rfc:`3261` §8.2, §16.3); ``None`` if nothing is."""
     try:
+        if not request.request_uri or not _VERSION.match(request.version):
+            return ParseError(400, "Malformed request line", _answerable(request))
         if request.version.upper() != "SIP/2.0":
             return ParseError(505, "Version Not Supported", _answerable(request))
         for name in _ONCE:
@@ -144,7 +141,7 @@ def check_request(request: Request) -> ParseError | None:
                 return ParseError(400, f"Missing {name} header", _answerable(request))
         if len(set(request.get_all("Content-Length"))) > 1:
             return ParseError(400, "Several Content-Length headers", _answerable(request))
-        checked = (request.via, request.from_, request.to, request.call_id, request.cseq)
+        checked = (request.vias, request.from_, request.to, request.call_id, request.cseq)
         if not all(checked):
             return ParseError(400, "Malformed header", _answerable(request))
         if request.cseq.method != request.method:

@@ -1,0 +1,1 @@
+"""Messages that were made to break SIP implementations, each a test of its own."""
