@@ -360,6 +360,13 @@ def violations(seed: int) -> list[str]:
     return outcome.wrong + (outcome.theirs if plan.conditions.loss <= 0.1 else [])
 
 
+def test_a_next_server_that_cannot_be_reached_from_here_ends_the_call() -> None:
+    outcome = dial(Plan(Script(), servers=("192.0.2.99", "2001:db8::1")))
+    assert isinstance(outcome.last, Failed)
+    assert outcome.last.status == 503
+    assert outcome.wrong == []
+
+
 @pytest.mark.parametrize("block", range(10))
 def test_whatever_happens_each_call_ends_once_and_nothing_is_left(block: int) -> None:
     for seed in range(block * 20, block * 20 + 20):
