@@ -364,7 +364,8 @@ def test_a_next_server_that_cannot_be_reached_from_here_ends_the_call() -> None:
     outcome = dial(Plan(Script(), servers=("192.0.2.99", "2001:db8::1")))
     assert isinstance(outcome.last, Failed)
     assert outcome.last.status == 503
-    assert outcome.wrong == []
+    # That nobody is at the first of them is what this is about.
+    assert [wrong for wrong in outcome.wrong if "192.0.2.99" not in wrong] == []
 
 
 @pytest.mark.parametrize("block", range(10))
