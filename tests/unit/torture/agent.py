@@ -26,7 +26,7 @@ class Wire:
         self.receiver: Receiver | None = None
         self.sent: list[tuple[bytes, Address]] = []
 
-    def send(self, data: bytes, destination: Address) -> None:
+    def send(self, data: bytes, destination: Address, server_name: str = "") -> None:
         self.sent.append((data, destination))
 
     def address_towards(self, destination: Address) -> Address:
