@@ -322,7 +322,11 @@ def _takes_sdp(invite: Request) -> bool:
 
 def refused_timing(error: ParseError) -> list[tuple[str, str]]:
     """The headers that belong to the refusal of an INVITE that could not become an :class:`IncomingCall`."""
-    return {422: [("Min-SE", str(MIN_SE))], 415: [("Accept", SDP)]}.get(error.status, [])
+    return {
+        406: [("Warning", f'399 sipstack "{SDP} is all that we can answer with"')],
+        415: [("Accept", SDP)],
+        422: [("Min-SE", str(MIN_SE))],
+    }.get(error.status, [])
 
 
 __all__ = ["IncomingCall", "refused_timing"]

@@ -18,6 +18,7 @@ from sipstack.agent import (
 from sipstack.dialog import Dialog
 from sipstack.events import Ended, Event, Info, Referred, Refreshed, Renegotiated, q850_cause
 from sipstack.message import (
+    METHODS,
     Message,
     NameAddr,
     ParseError,
@@ -32,25 +33,6 @@ from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
 from sipstack.session_timer import MIN_SE, SessionTimer
 from sipstack.transport import Address
 
-#: Methods that a user agent may meet and that we have no use for; anything else is unknown to us.
-KNOWN_METHODS = frozenset(
-    [
-        "INVITE",
-        "ACK",
-        "CANCEL",
-        "BYE",
-        "OPTIONS",
-        "REGISTER",
-        "UPDATE",
-        "INFO",
-        "PRACK",
-        "SUBSCRIBE",
-        "NOTIFY",
-        "REFER",
-        "MESSAGE",
-        "PUBLISH",
-    ]
-)
 #: Requests that say where their sender is to be reached from now on (RFC 3261 §12.2.1.1, RFC 3515, RFC 6665).
 _WITH_CONTACT = frozenset(["INVITE", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE", "OPTIONS"])
 #: Seconds after which a re-INVITE that met the peer's own is tried again by the side that made the call (§14.1).
@@ -618,13 +600,12 @@ def unsupported(request: Request) -> list[str]:
 
 def refusal(request: Request) -> Response:
     """The answer to a request that we do not support: 405 with Allow, or 501 for a method nobody knows."""
-    if request.method in KNOWN_METHODS:
+    if request.method in METHODS:
         return make_response(request, 405, headers=[("Allow", ALLOW)])
     return make_response(request, 501, headers=[("Allow", ALLOW)])
 
 
 __all__ = [
-    "KNOWN_METHODS",
     "PendingAnswer",
     "Session",
     "capabilities",

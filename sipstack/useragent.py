@@ -20,6 +20,7 @@ from sipstack.message import (
     Uri,
     Via,
     check_request,
+    check_response,
     make_response,
     parse_datagram,
 )
@@ -383,9 +384,21 @@ class UserAgent:
                 self._receive_request(message, octets, source, transport)
         except ParseError as error:
             log.debug("from %s: %s %s", source[0], error.status, error.reason)
-            request = error.request
-            if request is not None and request.method != "ACK":
-                self._answer(request, error.status, error.reason, source, transport)
+            if error.request is not None:
+                self._refuse(error.request, error, source, transport)
+
+    def _refuse(
+        self, request: Request, wrong: ParseError, source: Address, transport: Transport
+    ) -> None:
+        """Say what is wrong with a request; nobody waits for an answer to an ACK."""
+        if request.method == "ACK":
+            return
+        try:
+            note_source(request, source)
+        except ParseError as error:
+            log.debug("from %s: %s: nothing can be noted in it", source[0], error.reason)
+        headers = capabilities() if wrong.status == 501 else ()
+        self._answer(request, wrong.status, wrong.reason, source, transport, headers)
 
     def _receive_response(
         self, response: Response, octets: bytes, source: Address, transport: Transport
@@ -393,6 +406,10 @@ class UserAgent:
         entry = self._clients.get(client_key(response))
         if entry is None:
             return  # a response to nothing
+        wrong = check_response(response)
+        if wrong is not None:
+            log.debug("from %s: response dropped: %s", source[0], wrong.reason)
+            return
         self._record(response, octets, source, transport)
         self._run(entry, entry.machine.receive(response, self._loop.time()), source)
 
@@ -401,8 +418,7 @@ class UserAgent:
     ) -> None:
         wrong = check_request(request)
         if wrong is not None:
-            if request.method != "ACK":
-                self._answer(request, wrong.status, wrong.reason, source, transport)
+            self._refuse(request, wrong, source, transport)
             return
         note_source(request, source)
         held = self._servers.get(server_key(request))
