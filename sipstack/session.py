@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from sipstack.account import Account, Attempt
 from sipstack.agent import (
     ALLOW,
+    BODIES,
     SDP,
     SUPPORTED,
     Agent,
     Handlers,
     Responder,
     Timer,
-    has_sdp,
+    has_foreign_body,
     sdp_of,
     supports,
 )
@@ -180,7 +181,8 @@ class Session:
             responder.respond(refusal(request))
 
     def _renegotiate(self, request: Request, responder: Responder) -> None:
-        offers = request.method == "INVITE" or bool(request.body)
+        theirs = sdp_of(request)
+        offers = request.method == "INVITE" or bool(theirs)
         if self._answer is not None and offers:
             if self._answer_has_offer:
                 # Our offer in that 2xx still waits for its answer (RFC 3311 §5.2).
@@ -193,8 +195,8 @@ class Session:
         if self._offering and offers:
             responder.respond(make_response(request, 491))
             return
-        if request.body and not has_sdp(request):
-            responder.respond(make_response(request, 415, headers=[("Accept", SDP)]))
+        if has_foreign_body(request):
+            responder.respond(make_response(request, 415, headers=BODIES))
             return
         try:
             timing = self._timer.asked(request)
@@ -204,8 +206,8 @@ class Session:
             return
         remote: RemoteMedia | None = None
         try:
-            if request.body:
-                body, remote = self._media.answer(sdp_of(request))
+            if theirs:
+                body, remote = self._media.answer(theirs)
             else:
                 body = self._media.offer() if request.method == "INVITE" else b""
         except SdpError as error:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from sipstack.account import Account
-from sipstack.agent import SDP, Dialogue, Handlers, Timer
+from sipstack.agent import BODIES, Dialogue, Handlers, Timer
 from sipstack.incoming import IncomingCall, refused_timing
 from sipstack.message import (
     Message,
@@ -384,14 +384,12 @@ class UserAgent:
                 self._receive_request(message, octets, source, transport)
         except ParseError as error:
             log.debug("from %s: %s %s", source[0], error.status, error.reason)
-            if error.request is not None:
-                self._refuse(error.request, error, source, transport)
+            self._refuse(error, source, transport)
 
-    def _refuse(
-        self, request: Request, wrong: ParseError, source: Address, transport: Transport
-    ) -> None:
-        """Say what is wrong with a request; nobody waits for an answer to an ACK."""
-        if request.method == "ACK":
+    def _refuse(self, wrong: ParseError, source: Address, transport: Transport) -> None:
+        """Say what is wrong with a request, if that is what it was; nobody waits for an answer to an ACK."""
+        request = wrong.request
+        if request is None or request.method == "ACK":
             return
         try:
             note_source(request, source)
@@ -418,7 +416,7 @@ class UserAgent:
     ) -> None:
         wrong = check_request(request)
         if wrong is not None:
-            self._refuse(request, wrong, source, transport)
+            self._refuse(wrong, source, transport)
             return
         note_source(request, source)
         held = self._servers.get(server_key(request))
@@ -515,7 +513,7 @@ class UserAgent:
         if answer is not None:
             transport.send(answer.serialize(), _reply_to(request, source, transport))
         elif request.method == "OPTIONS":
-            headers = [("Accept", SDP), *capabilities()]
+            headers = [*BODIES, *capabilities()]
             self._answer(request, 200, None, source, transport, headers)
         elif request.method == "INVITE" and self._on_invite is not None:
             self._receive_invite(request, source, transport)

@@ -5,6 +5,7 @@
 """
 
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,9 +108,7 @@ class Endpoint:
         request.add("CSeq", f"1 {method}")
         handlers = Handlers(lambda each, source: heard.append(each), lambda status: None)
         self.agent.send_request(request, Target("UDP", self.peer), handlers)
-        theirs = response.partition(b"branch=")[2].replace(b";", b"\r\n").partition(b"\r\n")[0]
-        branch = request.via.branch
-        assert branch is not None
-        self.receive(response.replace(theirs, branch.encode()))
+        branch = f"branch={request.via.branch}".encode()
+        self.receive(re.sub(rb"branch=[^;,\s]+", branch, response, count=1))
         assert len(heard) <= 1
         return heard[0] if heard else None
