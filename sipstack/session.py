@@ -596,8 +596,9 @@ def describe(message: Message, body: bytes) -> None:
 
 
 def unsupported(request: Request) -> list[str]:
-    """The extensions that ``request`` requires and that we do not know (:rfc:`3261` §8.2.2.3)."""
-    return [tag for tag in request.values("Require") if tag.lower() not in SUPPORTED]
+    """The extensions that ``request`` requires and that we do not know, each once (:rfc:`3261` §8.2.2.3)."""
+    required = dict.fromkeys(request.values("Require"))
+    return [tag for tag in required if tag.lower() not in SUPPORTED]
 
 
 def refusal(request: Request) -> Response:
