@@ -114,15 +114,18 @@ class Service:
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
+            transports = await _transports(config, loop)
             return UserAgent(
-                await _transports(config, loop),
+                transports,
                 loop=loop,
                 rng=rng,
                 name=config.sip.user_agent,
                 public_address=config.sip.public_address,
                 trace=self.trace,
                 resolver=Resolver(
-                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]), rng=rng
+                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]),
+                    transports={transport.name for transport in transports},
+                    rng=rng,
                 ),
                 refuse_invite=own_servers(list(accounts.values())),
             )

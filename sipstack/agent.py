@@ -77,8 +77,11 @@ class Agent(Protocol):
     ) -> None:
         """Find the targets of ``uri`` in the order to try, at least one: at once for an IP literal, later with DNS."""
 
-    def server_failed(self, target: Target) -> None:
-        """Leave ``target`` alone for a while: it did not answer, or not now (:rfc:`3263` §4.3)."""
+    def server_failed(self, target: Target, retry_after: float | None = None) -> None:
+        """Leave ``target`` alone for a while: it did not answer, or not now (:rfc:`3263` §4.3).
+
+        ``retry_after`` are the seconds that it asked for itself.
+        """
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as ``target`` reaches it.
@@ -108,6 +111,13 @@ class Agent(Protocol):
 
     def detach(self, dialogue: Dialogue) -> None:
         """Stop doing so."""
+
+
+def retry_after(response: Response) -> int:
+    """The seconds of a Retry-After, at most an hour; 0 where there is none."""
+    digits = (response.get("Retry-After") or "").partition(";")[0].partition("(")[0].strip()
+    usable = digits.isascii() and digits.isdigit() and len(digits) < 8
+    return min(int(digits), 3600) if usable else 0
 
 
 def sdp_of(message: Message) -> bytes:

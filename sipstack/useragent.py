@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sipstack.account import Account
@@ -164,10 +165,11 @@ class UserAgent:
         default = account.transport if account else ""
         literal = literal_target(uri, default or "UDP")
         if literal is not None:
-            if account is not None and uri == account.next_hop:
-                account.learn(literal.address[0])
-            self._expect(literal, uri, account)
-            then([literal])
+            reachable, why = self._usable([literal], uri, account)
+            if reachable:
+                then(reachable)
+            else:
+                self._loop.call_soon(failed, why)
             return
 
         async def ask() -> None:
@@ -176,29 +178,42 @@ class UserAgent:
             except ResolveError as error:
                 failed(str(error))
                 return
-            if account is not None and uri == account.next_hop:
-                for target in targets:
-                    account.learn(target.address[0])
-            for target in targets:
-                self._expect(target, uri, account)
-            then(targets)
+            reachable, why = self._usable(targets, uri, account)
+            if reachable:
+                then(reachable)
+            else:
+                failed(why)
 
         self._spawn(ask())
 
-    def server_failed(self, target: Target) -> None:
+    def _usable(
+        self, targets: Sequence[Target], uri: Uri, account: Account | None
+    ) -> tuple[list[Target], str]:
+        """Those of ``targets`` that there is a way to from here, with the name of each, and why not to the others."""
+        if account is not None and uri == account.next_hop:
+            for target in targets:
+                account.learn(target.address[0])
+        usable: list[Target] = []
+        why = ""
+        for target in targets:
+            try:
+                self._transport_for(target).address_towards(target.address)
+            except OSError as error:
+                why = f"{target.address[0]}: {error}"
+                continue
+            # The name that was asked for, not what DNS made of it. A server of a trunk has the trunk's name whatever
+            # its Contact and Record-Route call it, which mostly is an address.
+            known = account is not None and account.owns(target.address)
+            name = account.server_name if account is not None and known else uri.host
+            usable.append(replace(target, server_name=name))
+        return usable, why
+
+    def server_failed(self, target: Target, retry_after: float | None = None) -> None:
         """Have ``target`` come last among the targets for a while."""
         log.warning("%s:%d (%s) does not serve us now", *target.address, target.transport)
-        self._resolver.failed(target)
+        self._resolver.failed(target, retry_after)
         for watcher in self.server_watchers:
             watcher(target)
-
-    def _expect(self, target: Target, uri: Uri, account: Account | None) -> None:
-        """Say which name a TLS server's certificate has to have: the one that was asked for, not what DNS made of it."""
-        for transport in self._transports:
-            if isinstance(transport, StreamTransport) and transport.name == target.transport:
-                own = account is not None and uri == account.next_hop
-                name = account.server_name if account is not None and own else uri.host
-                transport.expect(target.address, name)
 
     def _unreachable(self, peer: Address, transport: Transport) -> None:
         """A connection could not be made, or broke: what was sent on it counts as undelivered."""
