@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import phonenumbers
 
+from c2c_sip.calling.numbering import ANYWHERE, REFUSED_KINDS
 from sipstack.media.tones import RINGBACK
 from sipstack.sdp import CODECS
 
@@ -236,6 +237,10 @@ def _region(value: Any) -> str:
     return value
 
 
+def _country(value: Any) -> str:
+    return value if value == ANYWHERE else _region(value)
+
+
 def _setting(default: Any, check: Check) -> Any:
     return field(default=default, metadata={"check": check})
 
@@ -306,6 +311,32 @@ class Calling:
     busy_tone: int = _setting(3, _whole(0, 60))
 
 
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """What the service does for whom; ``per_…`` are unauthenticated activations in an hour, 0 for no limit."""
+
+    countries: tuple[str, ...] = _setting(("any",), _each(_country, "a list of countries"))
+    number_kinds: tuple[str, ...] = _setting((), _each(_one_of(*REFUSED_KINDS), "a list of kinds"))
+    sip_hosts: tuple[str, ...] = _setting(
+        (), _each(_text("a host name", re.compile(rf"{_HOST}\Z")), "a list of hosts")
+    )
+    networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
+    connect_by_get: bool = _setting(True, _flag)
+    per_address: int = _setting(0, _whole(0, 1_000_000))
+    per_contact: int = _setting(0, _whole(0, 1_000_000))
+    per_clicktocall: int = _setting(0, _whole(0, 1_000_000))
+    per_account: int = _setting(0, _whole(0, 1_000_000))
+    per_service: int = _setting(0, _whole(0, 1_000_000))
+    daily_minutes: int = _setting(0, _whole(0, 10_000_000))
+    challenge: str = _setting("none", _one_of("none", "proof_of_work", "captcha"))
+    proof_of_work_bits: int = _setting(18, _whole(8, 32))
+    captcha_url: str = _setting("", _text("https://…", re.compile(r"https?://[^\s]+\Z")))
+    captcha_secret: str = _setting("", _text())
+
+    def __repr__(self) -> str:
+        return "Guard(...)"
+
+
 _NUMBER_FORMAT = _one_of("+e164", "e164", "national", "as-is")
 
 
@@ -351,6 +382,7 @@ class Config:
     sip: Sip = Sip()
     media: Media = Media()
     calling: Calling = Calling()
+    guard: Guard = Guard()
     trunks: tuple[Trunk, ...] = ()
 
 
@@ -360,6 +392,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "sip": Sip,
     "media": Media,
     "calling": Calling,
+    "guard": Guard,
 }
 
 
@@ -446,6 +479,9 @@ def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
             problems.append(
                 f"trunk[{index}].username: got '', accepted: the account to register, or register = false"
             )
+    guard = sections.get("guard", Guard())
+    if guard.challenge == "captcha" and not guard.captcha_url:
+        problems.append("guard.captcha_url: got '', accepted: the URL that verifies a captcha")
     return replace(Config(), **sections, trunks=read)
 
 
@@ -472,7 +508,11 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
             values[name] = known[name].metadata["check"](value)
         except _Wrong as error:
             # What may be a secret is not repeated: neither one by its nature nor one that came from a file of its own.
-            secret = name == "password" or (where, name) == ("database", "url") or name != key
+            secret = (
+                name in ("password", "captcha_secret")
+                or (where, name) == ("database", "url")
+                or name != key
+            )
             shown = "..." if secret else repr(value)
             problems.append(f"{where}.{key}: got {shown}, accepted: {error}")
     if kind is Trunk:
@@ -487,6 +527,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "Database",
+    "Guard",
     "Http",
     "Media",
     "Sip",

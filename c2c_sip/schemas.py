@@ -8,10 +8,21 @@ from ipaddress import ip_address
 from typing import Any
 
 import cerberus
+import phonenumbers
 from cerberus.errors import ErrorDefinition
 
-from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, has_control, read_extension
-from c2c_sip.calling.policy import check_pattern
+from c2c_sip.calling.contact import (
+    MAX_LENGTH,
+    Unreadable,
+    has_control,
+    read_contact,
+    read_extension,
+)
+from c2c_sip.calling.links import GREATEST_LIFETIME, MOST_USES
+from c2c_sip.calling.numbering import ANYWHERE
+from c2c_sip.calling.pattern import LONGEST as LONGEST_PATTERN
+from c2c_sip.calling.policy import check_pattern, check_whitelist
+from c2c_sip.calling.proof import CHALLENGES
 
 #: Levels of nesting that a document may have; deeper is never meant.
 DEEPEST = 16
@@ -126,10 +137,25 @@ def _extension(field: str, value: Any, report: Report) -> None:
         report(field, _BROKEN, _Broken(rule, error.message))
 
 
+def _number(field: str, value: Any, report: Report) -> None:
+    try:
+        if isinstance(value, str) and not has_control(value) and value.strip():
+            read_contact(value, "US")
+    except Unreadable as error:
+        report(field, _BROKEN, _Broken("pattern", error.message))
+
+
 def _pattern(field: str, value: Any, report: Report) -> None:
     problem = check_pattern(value) if isinstance(value, str) else None
     if problem is not None:
         report(field, _BROKEN, _Broken("pattern", problem))
+
+
+def _whitelist(field: str, value: Any, report: Report) -> None:
+    patterns = [one for one in value if isinstance(one, str)] if isinstance(value, list) else []
+    problem = check_whitelist(patterns)
+    if problem is not None:
+        report(field, _BROKEN, _Broken("maxLength", problem))
 
 
 def _sip_headers(field: str, value: Any, report: Report) -> None:
@@ -173,6 +199,11 @@ def _line(
     return lengths | {"check_with": [_visible, *checks]} | more
 
 
+def _limits(*names: str) -> dict[str, Any]:
+    limit = {"type": "integer", "min": 0, "max": 10_000_000}
+    return {"type": "dict", "schema": dict.fromkeys(names, limit)}
+
+
 CLICKTOCALL: dict[str, Any] = {
     "name": _line(required=True),
     "extension": _line(1, MAX_LENGTH, _extension, required=True),
@@ -182,6 +213,7 @@ CLICKTOCALL: dict[str, Any] = {
         "type": "list",
         "maxlength": 100,
         "schema": {"type": "string", "check_with": _pattern},
+        "check_with": _whitelist,
     },
     "throttle": {"type": "integer", "min": 0},
     "outbound_callee_id_name": _line(),
@@ -208,14 +240,40 @@ CLICKTOCALL: dict[str, Any] = {
     },
     "ringback": _line(0, 256),
     "presence_id": _line(0, 256),
+    "connect_by_get": {"type": "boolean"},
+    "challenge": {"type": "string", "allowed": list(CHALLENGES)},
+    "limits": _limits("per_address", "per_contact", "per_clicktocall"),
 }
 ACCOUNT: dict[str, Any] = {
     "name": _line(required=True),
     "realm": _line(1, 253, _realm),
+    "region": {"type": "string", "allowed": sorted(phonenumbers.SUPPORTED_REGIONS)},
+    "countries": {
+        "type": "list",
+        "schema": {
+            "type": "string",
+            "allowed": [ANYWHERE, *sorted(phonenumbers.SUPPORTED_REGIONS)],
+        },
+    },
+    "caller_ids": {"type": "list", "maxlength": 1000, "schema": _line(1, 64, _number)},
+    "connect_by_get": {"type": "boolean"},
+    "limits": _limits(
+        "per_address", "per_contact", "per_clicktocall", "per_account", "daily_minutes"
+    ),
 }
+FROM_ABOVE = ("countries", "caller_ids", "limits")
+"""Fields of an account that are for those above it to say, and for itself only where nobody is."""
+LINK: dict[str, Any] = {
+    "contact": _line(1, MAX_LENGTH),
+    "pattern": _line(1, LONGEST_PATTERN, _pattern),
+    "expires_in": {"type": "integer", "min": 1, "max": GREATEST_LIFETIME},
+    "uses": {"type": "integer", "min": 1, "max": MOST_USES},
+}
+NEVER_CALL: dict[str, Any] = {"number": _line(1, MAX_LENGTH, required=True)}
 USER_AUTH: dict[str, Any] = {
     "credentials": {"type": "string", "required": True, "minlength": 1, "maxlength": 64},
-    "method": {"type": "string", "allowed": ["md5", "sha"]},
+    "method": {"type": "string", "allowed": ["md5", "sha", "sha1"]},
+    "account_id": {"type": "string", "minlength": 1, "maxlength": 64},
     "account_name": {"type": "string", "minlength": 1, "maxlength": 128},
     "account_realm": {"type": "string", "minlength": 1, "maxlength": 253},
     "realm": {"type": "string", "minlength": 1, "maxlength": 253},

@@ -20,6 +20,7 @@ from c2c_sip import __version__
 from c2c_sip.api import create_app
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Sip, Trunk
 from c2c_sip.store import Store
 from sipstack.account import Account
@@ -85,7 +86,7 @@ class Service:
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
             if self.lab is not None:
-                self.config = replace(self.config, trunks=(*self.config.trunks, self.lab.start()))
+                self._add_lab(self.lab.start())
             self._start_engine(left_up)
             try:
                 self._start_http()
@@ -100,6 +101,12 @@ class Service:
         # What was made until now stays. The collector need not look at it again, for which all threads would wait.
         gc.collect()
         gc.freeze()
+
+    def _add_lab(self, trunk: Trunk) -> None:
+        config = self.config
+        # Its phones are on this machine, and may be called directly too.
+        guard = replace(config.guard, networks=(*config.guard.networks, "127.0.0.0/8"))
+        self.config = replace(config, trunks=(*config.trunks, trunk), guard=guard)
 
     def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config
@@ -140,7 +147,10 @@ class Service:
             rng=rng,
         )
         self._engine.start()
-        self.calling = Calling(config, self.store, self._engine, accounts)
+        captcha = Captcha(config.guard.captcha_url, config.guard.captcha_secret)
+        self.calling = Calling(
+            config, self.store, self._engine, accounts, verify_captcha=captcha.verify
+        )
 
     def _start_http(self) -> None:
         http = self.config.http

@@ -231,7 +231,8 @@ class RemoteMedia:
 
     ``codecs`` are those both sides have, preferred first, with the numbers the peer wants to receive; ``direction`` is
     the peer's own view; ``on_hold`` covers the old style (address 0.0.0.0) too. With ``rtcp_mux`` both sides have RTCP on
-    the port of RTP (:rfc:`5761`).
+    the port of RTP (:rfc:`5761`). ``withheld``: nothing is sent to the addresses it names, but only to where the peer
+    is heard from.
     """
 
     address: str
@@ -242,6 +243,7 @@ class RemoteMedia:
     direction: str = "sendrecv"
     ptime: int | None = None
     rtcp_mux: bool = False
+    withheld: bool = False
 
     @property
     def on_hold(self) -> bool:

@@ -1,10 +1,12 @@
 """Who is asking, and what they may see."""
 
+import base64
+import binascii
 from typing import Any
 
 import falcon
 
-from c2c_sip.api.body import read_envelope
+from c2c_sip.api.body import peek
 from c2c_sip.api.errors import not_found, unauthorized
 from c2c_sip.store import Store
 
@@ -22,11 +24,22 @@ def token_of(req: falcon.Request) -> str | None:
     query = req.get_param("auth_token")
     if query:
         return query
-    kind = (req.content_type or "").partition(";")[0].strip().lower()
-    if req.method in ("PUT", "POST", "PATCH", "DELETE") and kind.endswith("json"):
-        found = read_envelope(req).get("auth_token")
-        return found if isinstance(found, str) else None
-    return None
+    found = peek(req, "auth_token") if req.method not in ("GET", "HEAD") else None
+    return found if isinstance(found, str) else None
+
+
+def basic_of(req: falcon.Request) -> tuple[str, str] | None:
+    """Account id and credentials (md5 or sha1 of ``user:password``) of Basic authentication."""
+    scheme, _, value = (req.auth or "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        account_id, colon, credentials = (
+            base64.b64decode(value, validate=True).decode().partition(":")
+        )
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    return (account_id, credentials) if colon and len(credentials) <= 64 else None
 
 
 class Access:
@@ -36,14 +49,28 @@ class Access:
         self._store = store
 
     def session(self, req: falcon.Request) -> Row | None:
-        """What the request's token says; ``None`` without one that serves."""
+        """What the request's token says, or its Basic credentials; ``None`` without any that serve."""
         token = token_of(req)
-        if not token or len(token) > 256:
+        if not token:
+            return self._basic(req)
+        if len(token) > 256:
             return None
         session = self._store.check_token(token)
         if session is not None:
             req.context.token = token
         return session
+
+    def _basic(self, req: falcon.Request) -> Row | None:
+        given = basic_of(req)
+        if given is None:
+            return None
+        account_id, credentials = given
+        method = "sha" if len(credentials) == 40 else "md5"
+        account = self._store.account(account_id)
+        owner = self._store.check_user(account_id if account else None, method, credentials)
+        if account is None or owner is None:
+            return None
+        return {"account_id": account_id, "owner_id": owner, "method": "basic_auth"}
 
     def required(self, req: falcon.Request) -> Row:
         """The same where there has to be one.

@@ -1,14 +1,15 @@
 """``/accounts``: the account itself, accounts below it, and its API key."""
 
+from collections.abc import Callable
 from typing import Any
 
 import falcon
 
-from c2c_sip.api import envelope
+from c2c_sip.api import conditions, envelope
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.body import read_data
 from c2c_sip.api.errors import invalid
-from c2c_sip.schemas import ACCOUNT, validate
+from c2c_sip.schemas import ACCOUNT, FROM_ABOVE, Errors, validate
 from c2c_sip.store import Store, Taken
 
 #: What is ours to say, whatever a request has.
@@ -74,27 +75,46 @@ class Account:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Replace the document; what only we may say stays."""
-        account = self._access.account(req, account_id)
-        self._replace(req, resp, account, read_data(req))
+        self._edit(req, resp, account_id, lambda found: read_data(req))
 
     def on_patch(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Merge into the document; null takes a field away."""
-        account = self._access.account(req, account_id)
-        self._replace(req, resp, account, merged(account, read_data(req)))
+        self._edit(req, resp, account_id, lambda found: merged(found, read_data(req)))
 
-    def _replace(
-        self, req: falcon.Request, resp: falcon.Response, account: Row, document: Row
+    def _edit(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        account_id: str,
+        change: Callable[[Row], Row],
     ) -> None:
-        document = {k: v for k, v in document.items() if k not in _READ_ONLY}
-        document.setdefault("realm", account["realm"])
-        errors = validate(ACCOUNT, document)
-        if errors:
-            raise invalid(errors)
-        try:
-            changed = self._store.update_account(account["id"], document) or {}
-        except Taken as error:
-            raise _taken(error, document) from error
+        def write(found: Row, revision: int) -> Row | None:
+            document = {k: v for k, v in change(found).items() if k not in _READ_ONLY}
+            document.setdefault("realm", found["realm"])
+            errors = validate(ACCOUNT, document) or self._presumed(req, found, document)
+            if errors:
+                raise invalid(errors)
+            try:
+                return self._store.update_account(account_id, document, revision)
+            except Taken as error:
+                raise _taken(error, document) from error
+
+        changed = conditions.edit(req, lambda: self._access.account(req, account_id), write)
         envelope.success(req, resp, _shown(changed), revision=changed["revision"])
+
+    def _presumed(self, req: falcon.Request, found: Row, document: Row) -> Errors:
+        """What an account says that is for those above it to say; what it leaves out stays."""
+        if found["parent_id"] is None or self._access.required(req)["account_id"] != found["id"]:
+            return {}
+        document |= {
+            name: found[name] for name in FROM_ABOVE if name in found and name not in document
+        }
+        changed = [name for name in FROM_ABOVE if document.get(name) != found.get(name)]
+        message = "This is for the account above to say"
+        return {
+            name: {"forbidden": {"message": message, "cause": document.get(name)}}
+            for name in changed
+        }
 
 
 def merged(document: Any, changes: Any) -> Any:

@@ -7,7 +7,7 @@ import falcon
 from c2c_sip.api import envelope
 from c2c_sip.api.access import Access, Row, token_of
 from c2c_sip.api.body import read_data
-from c2c_sip.api.errors import invalid, unauthorized
+from c2c_sip.api.errors import invalid, not_found, unauthorized
 from c2c_sip.schemas import API_AUTH, USER_AUTH, validate
 from c2c_sip.store import Store
 
@@ -44,7 +44,7 @@ class UserAuth:
         """Sign in."""
         data = read_data(req)
         errors = validate(USER_AUTH, data)
-        names = [n for n in ("account_name", "account_realm", "realm") if data.get(n)]
+        names = [n for n in ("account_id", "account_name", "account_realm", "realm") if data.get(n)]
         if not names and not errors:
             errors["account_name"] = {
                 "required": {
@@ -54,15 +54,19 @@ class UserAuth:
             }
         if errors:
             raise invalid(errors)
-        field = "name" if names[0] == "account_name" else "realm"
-        account = self._store.account_by(field, data[names[0]])
-        method = data.get("method", "md5")
+        account = self._account(names[0], data[names[0]])
+        method = "md5" if data.get("method", "md5") == "md5" else "sha"
         owner = self._store.check_user(
             account["id"] if account else None, method, data["credentials"]
         )
         if account is None or owner is None:
             raise unauthorized()
         _signed_in(self._store, req, resp, account, owner, "user_auth")
+
+    def _account(self, field: str, value: str) -> Row | None:
+        if field == "account_id":
+            return self._store.account(value)
+        return self._store.account_by("name" if field == "account_name" else "realm", value)
 
 
 class ApiAuth:
@@ -93,14 +97,20 @@ class TokenAuth:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Look at it."""
-        envelope.success(req, resp, self._described(self._access.required(req)))
+        envelope.success(req, resp, self._described(self._token(req)))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Revoke it."""
-        session = self._access.required(req)
+        session = self._token(req)
         self._store.revoke_token(token_of(req) or "")
         req.context.token = None
         envelope.success(req, resp, self._described(session))
+
+    def _token(self, req: falcon.Request) -> Row:
+        session = self._access.required(req)
+        if "expires" not in session:
+            raise not_found()  # Basic authentication has no token
+        return session
 
     @staticmethod
     def _described(session: Row) -> dict[str, Any]:

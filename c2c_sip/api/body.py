@@ -1,6 +1,7 @@
 """Reading what a request brings: bounded, JSON or a form, with or without the envelope."""
 
 import json
+from collections.abc import Mapping
 from email.parser import BytesParser
 from email.policy import HTTP
 from typing import Any
@@ -14,6 +15,10 @@ from c2c_sip.schemas import fault
 LARGEST = 64 * 1024
 _JSON = ("application/json", "text/json", "application/x-json")
 _FORM = "application/x-www-form-urlencoded"
+_MULTIPART = "multipart/form-data"
+#: How JSON comes from those who do not say what they send: curl says "form" unless told otherwise, and Kazoo's
+#: documentation does not tell it.
+_UNLABELLED = ("", _FORM)
 
 
 def read_envelope(req: falcon.Request) -> dict[str, Any]:
@@ -22,9 +27,22 @@ def read_envelope(req: falcon.Request) -> dict[str, Any]:
     :raises ApiError: 400, 413 or 415.
     """
     if "envelope" not in req.context:
-        req.context.envelope = _read_json(req)
-    found: dict[str, Any] = req.context.envelope
+        try:
+            req.context.envelope = _read_json(req)
+        except ApiError as error:
+            req.context.envelope = error
+    found: dict[str, Any] | ApiError = req.context.envelope
+    if isinstance(found, ApiError):
+        raise found
     return found
+
+
+def peek(req: falcon.Request, name: str) -> Any:
+    """What the envelope says of the request itself, as ``verb``; that it is unreadable is for others to tell."""
+    try:
+        return read_envelope(req).get(name) if _is_json(req) else None
+    except ApiError:
+        return None
 
 
 def read_data(req: falcon.Request) -> dict[str, Any]:
@@ -44,14 +62,34 @@ def read_contact(req: falcon.Request) -> Any:
     """``contact`` from the query, a form, ``data``, or the bare object of a connect; ``None`` where it is in none."""
     if req.method == "GET":
         return _dialable(req.get_param("contact"))
-    kind = (req.content_type or "").partition(";")[0].strip().lower()
-    if kind in (_FORM, "multipart/form-data"):
-        return _dialable(_form(req, kind).get("contact"))
-    envelope = read_envelope(req)
-    document = _object("data", envelope["data"]) if "data" in envelope else envelope
+    if _is_form(req):
+        return _dialable(_form(req, kind_of(req)).get("contact", req.get_param("contact")))
+    document = _document(req)
     if "contact" in document:
         return document["contact"]
     return _dialable(req.get_param("contact"))
+
+
+def read_text(req: falcon.Request, *names: str) -> str:
+    """The first text by one of these names, from where the contact may be; empty where there is none."""
+    if req.method == "GET":
+        found: Mapping[str, Any] = {}
+    else:
+        found = _form(req, kind_of(req)) if _is_form(req) else _document(req)
+    for name in names:
+        value = found.get(name) or req.get_param(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _is_form(req: falcon.Request) -> bool:
+    return kind_of(req) in (_FORM, _MULTIPART) and not _is_json(req)
+
+
+def _document(req: falcon.Request) -> dict[str, Any]:
+    envelope = read_envelope(req)
+    return _object("data", envelope["data"]) if "data" in envelope else envelope
 
 
 def _dialable(text: str | None) -> str | None:
@@ -68,17 +106,33 @@ def _object(name: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def _octets(req: falcon.Request) -> bytes:
-    if (req.content_length or 0) > LARGEST:
-        raise _too_large()
-    octets: bytes = req.bounded_stream.read(LARGEST + 1)
-    if len(octets) > LARGEST:
-        raise _too_large()
-    return octets
+def kind_of(req: falcon.Request) -> str:
+    """The media type of the body, without parameters."""
+    return (req.content_type or "").partition(";")[0].strip().lower()
 
 
-def _too_large() -> ApiError:
-    message = f"the body must not be larger than {LARGEST} bytes"
+def _is_json(req: falcon.Request) -> bool:
+    kind = kind_of(req)
+    return kind in _JSON or (kind in _UNLABELLED and octets(req).lstrip()[:1] == b"{")
+
+
+def octets(req: falcon.Request, most: int = LARGEST) -> bytes:
+    """The body; read once.
+
+    :raises ApiError: 413.
+    """
+    if "octets" not in req.context:
+        if (req.content_length or 0) > most:
+            raise _too_large(most)
+        req.context.octets = req.bounded_stream.read(most + 1)
+    found: bytes = req.context.octets
+    if len(found) > most:
+        raise _too_large(most)
+    return found
+
+
+def _too_large(most: int) -> ApiError:
+    message = f"the body must not be larger than {most} bytes"
     return ApiError(413, "request_entity_too_large", {"body": {"maxLength": {"message": message}}})
 
 
@@ -99,16 +153,15 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _read_json(req: falcon.Request) -> dict[str, Any]:
-    octets = _octets(req)
-    kind = (req.content_type or "").partition(";")[0].strip().lower()
-    if not octets.strip():
+    found = octets(req)
+    if not found.strip():
         return {}
-    if kind not in _JSON:
+    if not _is_json(req):
         raise ApiError(
             415, "unsupported_media_type", {"message": "the body must be application/json"}
         )
     try:
-        text = octets.decode("utf-8")
+        text = found.decode("utf-8")
         value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise _malformed(f"the body is not JSON: {type(error).__name__}") from error
@@ -121,20 +174,20 @@ def _read_json(req: falcon.Request) -> dict[str, Any]:
 
 
 def _form(req: falcon.Request, kind: str) -> dict[str, str]:
-    octets = _octets(req)
+    found = octets(req)
     if kind == _FORM:
         try:
-            text = octets.decode("utf-8")
+            text = found.decode("utf-8")
         except UnicodeDecodeError as error:
             raise _malformed("the form is not UTF-8") from error
         fields = falcon.uri.parse_query_string(text, keep_blank=True)
         return {k: v[-1] if isinstance(v, list) else v for k, v in fields.items()}
-    return _multipart(req, octets)
+    return _multipart(req, found)
 
 
-def _multipart(req: falcon.Request, octets: bytes) -> dict[str, str]:
+def _multipart(req: falcon.Request, found: bytes) -> dict[str, str]:
     head = f"Content-Type: {req.content_type}\r\n\r\n".encode("latin-1", "replace")
-    message = BytesParser(policy=HTTP).parsebytes(head + octets)
+    message = BytesParser(policy=HTTP).parsebytes(head + found)
     if not message.is_multipart():
         raise _malformed("the form is not multipart/form-data")
     fields: dict[str, str] = {}

@@ -1,7 +1,5 @@
 """``/accounts/{account_id}/cdrs``: one record a leg."""
 
-from dataclasses import replace
-
 import falcon
 
 from c2c_sip.api import envelope, listing
@@ -11,6 +9,27 @@ from c2c_sip.store import Store
 
 #: Fields of a CDR whose columns are named otherwise.
 _COLUMNS = {"from": "from_uri", "to": "to_uri", "hangup_cause": "cause"}
+COLUMNS = (
+    "id",
+    "call_id",
+    "activation_id",
+    "role",
+    "direction",
+    "from",
+    "to",
+    "timestamp",
+    "unix_timestamp",
+    "iso_8601",
+    "answered",
+    "duration_seconds",
+    "billing_seconds",
+    "ringing_seconds",
+    "hangup_cause",
+    "sip_status",
+    "hangup_by",
+    "media",
+)
+"""Of the CSV table."""
 
 
 class Cdrs:
@@ -21,15 +40,18 @@ class Cdrs:
         self._access = access
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
-        """CDRs, newest first."""
+        """CDRs, newest first; also as CSV."""
         self._access.account(req, account_id)
         wanted = listing.read(req)
-        filters = {_COLUMNS.get(name, name): value for name, value in wanted.filters.items()}
-        rows, more = listing.page(
-            lambda **query: self._store.cdrs(account_id, **query),
-            replace(wanted, filters=filters),
+        filters = listing.records(wanted, _COLUMNS)
+        listing.answer(
+            req,
+            resp,
+            lambda span: self._store.cdrs(account_id, span, filters),
+            wanted,
+            envelope.cdr,
+            COLUMNS,
         )
-        envelope.success(req, resp, [envelope.cdr(row) for row in rows], **more)
 
 
 class Cdr:

@@ -1,20 +1,21 @@
 """``/accounts/{account_id}/clicktocall``: the definitions."""
 
-import json
-from typing import Any
+from collections.abc import Callable
 
 import falcon
 
-from c2c_sip.api import envelope, listing
+from c2c_sip.api import conditions, envelope, listing
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.accounts import merged
 from c2c_sip.api.body import read_data
 from c2c_sip.api.errors import invalid, not_found
 from c2c_sip.schemas import CLICKTOCALL, DEFAULTS, validate
-from c2c_sip.store import Store
+from c2c_sip.store import Span, Store
 
 #: What is ours to say, whatever a request has.
 _READ_ONLY = ("id", "history_items", "revision")
+#: What is shown even where the document does not say it.
+_IMPLIED = frozenset({*DEFAULTS, "realm", *_READ_ONLY})
 
 
 def _checked(document: Row) -> Row:
@@ -36,28 +37,15 @@ class ClickToCalls:
         """Summaries, newest first."""
         account = self._access.account(req, account_id)
         wanted = listing.read(req)
+        # What stands in the document itself can be looked for by the database, roughly.
+        sure = [f for f in wanted.filters if f.key.partition(".")[0] not in _IMPLIED]
+        containing = [spellings for f in sure if (spellings := f.spellings())]
 
-        def fetch(*, where: dict[str, str], limit: int, **query: Any) -> list[Row]:
-            # A document may have any field: what is filtered by is looked for here, not by the database.
-            found = self._store.clicktocalls(account_id, limit=None if where else limit, **query)
-            rows = [DEFAULTS | {"realm": account["realm"]} | row for row in found]
-            return [
-                row
-                for row in rows
-                if all(_matches(row, name, value) for name, value in where.items())
-            ][:limit]
+        def fetch(span: Span) -> list[Row]:
+            rows = self._store.clicktocalls(account_id, span, containing)
+            return [DEFAULTS | {"realm": account["realm"]} | row for row in rows]
 
-        rows, more = listing.page(fetch, wanted)
-        summaries = [
-            {
-                "id": row["id"],
-                "name": row["name"],
-                "extension": row["extension"],
-                "realm": row["realm"],
-            }
-            for row in rows
-        ]
-        envelope.success(req, resp, summaries, **more)
+        listing.answer(req, resp, listing.documents(fetch, wanted), wanted, _summary)
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Create one."""
@@ -67,14 +55,8 @@ class ClickToCalls:
         envelope.success(req, resp, shown(made, account, 0), status=status, revision=1)
 
 
-def _matches(row: Row, name: str, value: str) -> bool:
-    """Whether the field at a dotted name is there and its value is written so."""
-    found: Any = row
-    for step in name.split("."):
-        if not isinstance(found, dict) or step not in found:
-            return False
-        found = found[step]
-    return (found if isinstance(found, str) else json.dumps(found)) == value
+def _summary(document: Row) -> Row:
+    return {name: document[name] for name in ("id", "name", "extension", "realm")}
 
 
 def shown(document: Row, account: Row, history_items: int) -> Row:
@@ -97,31 +79,46 @@ class ClickToCall:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
         """Replace it."""
-        account, _ = self._access.clicktocall(req, account_id, id)
-        self._update(req, resp, account, id, read_data(req))
+        self._edit(req, resp, account_id, id, lambda found: read_data(req))
 
     def on_patch(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str
     ) -> None:
         """Merge into it; null takes a field away."""
-        account, found = self._access.clicktocall(req, account_id, id)
-        self._update(req, resp, account, id, merged(found, read_data(req)))
+        self._edit(req, resp, account_id, id, lambda found: merged(found, read_data(req)))
 
     def on_delete(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str
     ) -> None:
         """Take it away."""
-        account, found = self._access.clicktocall(req, account_id, id)
-        items = self._store.history_items(id)
-        self._store.delete_clicktocall(account_id, id)
-        envelope.success(req, resp, shown(found, account, items), revision=found["revision"])
+        account = self._access.account(req, account_id)
 
-    def _update(
-        self, req: falcon.Request, resp: falcon.Response, account: Row, id: str, document: Row
+        def delete(found: Row, revision: int) -> Row | None:
+            return found if self._store.delete_clicktocall(account_id, id, revision) else None
+
+        gone = conditions.edit(req, lambda: self._read(account_id, id), delete)
+        self._show(req, resp, account, gone)
+
+    def _read(self, account_id: str, id: str) -> Row:
+        found = self._store.clicktocall(account_id, id)
+        if found is None:
+            raise not_found()
+        return found
+
+    def _edit(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        account_id: str,
+        id: str,
+        change: Callable[[Row], Row],
     ) -> None:
-        changed = self._store.update_clicktocall(account["id"], id, _checked(document))
-        if changed is None:
-            raise not_found()  # deleted in the meantime
+        account = self._access.account(req, account_id)
+
+        def write(found: Row, revision: int) -> Row | None:
+            return self._store.update_clicktocall(account_id, id, _checked(change(found)), revision)
+
+        changed = conditions.edit(req, lambda: self._read(account_id, id), write)
         self._show(req, resp, account, changed)
 
     def _show(

@@ -5,16 +5,23 @@ from ipaddress import ip_address, ip_network
 
 import falcon
 
-from c2c_sip.api import envelope
+from c2c_sip.api import envelope, page
 from c2c_sip.api.access import Access, Row
-from c2c_sip.api.body import read_contact
+from c2c_sip.api.body import read_contact, read_text
 from c2c_sip.api.errors import ApiError, not_found, unauthorized
 from c2c_sip.calling.door import Calling
+from c2c_sip.calling.guard import Proof
 from c2c_sip.config import Config
 from c2c_sip.store import Store
 
 #: Hangup causes that mean that nobody answered.
 _UNANSWERED = frozenset({"NO_ANSWER", "NO_USER_RESPONSE", "ALLOTTED_TIMEOUT"})
+#: What a browser calls a request that nobody has asked for yet.
+_AHEAD = ("prefetch", "prerender", "preview")
+#: For what a browser gets a URL that somebody follows, and what a script gets; nothing else starts a call.
+_DESTINATIONS = frozenset({"document", "iframe", "frame", "empty"})
+#: The fields in which the providers' widgets put a captcha's response.
+_CAPTCHAS = ("captcha", "h-captcha-response", "cf-turnstile-response", "g-recaptcha-response")
 #: Seconds beyond both ringing times that a blocking request waits.
 _SLACK = 5.0
 
@@ -36,6 +43,9 @@ class Connect:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
         """Start a call, from a link."""
+        if is_prefetch(req):
+            message = {"message": "a call is not started ahead of time"}
+            raise ApiError(503, "service_unavailable", message)
         self._start(req, resp, account_id, id)
 
     def _start(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
@@ -47,8 +57,14 @@ class Connect:
         authenticated = session is not None and self._store.is_within(
             account_id, session["account_id"]
         )
-        if definition.get("auth_required") and not authenticated:
+        link = req.get_param("link") or ""
+        if definition.get("auth_required") and not authenticated and not link:
             raise unauthorized()
+        if req.method == "GET" and not self._calling.get_dials(account, definition):
+            if not link or not req.client_accepts("text/html"):
+                raise falcon.HTTPMethodNotAllowed(["POST", "OPTIONS"])
+            page.ask(resp, req.relative_uri)
+            return
         contact = read_contact(req)
         blocking = (req.get_param("blocking") or "").lower() == "true"
         if blocking and not self._waiting.acquire(blocking=False):
@@ -65,6 +81,8 @@ class Connect:
                 contact,
                 authenticated=authenticated,
                 client=client_address(req, self._config.http.trusted_proxies),
+                link=link,
+                brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
             )
             if blocking:
                 self._finish(req, resp, definition, row)
@@ -117,6 +135,16 @@ class ActivationState:
         if row is None:
             raise not_found()
         envelope.success(req, resp, envelope.activation(row))
+
+
+def is_prefetch(req: falcon.Request) -> bool:
+    """Whether a GET is a browser's that only looks ahead, or one for a part of a page, such as an image."""
+    purposes = [
+        req.get_header(name) or "" for name in ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+    ]
+    if any(word in purpose.lower() for purpose in purposes for word in _AHEAD):
+        return True
+    return (req.get_header("Sec-Fetch-Dest") or "document").lower() not in _DESTINATIONS
 
 
 def client_address(req: falcon.Request, trusted: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ import falcon
 
 #: Seconds from the first of January of year 0, which Erlang's calendar counts from, to the Unix epoch.
 GREGORIAN = 62_167_219_200
+_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 
 
 def version_of(req: falcon.Request) -> str:
@@ -31,17 +33,33 @@ def success(
     data: Any,
     *,
     status: int = 200,
-    revision: Any = None,
+    revision: int | None = None,
     auth_token: str | None = None,
     **more: Any,
 ) -> None:
-    """Answer with ``data``."""
+    """Answer with ``data``; ``revision`` is that of a document, which then has an entity tag too."""
     token = auth_token or req.context.get("token")
     body: dict[str, Any] = {"data": data, "status": "success"} | _common(req) | more
     if token:
         body["auth_token"] = token
-    body["revision"] = str(revision) if revision is not None else _digest(data)
-    _send(resp, status, body)
+    digest = _digest(data)
+    body["revision"] = digest if revision is None else str(revision)
+    if revision is not None:
+        tag = f"{revision}.{digest[:16]}"
+        resp.set_header("ETag", f'"{tag}"')
+        if req.method in ("GET", "HEAD") and tag in tags(req.get_header("If-None-Match") or ""):
+            headers(req, resp)
+            resp.status = 304
+            return
+    _send(req, resp, status, body)
+
+
+def tags(header: str) -> list[str]:
+    """The entity tags of a header, without their quotes.
+
+    Weak ones too: a proxy that compresses makes a tag weak on its way, and the client cannot know.
+    """
+    return _TAG.findall(header)
 
 
 def _digest(data: Any) -> str:
@@ -54,7 +72,7 @@ def failure(
 ) -> None:
     """Answer with an error."""
     body = {"data": data, "status": "error", "error": str(status), "message": message}
-    _send(resp, status, body | _common(req))
+    _send(req, resp, status, body | _common(req))
 
 
 def _common(req: falcon.Request) -> dict[str, Any]:
@@ -67,12 +85,21 @@ def _common(req: falcon.Request) -> dict[str, Any]:
     }
 
 
-def _send(resp: falcon.Response, status: int, body: Mapping[str, Any]) -> None:
+def _send(req: falcon.Request, resp: falcon.Response, status: int, body: Mapping[str, Any]) -> None:
     resp.status = status
     resp.content_type = falcon.MEDIA_JSON
-    resp.text = json.dumps(body)
-    if "request_id" in body:
-        resp.set_header("X-Request-ID", body["request_id"])
+    resp.text = json.dumps(body, indent=2 if _pretty(req) else None)
+    headers(req, resp)
+
+
+def _pretty(req: falcon.Request) -> bool:
+    asked = req.get_header("X-Pretty-Print") or req.get_param("pretty_print") or ""
+    return asked.strip().lower() in ("true", "1")
+
+
+def headers(req: falcon.Request, resp: falcon.Response) -> None:
+    """What every answer of the API has in its head: nothing of it is for a cache."""
+    resp.set_header("X-Request-ID", str(req.context.get("request_id", "")))
     resp.set_header("Cache-Control", "no-store")
 
 
@@ -84,7 +111,7 @@ def iso(moment: float) -> str:
 def activation(row: Mapping[str, Any]) -> dict[str, Any]:
     """A history object, from its row."""
     created = row["created"]
-    return {
+    shown = {
         "id": row["id"],
         "contact": row["contact"],
         "timestamp": int(created) + GREGORIAN,
@@ -102,6 +129,10 @@ def activation(row: Mapping[str, Any]) -> dict[str, Any]:
         "billing_seconds": row.get("billing_seconds", 0),
         "ringing_seconds": row.get("ringing_seconds", 0),
     }
+    if row.get("rule") is not None:
+        # Refused: by which rule, and how often where this record stands for several.
+        shown |= {"rule": row["rule"], "times": row.get("times", 1)}
+    return shown
 
 
 def cdr(row: Mapping[str, Any]) -> dict[str, Any]:

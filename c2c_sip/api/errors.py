@@ -38,7 +38,9 @@ def not_found() -> ApiError:
 
 def unauthorized() -> ApiError:
     """401: no token, or one that does not serve."""
-    return ApiError(401, "invalid_credentials")
+    # Not Basic, which would have browsers ask for a password over the page.
+    headers = {"WWW-Authenticate": 'Bearer realm="c2c-sip"'}
+    return ApiError(401, "invalid_credentials", headers=headers)
 
 
 def invalid(errors: Errors) -> ApiError:
@@ -49,11 +51,11 @@ def invalid(errors: Errors) -> ApiError:
 def from_refusal(refusal: Refusal, version: str) -> ApiError:
     """What a refused activation is answered with."""
     if refusal.kind == "validation":
-        detail = {refusal.rule: {"message": refusal.message, "cause": refusal.value}}
-        return invalid({refusal.field: detail})
+        detail = {"message": refusal.message, "cause": refusal.value, "reason": refusal.reason}
+        return invalid({refusal.field: {refusal.rule: detail}})
     status = 429 if refusal.kind == "throttled" and version == "v2" else 503
     names = {"throttled": "too_many_requests", "full": "too_many_requests"}
-    data: dict[str, Any] = {"message": refusal.message}
+    data: dict[str, Any] = {"message": refusal.message, "reason": refusal.reason}
     if refusal.activation is not None:
         data["activation"] = envelope.activation(refusal.activation)
     headers = {"Retry-After": str(refusal.retry_after)} if refusal.retry_after else {}

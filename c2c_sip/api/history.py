@@ -7,6 +7,26 @@ from c2c_sip.api.access import Access
 from c2c_sip.api.errors import not_found
 from c2c_sip.store import Store
 
+COLUMNS = (
+    "id",
+    "contact",
+    "timestamp",
+    "unix_timestamp",
+    "iso_8601",
+    "state",
+    "result",
+    "cause",
+    "sip_status",
+    "duration_seconds",
+    "billing_seconds",
+    "ringing_seconds",
+    "call_id",
+    "cdr_id",
+    "extension_call_id",
+    "extension_cdr_id",
+)
+"""Of the CSV table."""
+
 
 class History:
     """The list of activations."""
@@ -16,12 +36,18 @@ class History:
         self._access = access
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
-        """History objects, newest first."""
+        """History objects, newest first; also as CSV."""
         self._access.clicktocall(req, account_id, id)
-        rows, more = listing.page(
-            lambda **query: self._store.history(id, **query), listing.read(req)
+        wanted = listing.read(req)
+        filters = listing.records(wanted, {})
+        listing.answer(
+            req,
+            resp,
+            lambda span: self._store.history(id, span, filters),
+            wanted,
+            envelope.activation,
+            COLUMNS,
         )
-        envelope.success(req, resp, [envelope.activation(row) for row in rows], **more)
 
 
 class HistoryItem:

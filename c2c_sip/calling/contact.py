@@ -6,6 +6,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import unquote
 
 import phonenumbers
 from phonenumbers import PhoneNumber
@@ -21,8 +22,13 @@ MAX_DIGITS = 32
 MIN_OUTSIDE_DIGITS = 7
 """National digits below which a number without a plus is taken for an internal extension."""
 
-# What people write between digits: also the no-break space and the dashes that web pages have.
-_SEPARATORS = re.compile("[ .()/\u00a0\u202f\u2010-\u2015-]+")
+# What people write between digits: also the spaces and dashes that web pages have (RFC 3966 §5.1.1
+# calls them visual separators).
+_SEPARATORS = re.compile(
+    "[ .()/\\[\\]~·\u00a0\u2000-\u200a\u202f\u205f\u2010-\u2015\u2212\u3000\ufe63\uff08\uff09\uff0d\uff0e-]+"
+)
+# The same signs as wide as a Chinese character, and smaller.
+_SIGNS = str.maketrans("\uff0b\ufe62\uff0a\uff03", "++*#")
 _NUMBER = re.compile(r"\+?[0-9*#]+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _NAME = re.compile(r"[^\s@<>\"\\]+")
@@ -117,7 +123,34 @@ def read_extension(text: str, region: str) -> Party:
 
 def tel_digits(text: str) -> str:
     """The number of a ``tel:`` URI. Its parameters say nothing that could be dialled."""
-    return text.partition(":")[2].partition(";")[0]
+    return unquote(text.partition(":")[2].partition(";")[0])
+
+
+def number_in(uri: Uri, region: str) -> Number | None:
+    """The number that a SIP URI's user part is, ``None`` where it is none (:rfc:`3261` §19.1.6)."""
+    try:
+        return _read_number(unquote(uri.user or "").partition(";")[0], region)
+    except Unreadable:
+        return None
+
+
+def canonical(contact: Contact, region: str) -> str:
+    """The one text for a contact, in whatever notation: by this it is counted, and kept from being called.
+
+    A number in full is its E.164 form, also in a SIP URI that says that its user is one, or begins it with a plus.
+    """
+    if isinstance(contact, Number):
+        return str(contact)
+    number = number_in(contact, region)
+    if number is not None and number.e164 is not None and is_phone(contact):
+        return number.e164
+    user = unquote(contact.user or "").partition(";")[0]
+    return f"sip:{user}@{contact.host.lower().rstrip('.')}"
+
+
+def is_phone(uri: Uri) -> bool:
+    """Whether a SIP URI says of itself that its user is a telephone number."""
+    return (uri.param("user") or "").lower() == "phone" or unquote(uri.user or "").startswith("+")
 
 
 def parse_e164(e164: str) -> PhoneNumber | None:
@@ -156,13 +189,18 @@ def _read_uri(text: str) -> Uri:
     # something other than a call to somewhere other than the host that policy looks at.
     if uri.headers:
         raise Unreadable("format", "a SIP URI with headers is not dialled")
+    user = unquote(uri.user or "")
+    if has_control(user) or "%" in user:
+        raise Unreadable("format", "a SIP URI with such an escape is not dialled")
     if uri.has_param("maddr") or uri.has_param("method"):
         raise Unreadable("format", "a SIP URI with maddr or method is not dialled")
     return uri
 
 
 def _read_number(text: str, region: str) -> Number:
-    digits = _SEPARATORS.sub("", text)
+    # Digits of any script are digits.
+    ascii_ = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+    digits = _SEPARATORS.sub("", ascii_.translate(_SIGNS))
     if _NUMBER.fullmatch(digits) is None or not any(c.isdigit() for c in digits):
         raise Unreadable("format", "neither a number nor a SIP URI")
     if len(digits) > MAX_DIGITS:

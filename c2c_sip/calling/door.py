@@ -7,16 +7,23 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import unquote
 
 from c2c_sip.calling import policy, routing
-from c2c_sip.calling.contact import Contact, Extension, Unreadable, read_extension
+from c2c_sip.calling.address import is_forbidden
+from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.engine import Engine
 from c2c_sip.calling.flow import Flow, Leg
+from c2c_sip.calling.guard import Guard, Minutes, Proof
+from c2c_sip.calling.limits import client_key
+from c2c_sip.calling.links import Link
 from c2c_sip.calling.plan import LegPlan, Plan
-from c2c_sip.calling.policy import Refusal
+from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recorder import Recorder
+from c2c_sip.calling.refusals import Refusals
 from c2c_sip.config import Config
 from c2c_sip.store import Store
 from sipstack.account import Account
@@ -70,6 +77,7 @@ class Calling:
         engine: Engine,
         accounts: Mapping[str, Account],
         wall: Callable[[], float] = time.time,
+        verify_captcha: Callable[[str, str], bool] = lambda response, client: False,
     ) -> None:
         self._config = config
         self._store = store
@@ -78,6 +86,9 @@ class Calling:
         self._wall = wall
         self._rng = random.SystemRandom()
         self._codecs = codec_list(config.media.codecs)
+        self._guard = Guard(config, store.guard, wall(), verify_captcha)
+        self._refusals = Refusals(store, new_id=lambda: secrets.token_hex(16), later=engine.later)
+        self._switches = routing.trunk_hosts(config.trunks)
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
         #: Activations admitted and not ended, by click-to-call: a slot is taken before the record is written.
@@ -91,68 +102,168 @@ class Calling:
         self,
         account: Mapping[str, Any],
         clicktocall: Mapping[str, Any],
-        contact: str,
+        contact: object,
         *,
         authenticated: bool,
         client: str,
+        link: str = "",
+        brought: Proof = Proof(),
     ) -> dict[str, Any]:
         """Check an activation, write it down, and start the call; the history row, which is on disk on return.
 
+        :param contact: what came as the contact, whatever it is; a link may name its own
+        :param authenticated: whether the request had a valid token
+        :param client: the IP address that the request came from
+        :param link: the token of a link, where the request came by one
+        :param brought: what a visitor brings to show that it is one
         :raises Refusal: it must not or cannot be placed; ``refusal.activation`` is the record, where there is one.
         """
-        config = self._config
-        region = config.calling.default_region
+        now = self._wall()
+        try:
+            allowed = self._guard.read_link(link, clicktocall["id"], now) if link else None
+            if allowed is not None and allowed.contact is not None:
+                contact = allowed.contact
+            return self._activate(
+                account, clicktocall, contact, authenticated, client, allowed, brought, now
+            )
+        except Refusal as refusal:
+            if refusal.kind != "stopping":
+                self._refusals.record(
+                    refusal, account["id"], clicktocall["id"], contact, client_key(client), now
+                )
+            raise
+
+    def sign_link(
+        self, account: Mapping[str, Any], clicktocall: Mapping[str, Any], link: Link
+    ) -> str:
+        """The token of a link, whose contact may be called.
+
+        :raises Refusal: it may not
+        """
+        if link.contact is not None:
+            rules = self._guard.rules(account)
+            policy.check(
+                clicktocall,
+                link.contact,
+                account,
+                authenticated=True,
+                rules=rules,
+                dialled=lambda read: self._dialled(account, clicktocall, read, rules),
+            )
+        return self._guard.sign_link(link)
+
+    def region(self, account: Mapping[str, Any]) -> str:
+        """The region in whose way an account's numbers are written."""
+        return self._guard.rules(account).region
+
+    def get_dials(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> bool:
+        """Whether a GET of the activation URL dials."""
+        return self._guard.get_dials(account, clicktocall)
+
+    def _activate(
+        self,
+        account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        contact: object,
+        authenticated: bool,
+        client: str,
+        link: Link | None,
+        brought: Proof,
+        now: float,
+    ) -> dict[str, Any]:
+        guard = self._guard
+        rules = guard.rules(account)
+
+        def dialled(read: Contact) -> list[str]:
+            return self._dialled(account, clicktocall, read, rules)
+
         checked = policy.check(
-            clicktocall, contact, account, authenticated=authenticated, region=region
+            clicktocall,
+            contact,
+            account,
+            authenticated=authenticated or link is not None,
+            rules=rules,
+            dialled=dialled,
         )
-        routes = self._routes(account, clicktocall, checked.contact)
+        if link is not None and link.pattern is not None:
+            policy.check_link(link.pattern, checked, dialled(checked.contact))
+        routes = self._routes(account, clicktocall, checked.contact, rules)
+        called = canonical(checked.contact, rules.region)
+        guard.check_never_call(account["id"], called, contact)
+        minutes = guard.minutes(account, now)
+        if minutes is not None:
+            minutes.check(now)
+        if not authenticated and link is None:
+            guard.check_proof(clicktocall, checked.text, brought, client, now)
+        away = self._trunk_away(routes)
+        if away:
+            raise Refusal("unavailable", away, retry_after=RETRY_AFTER)
         row: dict[str, Any] = {
             "id": secrets.token_hex(16),
             "account_id": account["id"],
             "clicktocall_id": clicktocall["id"],
             "contact": checked.text,
-            "created": self._wall(),
+            "client": client_key(client),
+            "called": called,
+            "is_public": 0 if authenticated else 1,
+            "created": now,
             "state": "initiated",
             "call_id": secrets.token_hex(12),
             "extension_call_id": secrets.token_hex(12),
         }
-        away = self._trunk_away(routes)
-        if away:
-            row |= {
-                "state": "ended",
-                "result": "error",
-                "cause": "NORMAL_TEMPORARY_FAILURE",
-                "ended": row["created"],
-                "sip_status": None,
-            }
+        with ExitStack() as undoing:
+            self._admit(clicktocall)
+            undoing.callback(self._leave, clicktocall["id"])
+            if not authenticated:
+                undoing.callback(guard.admit(account, clicktocall, called, client, now))
+            if link is not None:
+                guard.use_link(link, now)
             self._store.create_activation(row).result()
-            raise Refusal("unavailable", away, retry_after=RETRY_AFTER, activation=row)
-        self._admit(clicktocall)
-        try:
-            self._store.create_activation(row).result()
-            live = self._prepare(row, account, clicktocall, routes)
-        except BaseException:
-            self._leave(clicktocall["id"])
-            raise
+            live = self._prepare(row, account, clicktocall, routes, minutes)
+            undoing.pop_all()
         log.info("activation %s of %s from %s: %s", row["id"], clicktocall["id"], client, contact)
         with self._lock:
             self._live[row["id"]] = live
         self._engine.submit(lambda: self._run(row["id"], live))
         return row
 
+    def _dialled(
+        self,
+        account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        contact: Contact,
+        rules: Rules,
+    ) -> list[str]:
+        """How a contact will be written in the Request-URI."""
+        trunks = self._config.trunks
+        if not trunks or isinstance(contact, Uri):
+            return []
+        realm = str(clicktocall.get("realm") or account.get("realm") or "")
+        return [unquote(routing.destination(contact, realm, trunks, rules.region).uri.user or "")]
+
     def _routes(
-        self, account: Mapping[str, Any], clicktocall: Mapping[str, Any], contact: Contact
+        self,
+        account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        contact: Contact,
+        rules: Rules,
     ) -> dict[str, LegRoute]:
         """Where both legs go and whom they show, by role."""
         config = self._config
-        region = config.calling.default_region
+        region = rules.region
         own_realm = str(account.get("realm") or "")
         realm = str(clicktocall.get("realm") or own_realm)
         extension = read_extension(clicktocall["extension"], region)
+        policy.check_extension(extension, rules)
         to_extension = routing.destination(extension, realm, config.trunks, region)
         to_contact = routing.destination(contact, realm, config.trunks, region)
-        shown_to_extension = routing.shown_to_extension(clicktocall, contact, to_extension, region)
-        shown_to_contact = routing.shown_to_contact(clicktocall, extension, to_contact, region)
+        allowed = account.get("caller_ids") or ()
+        shown_to_extension = routing.shown_to_extension(
+            clicktocall, contact, to_extension, region, allowed
+        )
+        shown_to_contact = routing.shown_to_contact(
+            clicktocall, extension, to_contact, region, allowed
+        )
         return {
             "extension": LegRoute(
                 to_extension, routing.caller(shown_to_extension, to_extension, own_realm, region)
@@ -207,6 +318,7 @@ class Calling:
         account: Mapping[str, Any],
         clicktocall: Mapping[str, Any],
         routes: Mapping[str, LegRoute],
+        minutes: Minutes | None,
     ) -> _Live:
         config = self._config
         timeout = clicktocall.get("timeout")
@@ -242,10 +354,15 @@ class Calling:
             media_timeout=config.media.timeout,
             ignore_early_media=bool(media.get("ignore_early_media")),
             transfer=transfer,
+            may_go_on=lambda: minutes is None or minutes.are_left(self._wall()),
         )
         settled = threading.Event()
 
         def changed(state: str) -> None:
+            if minutes is not None and state == "connected":
+                minutes.start(self._wall())
+            if minutes is not None and state == "ended" and recorder.is_connected:
+                minutes.stop(self._wall())
             if state in ("connected", "failed", "ended"):
                 settled.set()
 
@@ -276,6 +393,7 @@ class Calling:
             where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
             return self._outbound(where) if where is not None else None
 
+        where = route.destination
         return LegPlan(
             role=role,
             outbound=self._outbound(route.destination),
@@ -285,6 +403,8 @@ class Calling:
             call_id=call_id,
             timeout=timeout,
             redirect=redirect,
+            accepted=self._accepted,
+            at_home=role == "extension" or where.uri.host.lower() in self._switches,
         )
 
     def _transfer(
@@ -302,18 +422,25 @@ class Calling:
         if extension.destination.is_outside:
             return None
         config = self._config
-        region = config.calling.default_region
+        rules = self._guard.rules(account)
+        region = rules.region
         realm = str(clicktocall.get("realm") or account.get("realm") or "")
         try:
             party = routing.referred_to(uri, extension.destination, realm, region)
-            if not isinstance(party, Extension):
+            if isinstance(party, Extension):
+                policy.check_extension(party, rules)
+            else:
                 checked = policy.check(
-                    clicktocall, str(party), account, authenticated=True, region=region
+                    clicktocall, str(party), account, authenticated=True, rules=rules
                 )
                 party = checked.contact
             where = routing.destination(party, realm, config.trunks, region)
             shown = routing.shown_to_contact(
-                clicktocall, extension.destination.party, where, region
+                clicktocall,
+                extension.destination.party,
+                where,
+                region,
+                account.get("caller_ids") or (),
             )
         except (Refusal, Unreadable) as refusal:
             log.warning("transfer to %s refused: %s", uri, refusal)
@@ -321,6 +448,9 @@ class Calling:
         caller = routing.caller(shown, where, str(account.get("realm") or ""), region)
         timeout = clicktocall.get("timeout") or config.calling.contact_timeout
         return self._leg("transfer", LegRoute(where, caller), secrets.token_hex(12), timeout)
+
+    def _accepted(self, host: str) -> bool:
+        return not is_forbidden(host, self._guard.networks)
 
     def _outbound(self, destination: routing.Destination) -> Outbound:
         trunk = destination.trunk
@@ -427,3 +557,4 @@ class Calling:
             self._engine.soon(lambda live=live: live.flow.hang_up("SYSTEM_SHUTDOWN"))  # type: ignore[misc]
         with self._idle:
             self._idle.wait_for(lambda: not self._live, timeout)
+        self._refusals.flush()

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 from c2c_sip.calling.flow import Leg, LegError
 from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account
-from sipstack.call import Event, OutgoingCall
+from sipstack.call import Event, Outbound, OutgoingCall
 from sipstack.dialog import Dialog
+from sipstack.fence import Fence
 from sipstack.keepalive import Keepalive
 from sipstack.media import MediaPlane
 from sipstack.message import ParseError
@@ -68,17 +69,9 @@ class SipDesk:
         beside: Leg | None,
     ) -> Leg:
         """See :meth:`c2c_sip.calling.flow.Desk.open_leg`."""
-        found: asyncio.Future[Sequence[Target] | str] = self._loop.create_future()
-
-        def settle(result: Sequence[Target] | str) -> None:
-            if not found.done():
-                found.set_result(result)
-
         outbound = plan.outbound
-        self._agent.locate(outbound.next_hop, outbound.account, settle, settle)
-        targets = await found
-        if isinstance(targets, str):
-            raise LegError(targets)
+        fence = self._fence(plan)
+        targets = await self._locate(fence, outbound)
         try:
             bind, announced = self._agent.own_host(targets[0])
             if self._media_address:
@@ -92,7 +85,7 @@ class SipDesk:
         local = LocalMedia(announced, media.rtp_port, codecs, self._rng.getrandbits(48))
         leg = Leg(plan, media, local, codecs)
         call = OutgoingCall(
-            self._agent,
+            fence,
             outbound,
             local,
             from_=plan.from_,
@@ -107,6 +100,27 @@ class SipDesk:
         )
         leg.attach(call, lambda: call.dial(targets))
         return leg
+
+    async def check(self, plan: LegPlan) -> None:
+        """See :meth:`c2c_sip.calling.flow.Desk.check`."""
+        if plan.outbound.account is None:
+            await self._locate(self._fence(plan), plan.outbound)
+
+    def _fence(self, plan: LegPlan) -> Fence:
+        return Fence(self._agent, plan.accepted, plan.outbound.uri if plan.at_home else None)
+
+    async def _locate(self, agent: Fence, outbound: Outbound) -> Sequence[Target]:
+        found: asyncio.Future[Sequence[Target] | str] = self._loop.create_future()
+
+        def settle(result: Sequence[Target] | str) -> None:
+            if not found.done():
+                found.set_result(result)
+
+        agent.locate(outbound.next_hop, outbound.account, settle, settle)
+        targets = await found
+        if isinstance(targets, str):
+            raise LegError(targets)
+        return targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +247,14 @@ class Engine:
     def soon(self, then: Callable[[], None]) -> None:
         """Have ``then`` called in the engine's thread, from any thread."""
         self._loop.call_soon_threadsafe(then)
+
+    def later(self, seconds: float, then: Callable[[], None]) -> None:
+        """Have ``then`` called in the engine's thread in so many seconds, from any thread."""
+
+        def begin() -> None:
+            self._loop.call_later(seconds, then)
+
+        self.soon(begin)
 
     @property
     def tasks(self) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from c2c_sip.calling.causes import hangup_cause
@@ -48,6 +48,12 @@ class Desk(Protocol):
         ``beside`` is another leg of the same call.
 
         :raises LegError: it cannot be placed.
+        """
+
+    async def check(self, plan: LegPlan) -> None:
+        """Find where the leg would go, and send nothing.
+
+        :raises LegError: nowhere, or to where it must not.
         """
 
     def now(self) -> float:
@@ -108,6 +114,9 @@ class Leg:
 
     def described(self, remote: RemoteMedia) -> None:
         """The peer's media was agreed on, for the first time or anew."""
+        direct = self.call.outbound.account is None and not self.plan.at_home
+        if direct and not all(map(self.plan.accepted, (remote.address, remote.rtcp_address))):
+            remote = replace(remote, withheld=True)
         self.remote = remote
         self.media.set_remote(remote, self.local.receive_codecs)
 
@@ -160,6 +169,7 @@ class Flow:
         """Make the call. Whatever happens, both legs are hung up, the ports are free, and the record is written."""
         over = Over("NORMAL_TEMPORARY_FAILURE")
         try:
+            await self._check(self.plan.contact)
             extension = await self._dial(self.plan.extension, self.plan.codecs)
             try:
                 await self._answer(extension)
@@ -191,6 +201,14 @@ class Flow:
     def connected(self) -> bool:
         """Whether the two were connected."""
         return self._recorder.is_connected
+
+    async def _check(self, plan: LegPlan) -> None:
+        """Nobody is rung for the sake of a contact that cannot be."""
+        try:
+            await self._desk.check(plan)
+        except LegError as error:
+            log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
+            raise Over("NORMAL_TEMPORARY_FAILURE", 503, plan.role) from error
 
     async def _dial(self, plan: LegPlan, codecs: tuple[Codec, ...]) -> Leg:
         leg: Leg | None = None
@@ -293,7 +311,7 @@ class Flow:
                     source, event = await self._next()
             except TimeoutError:
                 now = self._desk.now()
-                if now - started >= self.plan.max_duration:
+                if now - started >= self.plan.max_duration or not self.plan.may_go_on():
                     raise Over("ALLOTTED_TIMEOUT") from None
                 for leg, since in heard.items():
                     heard[leg] = self._watch(leg, since, now)

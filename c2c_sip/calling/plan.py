@@ -22,6 +22,9 @@ class LegPlan:
     timeout: float
     redirect: Callable[[Uri], Outbound | None]
     accepts_referral: Callable[[Uri], bool] = lambda uri: False
+    #: Whether packets may go to an IP literal that is no trunk's, and is not that of a leg that is ``at_home``.
+    accepted: Callable[[str], bool] = lambda host: True
+    at_home: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,5 +44,7 @@ class Plan:
     max_duration: float
     media_timeout: float
     ignore_early_media: bool = False
+    #: Whether a call that is up may go on.
+    may_go_on: Callable[[], bool] = lambda: True
     #: How whom a REFER names is to be dialled; ``None`` for whom it may not send the contact to.
     transfer: Callable[[Uri], LegPlan | None] = lambda uri: None

@@ -1,37 +1,51 @@
 """Whether a contact may be called at all. Pure: what there is to know comes in as arguments.
 
-The order in which a contact is refused: it is missing or no text, it has control characters, is
-too long, is neither a number nor a SIP URI, is not let through by the whitelist, is a SIP URI
-from the public for somebody else's network.
+The order of the refusals here, each with the name that its record has (``docs/guard.md`` has all of them):
+
+=============  ==================================================================================
+``contact``    it is missing, no text, too long, or neither a number nor a SIP URI that we dial
+``whitelist``  the click-to-call has a whitelist, and none of its patterns is in the contact
+``host``       a SIP URI from the public, of a host that neither realm, whitelist nor settings name
+``address``    a SIP URI of this machine, of an inner network, or of nobody
+``short``      from the public, a number that is not one in full, without a whitelist that has it,
+               or a short code of the region's, or a feature code
+``emergency``  an emergency number, also with something before or behind it
+``premium``    and ``shared-cost``, ``satellite``, ``personal``: numbers that cost more than others
+``country``    a number of a country that is not listed
+=============  ==================================================================================
 """
 
 from __future__ import annotations
 
-import importlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import quote, unquote
 
-from c2c_sip.calling.contact import Contact, Number, Unreadable, read_contact, tel_digits
+from c2c_sip.calling.address import Network, is_forbidden_host
+from c2c_sip.calling.contact import (
+    Contact,
+    Number,
+    Party,
+    Unreadable,
+    is_phone,
+    number_in,
+    read_contact,
+    tel_digits,
+)
+from c2c_sip.calling.numbering import ANYWHERE, readings
+from c2c_sip.calling.pattern import Pattern, PatternError
 from sipstack.message import Uri
 
-MAX_PATTERN = 512
-"""Characters that a whitelist pattern may have."""
+MOST_STATES = 4000
+"""States that the patterns of one whitelist may have together."""
 
-MAX_WAYS = 140_000
-"""Ways through a pattern that a match may have to try: enough for two unlimited repeats."""
-
-SUBJECT = 256
-"""Characters of the longest text that a pattern is matched against."""
+MOST_STEPS = 4 * MOST_STATES * 257
+"""Steps that are taken for one contact; a whitelist that may be saved needs fewer."""
 
 # The characters of a SIP URI's user part that need no escape, RFC 3261 §25.1.
 _PLAIN = "-_.!~*'()&=+$,;?/"
-
-_parser: Any = importlib.import_module("re._parser")
-
 
 RefusalKind = Literal["validation", "throttled", "unavailable", "full", "stopping"]
 
@@ -42,6 +56,7 @@ class Refusal(Exception):
     :param kind: which HTTP status it becomes, see ``c2c_sip/api/errors.py``
     :param field: the field that is wrong, for ``validation``
     :param rule: the validation rule it breaks, by Kazoo's names
+    :param reason: which of our own rules it is, for the record
     :param retry_after: seconds after which to try again
     :param activation: the activation's record, where one was written
     """
@@ -54,6 +69,7 @@ class Refusal(Exception):
         field: str = "",
         rule: str = "",
         value: Any = None,
+        reason: str = "",
         retry_after: int | None = None,
         activation: Mapping[str, Any] | None = None,
     ) -> None:
@@ -63,8 +79,29 @@ class Refusal(Exception):
         self.field = field
         self.rule = rule
         self.value = value
+        self.reason = reason or rule or kind
         self.retry_after = retry_after
         self.activation: dict[str, Any] | None = dict(activation) if activation else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator allows to an account.
+
+    :param region: the region in whose way national numbers are written
+    :param countries: whose numbers may be called, ``any`` for all; empty: the region's own
+    :param kinds: of the kinds of numbers that are refused, those that are not
+    :param sip_hosts: hosts at which the public may call anybody
+    :param switches: the trunks' hosts, in lower case, which take the user of a SIP URI for a number
+    :param networks: inner networks that SIP URIs may lead into
+    """
+
+    region: str = "US"
+    countries: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    sip_hosts: frozenset[str] = frozenset()
+    switches: frozenset[str] = frozenset()
+    networks: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,42 +118,118 @@ def check(
     account: Mapping[str, Any],
     *,
     authenticated: bool,
-    region: str,
-    dialled: Sequence[str] = (),
+    rules: Rules,
+    dialled: Callable[[Contact], Sequence[str]] = lambda contact: (),
 ) -> Checked:
     """Decide whether a click-to-call's contact may be called.
 
     :param clicktocall: its document; ``whitelist`` and ``auth_required`` count
     :param contact: what came in the request
     :param account: its document; ``realm`` counts
-    :param authenticated: whether the request had a valid token
-    :param region: the region in whose way national numbers are written
-    :param dialled: further spellings in which the number may be dialled, for the whitelist
+    :param authenticated: whether the request had a valid token, or a link that somebody with one has made
+    :param dialled: further spellings in which the contact will be dialled, for the whitelist
     :raises Refusal: of the kind ``validation``, field ``contact``
     """
 
-    def refuse(rule: str, message: str) -> Refusal:
-        return Refusal("validation", message, field="contact", rule=rule, value=contact)
+    def refuse(rule: str, message: str, reason: str) -> Refusal:
+        return Refusal(
+            "validation", message, field="contact", rule=rule, value=contact, reason=reason
+        )
 
     if contact is None:
-        raise refuse("required", "Field is required but missing")
+        raise refuse("required", "Field is required but missing", "contact")
     if not isinstance(contact, str):
-        raise refuse("type", "Value did not match type(s): string")
+        raise refuse("type", "Value did not match type(s): string", "contact")
     try:
-        read = read_contact(contact, region)
+        read = read_contact(contact, rules.region)
     except Unreadable as error:
-        raise refuse(error.rule, error.message) from error
+        raise refuse(error.rule, error.message, "contact") from error
     text = contact.strip()
-    whitelist = [pattern for pattern in clicktocall.get("whitelist") or [] if pattern]
-    if whitelist and not _passes(whitelist, [*spellings(text, read), *dialled]):
-        raise refuse("pattern", "The contact is not on the whitelist")
     public = not clicktocall.get("auth_required") and not authenticated
-    if isinstance(read, Uri) and public and not whitelist:
-        realm = str(clicktocall.get("realm") or account.get("realm") or "")
-        own = str(account.get("realm") or realm)
-        if _host(read.host) != _host(own):
-            raise refuse("pattern", "A SIP URI of another realm must be on the whitelist")
+    whitelist = [pattern for pattern in clicktocall.get("whitelist") or [] if pattern]
+    own = str(account.get("realm") or clicktocall.get("realm") or "")
+    switches = rules.switches | ({_host(own)} - {""})
+    number = _number(read, switches, rules.region)
+    if whitelist:
+        forms = [*spellings(text, read), *dialled(read)]
+        if number is not None and isinstance(read, Uri) and _host(read.host) in switches:
+            forms += spellings("", number)
+        if not _passes(whitelist, forms):
+            raise refuse("pattern", "The contact is not on the whitelist", "whitelist")
+    if isinstance(read, Uri):
+        known = _host(read.host) == _host(own) or _host(read.host) in map(_host, rules.sip_hosts)
+        if public and not whitelist and not known:
+            message = "A SIP URI of another realm must be on the whitelist"
+            raise refuse("pattern", message, "host")
+        if _host(read.host) not in rules.switches and is_forbidden_host(read.host, rules.networks):
+            raise refuse("forbidden", "An address that is not to be called", "address")
+    elif public and not whitelist and read.e164 is None:
+        raise refuse("format", "The number must be one in full, with its area code", "short")
+    if number is not None:
+        found = refused_number(number, rules, public=public)
+        if found is not None:
+            raise refuse("forbidden", found[1], found[0])
     return Checked(text, read)
+
+
+def check_link(pattern: str, checked: Checked, dialled: Sequence[str]) -> None:
+    """Decide whether a link's pattern is in the contact that it is used for.
+
+    :raises Refusal: of the kind ``validation``, field ``contact``
+    """
+    if not _passes([pattern], [*spellings(checked.text, checked.contact), *dialled]):
+        raise Refusal(
+            "validation",
+            "The link is not for this contact",
+            field="contact",
+            rule="pattern",
+            value=checked.text,
+            reason="link_contact",
+        )
+
+
+def check_extension(extension: Party, rules: Rules) -> None:
+    """Decide whether an extension may be called, or where one's phone transfers a call to.
+
+    Whoever has stolen a token could make one of a number that costs. Its SIP URIs are the account's own business.
+
+    :raises Refusal: of the kind ``validation``, field ``extension``
+    """
+    found = None
+    if not isinstance(extension, Uri):
+        number = extension if isinstance(extension, Number) else Number(extension.user)
+        if number.digits.lstrip("+").isdecimal():
+            found = refused_number(number, rules, public=False)
+    if found is not None:
+        raise Refusal(
+            "validation",
+            found[1],
+            field="extension",
+            rule="forbidden",
+            value=str(extension),
+            reason=found[0],
+        )
+
+
+def refused_number(number: Number, rules: Rules, *, public: bool) -> tuple[str, str] | None:
+    """(reason, what to tell) where a number is not called, ``None`` where it is."""
+    countries = rules.countries or {rules.region}
+    for reading in readings(number, rules.region):
+        kind = reading.kind
+        if kind != "ordinary" and kind not in rules.kinds and (kind != "short" or public):
+            return kind, f"Numbers of this kind are not called: {kind}"
+        if reading.region and ANYWHERE not in countries and reading.region not in countries:
+            return "country", f"Numbers of this country are not called: {reading.region}"
+    return None
+
+
+def _number(contact: Contact, switches: frozenset[str], region: str) -> Number | None:
+    """The number that a contact is, or that a SIP URI will be to the switch that it goes to."""
+    if isinstance(contact, Number):
+        return contact
+    if _host(contact.host) in switches or is_phone(contact):
+        return number_in(contact, region)
+    return None
 
 
 def spellings(text: str, contact: Contact) -> list[str]:
@@ -135,98 +248,51 @@ def spellings(text: str, contact: Contact) -> list[str]:
     forms = [given, contact.digits]
     if contact.e164 is not None:
         forms += [contact.e164, contact.e164[1:]]
-    return list(dict.fromkeys(forms))
+    return [form for form in dict.fromkeys(forms) if form]
 
 
 def check_pattern(pattern: str) -> str | None:
-    """What is wrong with a whitelist pattern, or ``None``: to be asked when one is saved.
-
-    Besides what does not compile, patterns are refused that could hold the interpreter: Python's
-    matcher tries one way through a pattern after another. The number of ways that there can be
-    for a text of 256 characters is counted, from above, and bounded. ``(a+)+`` has no bound,
-    ``.*a.*`` has some 66,000.
-    """
-    if len(pattern) > MAX_PATTERN:
-        return f"a pattern has at most {MAX_PATTERN} characters"
+    """What is wrong with a whitelist pattern, or ``None``: to be asked when one is saved."""
     try:
-        re.compile(pattern)
-        ways, _ = _ways(_parser.parse(pattern))
-    except (re.error, RecursionError, OverflowError) as error:
-        return f"not a regular expression: {error}"
-    if ways > MAX_WAYS:
-        return "too many ways to match: a repeat inside a repeat, or too many in a row"
+        Pattern(pattern)
+    except PatternError as error:
+        return f"not a pattern that can be used: {error}"
+    return None
+
+
+def check_whitelist(patterns: Sequence[str]) -> str | None:
+    """What is wrong with a whitelist as a whole, each pattern of which may be saved, or ``None``."""
+    states = sum(pattern.states for pattern in map(_compiled, patterns) if pattern is not None)
+    if states > MOST_STATES:
+        return f"the patterns have {states} states together, {MOST_STATES} at the most, for their repeats"
     return None
 
 
 def _passes(whitelist: Sequence[str], forms: Sequence[str]) -> bool:
-    return any(
-        compiled.search(form)
-        for compiled in map(_compiled, whitelist)
-        if compiled is not None
-        for form in forms
-    )
+    left = MOST_STEPS
+    for pattern in map(_compiled, whitelist):
+        for form in forms if pattern is not None else ():
+            assert pattern is not None
+            run = pattern.run(form)
+            left -= run.steps
+            if run.found:
+                return True
+            if left < 0:
+                return False
+    return False
 
 
-@lru_cache(maxsize=1024)
-def _compiled(pattern: str) -> re.Pattern[str] | None:
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Pattern | None:
     """The pattern, or ``None`` for one that can't be used, which then matches nothing."""
-    return re.compile(pattern) if check_pattern(pattern) is None else None
+    try:
+        return Pattern(pattern)
+    except PatternError:
+        return None
 
 
 def _host(host: str) -> str:
     return host.lower().rstrip(".").strip("[]")
-
-
-# -- counting the ways through a pattern ---------------------------------------------------------
-
-_TOO_MANY = MAX_WAYS + 1
-
-
-def _ways(parsed: Any) -> tuple[int, bool]:
-    """(most ways through a parsed pattern, whether all of them have the same width)."""
-    ways = 1
-    fixed = True
-    for op, argument in parsed:
-        more, same = _ways_of(str(op), argument)
-        ways = min(ways * more, _TOO_MANY)
-        fixed = fixed and same
-    return ways, fixed
-
-
-def _ways_of(op: str, argument: Any) -> tuple[int, bool]:
-    match op:
-        case "BRANCH":
-            branches = [_ways(branch) for branch in argument[1]]
-            widths = {branch.getwidth() for branch in argument[1]}
-            fixed = len(widths) == 1 and all(same for _, same in branches)
-            return min(sum(ways for ways, _ in branches), _TOO_MANY), fixed
-        case "SUBPATTERN":
-            return _ways(argument[3])
-        case "ATOMIC_GROUP":
-            return _ways(argument)
-        case "ASSERT" | "ASSERT_NOT":
-            return _ways(argument[1])[0], True
-        case "GROUPREF":
-            return 1, False
-        case "GROUPREF_EXISTS":
-            yes = _ways(argument[1])[0]
-            no = _ways(argument[2])[0] if argument[2] else 1
-            return min(yes + no, _TOO_MANY), False
-        case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
-            least, most, body = argument
-            ways, fixed = _ways(body)
-            least, most = min(int(least), SUBJECT), min(int(most), SUBJECT)
-            if ways == 1 and fixed:
-                return most - least + 1, least == most
-            total = 0
-            for count in range(least, most + 1):
-                # What is matched in one round may be of any width, so ways multiply by round.
-                total += max(ways, 1 if fixed else 2) ** count
-                if total > MAX_WAYS:
-                    return _TOO_MANY, False
-            return max(total, 1), False
-        case _:
-            return 1, True
 
 
 __all__ = [
@@ -234,7 +300,10 @@ __all__ = [
     "Contact",
     "Number",
     "Refusal",
+    "Rules",
     "check",
+    "check_extension",
     "check_pattern",
+    "check_whitelist",
     "spellings",
 ]

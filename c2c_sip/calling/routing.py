@@ -225,39 +225,65 @@ def referred_to(uri: Uri, referrer: Destination, realm: str, region: str) -> Par
 
 
 def shown_to_extension(
-    clicktocall: Mapping[str, Any], contact: Contact, extension: Destination, region: str
+    clicktocall: Mapping[str, Any],
+    contact: Contact,
+    extension: Destination,
+    region: str,
+    allowed: Sequence[str] = (),
 ) -> Shown:
     """Who the extension sees calling: ``caller_id_number``, else the contact.
 
     Where the extension is itself an outside number, the trunk's ``caller_id`` with the contact as
     the name, since providers refuse a number that is not the account's.
+
+    :param allowed: the numbers that the account may show outside; none: any
     """
     wanted = _wanted(clicktocall, "caller_id_number", region)
-    if wanted is not None:
-        return Shown(wanted)
     trunk = extension.trunk
-    if trunk is not None and trunk.caller_id and extension.is_outside:
-        return Shown(_read_shown(trunk.caller_id, region), _words(contact))
-    return Shown(contact)
+    if wanted is not None:
+        shown = Shown(wanted)
+    elif trunk is not None and trunk.caller_id and extension.is_outside:
+        shown = Shown(_read_shown(trunk.caller_id, region), _words(contact))
+    else:
+        shown = Shown(contact)
+    return _may_show(shown, extension, region, allowed)
 
 
 def shown_to_contact(
-    clicktocall: Mapping[str, Any], extension: Party, contact: Destination, region: str
+    clicktocall: Mapping[str, Any],
+    extension: Party,
+    contact: Destination,
+    region: str,
+    allowed: Sequence[str] = (),
 ) -> Shown:
     """Who the contact sees calling: ``outbound_callee_id_number``, else the extension.
 
     An extension means nothing outside, so there the trunk's ``caller_id``, where it has one,
     stands for it. The name is ``outbound_callee_id_name``, or none.
+
+    :param allowed: the numbers that the account may show outside; none: any
     """
     name = str(clicktocall.get("outbound_callee_id_name") or "")
     wanted = _wanted(clicktocall, "outbound_callee_id_number", region)
-    if wanted is not None:
-        return Shown(wanted, name)
     trunk = contact.trunk
     inside = not (isinstance(extension, Number) and extension.e164)
-    if trunk is not None and trunk.caller_id and contact.is_outside and inside:
-        return Shown(_read_shown(trunk.caller_id, region), name)
-    return Shown(extension, name)
+    if wanted is not None:
+        shown = Shown(wanted, name)
+    elif trunk is not None and trunk.caller_id and contact.is_outside and inside:
+        shown = Shown(_read_shown(trunk.caller_id, region), name)
+    else:
+        shown = Shown(extension, name)
+    return _may_show(shown, contact, region, allowed)
+
+
+def _may_show(shown: Shown, to: Destination, region: str, allowed: Sequence[str]) -> Shown:
+    """The same, or where that may not be shown outside, what may: the trunk's ``caller_id``, else the first allowed."""
+    if not allowed or to.trunk is None or not to.is_outside:
+        return shown
+    numbers = [str(_read_shown(text, region)) for text in (*allowed, to.trunk.caller_id) if text]
+    if str(shown.party) in numbers:
+        return shown
+    return Shown(_read_shown(to.trunk.caller_id or allowed[0], region), shown.name)
 
 
 def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Caller:
@@ -315,6 +341,11 @@ def _canonical(host: str) -> str:
         return str(ipaddress.ip_address(host))
     except ValueError:
         return host
+
+
+def trunk_hosts(trunks: Sequence[Trunk]) -> frozenset[str]:
+    """The hosts of trunks, in lower case."""
+    return frozenset(_canonical(host) for trunk in trunks for host in _hosts_of(trunk))
 
 
 def _hosts_of(trunk: Trunk) -> list[str]:
@@ -395,4 +426,5 @@ __all__ = [
     "shown_to_contact",
     "shown_to_extension",
     "sip_uri",
+    "trunk_hosts",
 ]

@@ -1,6 +1,7 @@
 """What is kept: accounts, click-to-calls, the history of activations, and a CDR for each leg."""
 
 from c2c_sip.store.errors import StoreError, Taken
-from c2c_sip.store.store import Store
+from c2c_sip.store.filters import Filter
+from c2c_sip.store.store import Span, Store
 
-__all__ = ["Store", "StoreError", "Taken"]
+__all__ = ["Filter", "Span", "Store", "StoreError", "Taken"]

@@ -120,7 +120,43 @@ _FIRST = (
 #: What it takes to hang up a leg that was up when the program died.
 _DIALOGS = ("ALTER TABLE cdr ADD COLUMN dialog TEXT",)
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _DIALOGS}
+#: What the guard remembers: of each activation who asked for whom and why not, and who is never to be called.
+_GUARD = (
+    "ALTER TABLE activation ADD COLUMN client VARCHAR(64)",
+    "ALTER TABLE activation ADD COLUMN called TEXT",
+    "ALTER TABLE activation ADD COLUMN is_public INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE activation ADD COLUMN rule VARCHAR(32)",
+    "ALTER TABLE activation ADD COLUMN times INTEGER NOT NULL DEFAULT 1",
+    "CREATE INDEX activation_public ON activation (created) WHERE is_public = 1",
+    "DROP INDEX activation_account",
+    "CREATE INDEX activation_account ON activation (account_id, created)",
+    """
+    CREATE TABLE never_call (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL,
+        number VARCHAR(320) NOT NULL,
+        source VARCHAR(32) NOT NULL,
+        created DOUBLE PRECISION NOT NULL
+    )
+    """,
+    "CREATE UNIQUE INDEX never_call_number ON never_call (number, account_id)",
+    """
+    CREATE TABLE spent (
+        id VARCHAR(64) NOT NULL PRIMARY KEY,
+        used INTEGER NOT NULL,
+        expires DOUBLE PRECISION NOT NULL
+    )
+    """,
+    "CREATE INDEX spent_expires ON spent (expires)",
+    """
+    CREATE TABLE signing_key (
+        name VARCHAR(32) NOT NULL PRIMARY KEY,
+        value VARCHAR(64) NOT NULL
+    )
+    """,
+)
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _DIALOGS, 3: _GUARD}
 NEWEST = max(MIGRATIONS)
 
 #: What PostgreSQL's advisory lock is known by: of two nodes that start on an empty database, one waits.

@@ -99,6 +99,15 @@ def bind(database: pw.Database) -> Any:
         billing_seconds = pw.IntegerField(default=0)
         ringing_seconds = pw.IntegerField(default=0)
         ended = pw.DoubleField(null=True)
+        # Who asked: an address, of IPv6 a network.
+        client = pw.CharField(64, null=True)
+        # The contact in its canonical form.
+        called = pw.TextField(null=True)
+        # 1: without a token. Refusals do not count.
+        is_public = pw.IntegerField(default=0)
+        # By which rule it was refused, and how often, where further refusals are told of here.
+        rule = pw.CharField(32, null=True)
+        times = pw.IntegerField(default=1)
 
         class Meta:
             table_name = "activation"
@@ -130,6 +139,35 @@ def bind(database: pw.Database) -> Any:
             table_name = "cdr"
             database: pw.Database
 
+    class NeverCall(Base):
+        id = pw.CharField(32, primary_key=True)
+        # Empty: nobody's account is to call it.
+        account_id = pw.CharField(32)
+        number = pw.CharField(320)
+        source = pw.CharField(32)
+        created = pw.DoubleField()
+
+        class Meta:
+            table_name = "never_call"
+            database: pw.Database
+
+    class Spent(Base):
+        id = pw.CharField(64, primary_key=True)
+        used = pw.IntegerField()
+        expires = pw.DoubleField(index=True)
+
+        class Meta:
+            table_name = "spent"
+            database: pw.Database
+
+    class SigningKey(Base):
+        name = pw.CharField(32, primary_key=True)
+        value = pw.CharField(64)
+
+        class Meta:
+            table_name = "signing_key"
+            database: pw.Database
+
     class SchemaVersion(Base):
         version = pw.IntegerField(primary_key=True)
 
@@ -145,6 +183,9 @@ def bind(database: pw.Database) -> Any:
         ClickToCall=ClickToCall,
         Activation=Activation,
         Cdr=Cdr,
+        NeverCall=NeverCall,
+        Spent=Spent,
+        SigningKey=SigningKey,
         SchemaVersion=SchemaVersion,
     )
     database.bind(list(vars(models).values()))

@@ -7,6 +7,9 @@ import secrets as random_source
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import peewee as pw
@@ -14,6 +17,8 @@ from playhouse.db_url import connect as connect_url
 
 from c2c_sip.store import secrets
 from c2c_sip.store.errors import StoreError, Taken
+from c2c_sip.store.filters import Filter
+from c2c_sip.store.guarding import GuardRecords
 from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
 from c2c_sip.store.writer import Change, Writer, new_row
@@ -48,6 +53,19 @@ def _sqlite(path: str) -> pw.Database:
 _NO_SECONDS = {"duration_seconds": 0, "billing_seconds": 0, "ringing_seconds": 0}
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which part of a list is wanted: ``limit`` rows from the one with (created, id) ``start`` on; times are Unix."""
+
+    limit: int
+    start: tuple[float, str] | None = None
+    ascending: bool = False
+    created_from: float | None = None
+    created_to: float | None = None
+    modified_from: float | None = None
+    modified_to: float | None = None
+
+
 class Store:
     """One database, opened by :meth:`open`. May be used from any thread: each reads on a connection of its own."""
 
@@ -59,6 +77,7 @@ class Store:
         finally:
             database.close()
         self._writer = Writer(database)
+        self.guard = GuardRecords(self.models, self._writer)
 
     @classmethod
     def open(cls, url: str) -> "Store":
@@ -220,8 +239,10 @@ class Store:
             "revision": row["revision"],
         }
 
-    def update_account(self, account_id: str, document: Mapping[str, Any]) -> Row | None:
-        """Replace an account's document.
+    def update_account(
+        self, account_id: str, document: Mapping[str, Any], revision: int
+    ) -> Row | None:
+        """Replace the document of an account that is still of ``revision``; ``None`` where it is not.
 
         :raises Taken: the realm is in use.
         """
@@ -235,13 +256,19 @@ class Store:
             model.name: document["name"],
             model.realm: str(document["realm"]).lower(),
             model.document: json.dumps(kept),
-            model.revision: model.revision + 1,
+            model.revision: revision + 1,
         }
         try:
-            self._write(lambda: model.update(changes).where(model.id == account_id).execute())
+            changed = self._write(
+                lambda: (
+                    model.update(changes)
+                    .where(model.id == account_id, model.revision == revision)
+                    .execute()
+                )
+            )
         except pw.IntegrityError as error:
             raise Taken("realm") from error
-        return self.account(account_id)
+        return self.account(account_id) if changed else None
 
     def is_within(self, account_id: str, ancestor_id: str) -> bool:
         """Whether an account is ``ancestor_id`` or below it in the tree."""
@@ -381,59 +408,65 @@ class Store:
         return document | {"id": row["id"], "revision": row["revision"]}
 
     def clicktocalls(
-        self,
-        account_id: str,
-        *,
-        start: tuple[float, str] | None = None,
-        limit: int | None = None,
-        ascending: bool = False,
-        created_from: float | None = None,
-        created_to: float | None = None,
+        self, account_id: str, span: Span, containing: Sequence[tuple[str, ...]] = ()
     ) -> list[Row]:
-        """Click-to-calls of an account in the order of time, each with ``created``."""
+        """Click-to-calls of an account in the order of time, each with ``created``.
+
+        :param containing: of each group, the document's JSON text has at least one.
+        """
         model = self.models.ClickToCall
-        rows = self._page(
-            model,
-            [model.account == account_id, model.deleted.is_null()],
-            start,
-            limit,
-            ascending,
-            {},
-            created_from,
-            created_to,
-        )
+        conditions = [model.account == account_id, model.deleted.is_null()]
+        conditions += [self._contains(model.document, group) for group in containing]
+        rows = self._page(model, conditions, span, model.modified)
         return [
             json.loads(row["document"]) | {"id": row["id"], "created": row["created"]}
             for row in rows
         ]
 
+    def _contains(self, column: Any, texts: tuple[str, ...]) -> Any:
+        sqlite = isinstance(self._database, pw.SqliteDatabase)
+        find = pw.fn.INSTR if sqlite else pw.fn.STRPOS
+        return reduce(or_, (find(column, text) > 0 for text in texts))
+
     def update_clicktocall(
-        self, account_id: str, identifier: str, document: Mapping[str, Any]
+        self, account_id: str, identifier: str, document: Mapping[str, Any], revision: int
     ) -> Row | None:
-        """Replace a click-to-call's document."""
+        """Replace the document of a click-to-call that is still of ``revision``; ``None`` where it is not."""
         model = self.models.ClickToCall
         changes = {
             model.document: json.dumps(dict(document)),
-            model.revision: model.revision + 1,
+            model.revision: revision + 1,
             model.modified: time.time(),
         }
-        self._write(
+        changed = self._write(
             lambda: (
                 model.update(changes)
-                .where(model.id == identifier, model.account == account_id, model.deleted.is_null())
+                .where(
+                    model.id == identifier,
+                    model.account == account_id,
+                    model.revision == revision,
+                    model.deleted.is_null(),
+                )
                 .execute()
             )
         )
-        return self.clicktocall(account_id, identifier)
+        return dict(document) | {"id": identifier, "revision": revision + 1} if changed else None
 
-    def delete_clicktocall(self, account_id: str, identifier: str) -> None:
-        """Take a click-to-call away; its records stay."""
+    def delete_clicktocall(self, account_id: str, identifier: str, revision: int) -> bool:
+        """Take a click-to-call that is still of ``revision`` away; its records stay."""
         model = self.models.ClickToCall
-        self._write(
-            lambda: (
-                model.update({model.deleted: time.time()})
-                .where(model.id == identifier, model.account == account_id)
-                .execute()
+        return bool(
+            self._write(
+                lambda: (
+                    model.update({model.deleted: time.time()})
+                    .where(
+                        model.id == identifier,
+                        model.account == account_id,
+                        model.revision == revision,
+                        model.deleted.is_null(),
+                    )
+                    .execute()
+                )
             )
         )
 
@@ -493,58 +526,24 @@ class Store:
         )
         return dict(row) if row else None
 
-    def history(
-        self,
-        clicktocall_id: str,
-        *,
-        start: tuple[float, str] | None,
-        limit: int | None,
-        ascending: bool,
-        where: Mapping[str, Any],
-        created_from: float | None = None,
-        created_to: float | None = None,
-    ) -> list[Row]:
-        """Records of a click-to-call in the order of time; ``start`` is (created, id) of the first wanted."""
+    def history(self, clicktocall_id: str, span: Span, filters: Sequence[Filter] = ()) -> list[Row]:
+        """Records of a click-to-call in the order of time. They are filtered by column, or by ``second``."""
         model = self.models.Activation
-        return self._page(
-            model,
-            [model.clicktocall == clicktocall_id],
-            start,
-            limit,
-            ascending,
-            where,
-            created_from,
-            created_to,
-        )
+        conditions = [model.clicktocall == clicktocall_id]
+        conditions += [each.condition(self._columns_of(model)) for each in filters]
+        return self._page(model, conditions, span, pw.fn.COALESCE(model.ended, model.created))
 
     def history_items(self, clicktocall_id: str) -> int:
         """How many records a click-to-call has."""
         model = self.models.Activation
         return int(model.select().where(model.clicktocall == clicktocall_id).count())
 
-    def cdrs(
-        self,
-        account_id: str,
-        *,
-        start: tuple[float, str] | None,
-        limit: int | None,
-        ascending: bool,
-        where: Mapping[str, Any],
-        created_from: float | None = None,
-        created_to: float | None = None,
-    ) -> list[Row]:
-        """CDRs of an account in the order of time."""
+    def cdrs(self, account_id: str, span: Span, filters: Sequence[Filter] = ()) -> list[Row]:
+        """CDRs of an account in the order of time. They are filtered by column, or by ``second``."""
         model = self.models.Cdr
-        rows = self._page(
-            model,
-            [model.account == account_id],
-            start,
-            limit,
-            ascending,
-            where,
-            created_from,
-            created_to,
-        )
+        conditions = [model.account == account_id]
+        conditions += [each.condition(self._columns_of(model)) for each in filters]
+        rows = self._page(model, conditions, span, pw.fn.COALESCE(model.ended, model.created))
         return [_cdr(row) for row in rows]
 
     def cdr(self, account_id: str, identifier: str) -> Row | None:
@@ -558,43 +557,38 @@ class Store:
         )
         return _cdr(row) if row else None
 
-    def _page(
-        self,
-        model: Any,
-        conditions: Sequence[Any],
-        start: tuple[float, str] | None,
-        limit: int | None,
-        ascending: bool,
-        where: Mapping[str, Any],
-        created_from: float | None,
-        created_to: float | None,
-    ) -> list[Row]:
-        query = model.select().where(*conditions)
-        for name, value in where.items():
-            if name not in model._meta.fields and name not in model._meta.columns:
-                return []  # nothing has a field that is not there
-            query = query.where(model._meta.combined[name].cast("TEXT") == value)
-        if created_from is not None:
-            query = query.where(model.created >= created_from)
-        if created_to is not None:
-            query = query.where(model.created <= created_to)
-        if start is not None:
-            created, identifier = start
-            if ascending:
-                query = query.where(
-                    (model.created > created)
-                    | ((model.created == created) & (model.id >= identifier))
-                )
-            else:
-                query = query.where(
-                    (model.created < created)
-                    | ((model.created == created) & (model.id <= identifier))
-                )
+    def _columns_of(self, model: Any) -> dict[str, Any]:
+        """What rows are filtered by, as texts: the columns by their names, and the second of their making."""
+        columns = {
+            name: column
+            if isinstance(column, (pw.CharField, pw.TextField))
+            else column.cast("TEXT")
+            for name, column in model._meta.columns.items()
+        }
+        sqlite = isinstance(self._database, pw.SqliteDatabase)
+        # SQLite's cast cuts off, PostgreSQL's rounds.
+        whole = model.created if sqlite else pw.fn.FLOOR(model.created)
+        return columns | {"second": whole.cast("BIGINT").cast("TEXT")}
+
+    def _page(self, model: Any, conditions: Sequence[Any], span: Span, modified: Any) -> list[Row]:
+        conditions = list(conditions)
+        # To the end of the second: times are shown in whole ones.
+        if span.created_from is not None:
+            conditions.append(model.created >= span.created_from)
+        if span.created_to is not None:
+            conditions.append(model.created < span.created_to + 1)
+        if span.modified_from is not None:
+            conditions.append(modified >= span.modified_from)
+        if span.modified_to is not None:
+            conditions.append(modified < span.modified_to + 1)
+        if span.start is not None:
+            # As one value, so that a page deep in a long list is found by the index.
+            place, start = pw.Tuple(model.created, model.id), pw.Tuple(*span.start)
+            conditions.append(place >= start if span.ascending else place <= start)
         order = (model.created, model.id)
-        query = query.order_by(*(order if ascending else (c.desc() for c in order)))
-        if limit is not None:
-            query = query.limit(limit)
-        return [dict(row) for row in query.dicts()]
+        query = model.select().where(*conditions)
+        query = query.order_by(*(order if span.ascending else (c.desc() for c in order)))
+        return [dict(row) for row in query.limit(span.limit).dicts()]
 
 
 def _cdr(row: Mapping[str, Any]) -> Row:

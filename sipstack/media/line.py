@@ -190,7 +190,7 @@ class Line:
         if remote is None or remote.on_hold or remote.port == 0:
             self.destination = None
         else:
-            self.destination = latch.destination
+            self.destination = latch.source if remote.withheld else latch.destination
         if self.talk is not None:
             self.receive = self.talk.recv_into
             if self.protector is not None:
@@ -240,7 +240,11 @@ class Line:
         destination = latch.destination
         if remote is None or destination is None or self.shares_port:
             return destination
-        if destination == latch.signalled:
+        if remote.withheld:
+            destination = latch.source
+            if destination is None:
+                return None
+        elif destination == latch.signalled:
             return self.reachable(remote.rtcp_address, remote.rtcp_port)
         return destination[0], min(destination[1] + 1, 65535)
 

@@ -72,6 +72,9 @@ class Script:
     :param allow: what its 2xx says it understands
     :param refer_after: seconds from the answer to a REFER
     :param refer_to: whom it refers to
+    :param answers_as: the Contact of its 2xx, where it is not its own address
+    :param hears_at: the address of its audio, where it is not its own
+    :param route: the Record-Route of its 2xx
     :param ignore: methods that it does not react to, such as BYE or CANCEL
     :param statuses: what it answers to other methods than 200, such as ``(("BYE", 481),)``
     """
@@ -83,6 +86,9 @@ class Script:
     status: int | None = None
     refuse_after: float = 0.2
     contact: str = ""
+    answers_as: str = ""
+    hears_at: str = ""
+    route: str = ""
     challenge: str = ""
     challenges: frozenset[str] = frozenset({"INVITE", "re-INVITE", "BYE", "UPDATE"})
     hang_up_after: float | None = None
@@ -649,7 +655,9 @@ class ScriptedPhone:
 
     def _ok(self, call: PhoneCall, tag: str) -> Response:
         ok = make_response(call.invite, 200, to_tag=tag, headers=self._timing(call.invite))
-        ok.add("Contact", f"<{self.uri}>")
+        ok.add("Contact", f"<{self.script.answers_as or self.uri}>")
+        if self.script.route:
+            ok.add("Record-Route", self.script.route)
         ok.add("Allow", self.script.allow)
         ok.add("Content-Type", "application/sdp")
         ok.body = self.describe(call.invite.body)
@@ -716,7 +724,7 @@ class ScriptedPhone:
 
     def describe(self, offer: bytes, direction: str = "sendrecv") -> bytes:
         """The phone's description: G.711 µ-law, and telephone events where they were offered."""
-        host = self.address[0]
+        host = self.script.hears_at or self.address[0]
         family = "IP6" if ":" in host else "IP4"
         events = b"telephone-event" in offer
         number = "101"

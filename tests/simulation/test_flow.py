@@ -65,6 +65,7 @@ def activate(
     max_duration: float = 60.0,
     media_timeout: float = 1000.0,
     third: Script = scripts.ANSWERS,
+    accepted: Callable[[str], bool] = lambda host: True,
 ) -> Outcome:
     """One activation, and all that follows until every timer has run."""
 
@@ -99,7 +100,7 @@ def activate(
             clicktocall_id="definition",
             contact_text="bob",
             extension=_leg("extension", phones[0], 20.0),
-            contact=_leg("contact", phones[1], 20.0),
+            contact=replace(_leg("contact", phones[1], 20.0), accepted=accepted),
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
             busy=BUSY["us"],
@@ -226,6 +227,46 @@ def test_a_302_is_followed_once() -> None:
     outcome = good(TALKS, scripts.redirects(f"sip:x@{MOVED}"), max_duration=5.0)
     assert outcome.ledger.record["result"] == "success"
     assert outcome.moved.methods[0] == "INVITE"
+
+
+def sent_to(outcome: Outcome, host: str) -> list[str]:
+    return [str(p) for p in outcome.network.journal if p.destination[0] == host]
+
+
+def test_where_the_contact_is_at_an_address_that_is_not_accepted_nobody_is_rung() -> None:
+    outcome = good(TALKS, TALKS, accepted=lambda host: host != CUSTOMER)
+    assert outcome.ledger.record["result"] == "error"
+    assert outcome.network.journal == []
+
+
+def test_a_302_to_an_address_that_is_not_accepted_leads_nowhere() -> None:
+    script = scripts.redirects(f"sip:x@{MOVED}")
+    outcome = good(TALKS, script, accepted=lambda host: host == CUSTOMER)
+    assert outcome.ledger.record["result"] == "error"
+    assert sent_to(outcome, MOVED) == []
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(hang_up_after=5.0, answers_as=f"sip:x@{MOVED}:22"),
+        Script(hang_up_after=5.0, route=f"<sip:{MOVED};lr>"),
+        Script(answer_after=5.0, early_media=True, reliable=True, answers_as=f"sip:x@{MOVED}"),
+    ],
+)
+def test_no_request_in_the_dialog_goes_to_an_address_that_is_not_accepted(script: Script) -> None:
+    outcome = activate(TALKS, script, accepted=lambda host: host == CUSTOMER, max_duration=5.0)
+    assert outcome.wrong == []
+    assert sent_to(outcome, MOVED) == []
+    assert outcome.ledger.record["state"] == "ended"
+
+
+def test_audio_goes_to_an_address_that_is_not_accepted_only_after_it_came_from_there() -> None:
+    inside = Script(hears_at="10.0.0.5")
+    outcome = good(inside, inside, accepted=lambda host: host == CUSTOMER, max_duration=5.0)
+    extension, contact = outcome.media.legs
+    assert [remote.withheld for remote in extension.remotes] == [False]
+    assert {remote.withheld for remote in contact.remotes} == {True}
 
 
 def test_a_peer_that_vanishes_is_asked_and_then_given_up() -> None:

@@ -413,6 +413,32 @@ def test_an_encrypted_leg_is_plain_on_the_other_and_takes_nothing_else() -> None
     assert isinstance(reports(list(filter(None, secret)))[-1], Goodbye)
 
 
+def test_what_is_withheld_is_sent_only_where_it_came_from() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    customer.describe(withheld=True)
+    desk.talk(2.0)
+    world.run(1.0)
+    assert (customer.raw, customer.reports) == ([], [])
+    customer.talk(6.0)
+    desk.talk(6.0)
+    world.run(6.0)
+    assert len(customer.heard) > 250
+    assert len(desk.heard) > 250
+
+
+def test_reports_do_not_go_to_an_address_that_is_withheld() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    inside = Endpoint(world, ("10.0.0.5", 7000))
+    customer.describe(withheld=True, rtcp_address="10.0.0.5", rtcp_port=7000)
+    for end in (desk, customer):
+        end.talk(12.0)
+    world.run(12.0)
+    assert inside.raw == []
+    assert len(customer.reports) > 0
+
+
 # --- strangers
 
 

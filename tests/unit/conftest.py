@@ -47,9 +47,11 @@ class FakeCalling:
         *,
         authenticated: bool,
         client: str,
+        link: str = "",
+        brought: Any = None,
     ) -> dict[str, Any]:
         checked = policy.check(
-            clicktocall, contact, account, authenticated=authenticated, region="US"
+            clicktocall, contact, account, authenticated=authenticated, rules=policy.Rules()
         )
         if self.refusal is not None:
             raise self.refusal
@@ -74,6 +76,9 @@ class FakeCalling:
             }
         )
         return row
+
+    def get_dials(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> bool:
+        return True
 
     def wait(self, activation_id: str, timeout: float) -> None:
         self.waited.append(timeout)

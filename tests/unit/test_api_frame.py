@@ -126,10 +126,12 @@ def test_options_lists_the_verbs_and_needs_no_token(api: Api) -> None:
 
 
 def test_a_body_that_is_not_json_is_415(api: Api) -> None:
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "é"):
+    for kind in ("text/plain", "multipart/form-data", "application/xml", "é"):
         answer = raw(api, json.dumps({"data": GOOD}), kind)
         assert answer.status_code == 415, kind
         assert answer.json["error"] == "415"
+    for kind in ("application/x-www-form-urlencoded", "", None):
+        assert raw(api, "name=Sales&extension=100", kind).status_code == 415, kind
 
 
 @pytest.mark.parametrize(
@@ -137,6 +139,15 @@ def test_a_body_that_is_not_json_is_415(api: Api) -> None:
 )
 def test_json_is_known_however_its_type_is_written(api: Api, kind: str) -> None:
     assert raw(api, json.dumps({"data": GOOD}), kind).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "", None])
+def test_json_is_taken_from_those_who_do_not_say_what_they_send_as_in_kazoo_s_curl_examples(
+    api: Api, kind: str | None
+) -> None:
+    envelope = json.dumps({"data": GOOD, "auth_token": api.token})
+    assert raw(api, envelope, kind, token=None).status_code == 200
+    assert raw(api, '{"data": ', kind).status_code == 400
 
 
 @pytest.mark.parametrize(

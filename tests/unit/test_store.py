@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import peewee as pw
 import pytest
 
-from c2c_sip.store import Store, StoreError, Taken, migrations
+from c2c_sip.store import Filter, Span, Store, StoreError, Taken, migrations
 from c2c_sip.store import secrets as store_secrets
 from c2c_sip.store import store as store_module
 from c2c_sip.store.writer import Writer
@@ -88,7 +89,7 @@ def leg(store: Store, account_id: str, activation_id: str, **more: Any) -> dict[
     return row
 
 
-WHOLE: dict[str, Any] = {"start": None, "limit": None, "ascending": False, "where": {}}
+WHOLE = Span(1000)
 
 
 # --- opening
@@ -210,7 +211,7 @@ def test_a_write_that_fails_takes_no_other_with_it(fresh: Store) -> None:
     futures[2].result(5)
     with pytest.raises(pw.IntegrityError):
         futures[1].result(5)
-    contacts = [row["contact"] for row in fresh.history(clicktocall["id"], **WHOLE)]
+    contacts = [row["contact"] for row in fresh.history(clicktocall["id"], WHOLE)]
     assert contacts == ["2", "0"]
 
 
@@ -387,7 +388,7 @@ def test_what_was_promised_survives_a_kill_and_is_ended_at_the_next_start(
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     store = Store.open(url)
     assert store.close_open_activations(1234.5) == 20
-    rows = {row["id"]: row for row in store.history(clicktocall["id"], **WHOLE)}
+    rows = {row["id"]: row for row in store.history(clicktocall["id"], WHOLE)}
     assert len(rows) == 21
     assert rows.pop(finished["id"])["result"] == "success"
     for row in rows.values():
@@ -569,7 +570,7 @@ def test_a_parent_reaches_down_the_tree_and_nobody_reaches_up_or_across(fresh: S
 def test_an_account_s_document_is_kept_whole(fresh: Store) -> None:
     made = account(fresh)
     document = {"name": "New", "realm": "New.Example", "notes": {"a": [1, None, "\0"]}}
-    changed = fresh.update_account(made["id"], document)
+    changed = fresh.update_account(made["id"], document, 1)
     assert changed is not None
     assert changed["realm"] == "new.example"
     assert changed["notes"] == {"a": [1, None, "\0"]}
@@ -586,16 +587,18 @@ def test_a_click_to_call_is_its_account_s_only(fresh: Store) -> None:
     found = fresh.clicktocall(one, made["id"])
     assert found is not None and {k: found[k] for k in document} == document
     assert fresh.clicktocall(two, made["id"]) is None
-    assert fresh.update_clicktocall(two, made["id"], {"name": "stolen", "extension": "2"}) is None
-    fresh.delete_clicktocall(two, made["id"])
+    assert (
+        fresh.update_clicktocall(two, made["id"], {"name": "stolen", "extension": "2"}, 1) is None
+    )
+    assert not fresh.delete_clicktocall(two, made["id"], 1)
     assert fresh.clicktocall(one, made["id"]) == found
-    assert fresh.clicktocalls(two) == []
+    assert fresh.clicktocalls(two, WHOLE) == []
 
 
 def test_each_change_has_its_revision(fresh: Store) -> None:
     one = account(fresh)["id"]
     made = fresh.create_clicktocall(one, {"name": "n", "extension": "1"})
-    changed = fresh.update_clicktocall(one, made["id"], {"name": "m", "extension": "1"})
+    changed = fresh.update_clicktocall(one, made["id"], {"name": "m", "extension": "1"}, 1)
     assert changed is not None and (changed["name"], changed["revision"]) == ("m", 2)
 
 
@@ -604,7 +607,7 @@ def test_records_outlive_the_click_to_call(fresh: Store) -> None:
     made = fresh.create_clicktocall(one, {"name": "n", "extension": "1"})
     row = activation(fresh, one, made["id"])
     dialled = leg(fresh, one, row["id"])
-    fresh.delete_clicktocall(one, made["id"])
+    assert fresh.delete_clicktocall(one, made["id"], 1)
     assert fresh.clicktocall(one, made["id"]) is None
     assert fresh.activation(made["id"], row["id"]) is not None
     assert fresh.cdr(one, dialled["id"]) is not None
@@ -654,7 +657,7 @@ def test_history_can_be_walked_in_pages_both_ways_without_loss_where_times_are_e
         seen: list[str] = []
         start: tuple[float, str] | None = None
         while True:
-            rows = fresh.history(made, start=start, limit=4, ascending=ascending, where={})
+            rows = fresh.history(made, Span(4, start, ascending))
             seen += [row["id"] for row in rows[:3]]
             if len(rows) < 4:
                 break
@@ -669,10 +672,10 @@ def test_records_are_filtered_by_field_and_time(fresh: Store) -> None:
     made = fresh.create_clicktocall(one, {"name": "n", "extension": "1"})["id"]
     for n in range(4):
         activation(fresh, one, made, created=float(n), contact=str(n % 2), sip_status=486 + n % 2)
-    query = WHOLE | {"where": {"contact": "1", "sip_status": "487"}}
-    assert [row["created"] for row in fresh.history(made, **query)] == [3.0, 1.0]
-    assert fresh.history(made, **WHOLE | {"where": {"nonsense": "1"}}) == []
-    rows = fresh.history(made, **WHOLE, created_from=1.0, created_to=2.0)
+    filters = [Filter("is", "contact", "1"), Filter("is", "sip_status", "487")]
+    assert [row["created"] for row in fresh.history(made, WHOLE, filters)] == [3.0, 1.0]
+    assert fresh.history(made, WHOLE, [Filter("is", "nonsense", "1")]) == []
+    rows = fresh.history(made, replace(WHOLE, created_from=1.0, created_to=2.0))
     assert [row["created"] for row in rows] == [2.0, 1.0]
 
 

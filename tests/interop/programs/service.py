@@ -66,9 +66,9 @@ class Service(Program):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def start(self) -> Service:
+    def start(self, *options: str) -> Service:
         self.log.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "c2c_sip", "serve", "--config", str(self.config)]
+        command = [sys.executable, "-m", "c2c_sip", "serve", *options, "--config", str(self.config)]
         self.launch(command, self._env)
         self.url = until(
             lambda: (m := re.search(r"^ready (\S+)", self.printed(), re.M)) and m.group(1),

@@ -1,0 +1,58 @@
+"""What happens around each request: its id, the verb it stands for, and what every answer's head has."""
+
+from typing import Any
+
+import falcon
+
+from c2c_sip.api import body, envelope
+from c2c_sip.api.connect import ActivationState, Connect
+from c2c_sip.api.errors import invalid, not_found
+from c2c_sip.api.guarding import NeverCallMe
+from c2c_sip.store import Store
+
+#: What a POST may stand for, from clients that know no other verb.
+TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
+
+
+class Frame:
+    """The middleware."""
+
+    def __init__(self, store: Store, origins: tuple[str, ...], node: str, version: str) -> None:
+        self._store = store
+        self._origins = origins
+        self._node = node
+        self._version = version
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Before the route is looked for."""
+        envelope.start(req, self._node, self._version)
+        if "\0" in req.path or "%00" in req.query_string:
+            raise not_found()  # nothing that is kept has it in its name, and PostgreSQL fails on it
+        if req.method == "POST":
+            self._tunnel(req)
+
+    @staticmethod
+    def _tunnel(req: falcon.Request) -> None:
+        verb: Any = req.get_param("verb") or body.peek(req, "verb")
+        if verb is None:
+            return
+        if not isinstance(verb, str) or verb.upper() not in TUNNELLED:
+            message = "Value must be one of " + ", ".join(TUNNELLED)
+            raise invalid({"verb": {"enum": {"message": message, "cause": verb}}})
+        req.method = verb.upper()
+        req.context.tunnelled = True
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, resource: Any, succeeded: bool
+    ) -> None:
+        """After the answer is made."""
+        self._store.release()
+        resp.set_header("X-Content-Type-Options", "nosniff")
+        if isinstance(resource, (Connect, ActivationState, NeverCallMe)) and self._origins:
+            resp.append_header("Vary", "Origin")
+            origin = req.get_header("Origin")
+            if origin and (origin in self._origins or "*" in self._origins):
+                resp.set_header("Access-Control-Allow-Origin", origin)
+                resp.set_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
+                resp.set_header("Access-Control-Allow-Headers", "Content-Type, X-Auth-Token")
+                resp.set_header("Access-Control-Max-Age", "600")

@@ -1,0 +1,142 @@
+"""What the guard has of its own: links that are signed, and the list of those who are never to be called."""
+
+import secrets
+import time
+from typing import Any
+
+import falcon
+
+from c2c_sip.api import envelope
+from c2c_sip.api.access import Access, Row
+from c2c_sip.api.body import read_data
+from c2c_sip.api.errors import invalid, not_found
+from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, canonical, read_contact
+from c2c_sip.calling.door import Calling
+from c2c_sip.calling.links import LIFETIME, Link
+from c2c_sip.schemas import LINK, NEVER_CALL, validate
+from c2c_sip.store import Store
+
+#: Entries of the never-call list that are given at once.
+PAGE = 1000
+
+
+class Links:
+    """``…/{id}/link``: a URL that activates without a token."""
+
+    def __init__(self, access: Access, calling: Calling) -> None:
+        self._access = access
+        self._calling = calling
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
+        """Sign one, for a contact or for those that a pattern is in."""
+        account, definition = self._access.clicktocall(req, account_id, id)
+        data = read_data(req)
+        errors = validate(LINK, data)
+        if not errors and ("contact" in data) == ("pattern" in data):
+            message = "Field is required but missing: contact, or else pattern"
+            errors["contact"] = {"required": {"message": message, "cause": None}}
+        if errors:
+            raise invalid(errors)
+        link = Link(
+            id=secrets.token_hex(16),
+            clicktocall_id=definition["id"],
+            contact=data.get("contact"),
+            pattern=data.get("pattern"),
+            expires=int(time.time()) + data.get("expires_in", LIFETIME),
+            uses=data.get("uses", 1),
+        )
+        token = self._calling.sign_link(account, definition, link)
+        where = f"{req.prefix}{req.path.removesuffix('/').removesuffix('/link')}/connect"
+        said: dict[str, Any] = {
+            "id": link.id,
+            "url": f"{where}?link={token}",
+            "link": token,
+            "expires": envelope.iso(link.expires),
+            "uses": link.uses,
+        }
+        said |= {name: data[name] for name in ("contact", "pattern") if name in data}
+        status = 201 if envelope.version_of(req) == "v2" else 200
+        envelope.success(req, resp, said, status=status)
+
+
+class NeverCallMe:
+    """``…/connect/{activation_id}/never_call``: who was called by this activation never wants to be again.
+
+    Whoever knows the activation's id, 128 random bits, is the one who started it or the account: it is the proof.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def on_post(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        account_id: str,
+        id: str,
+        activation_id: str,
+    ) -> None:
+        """Put its contact on the account's list."""
+        if self._store.clicktocall(account_id, id) is None:
+            raise not_found()
+        row = self._store.activation(id, activation_id)
+        if row is None or row.get("rule") is not None or not row.get("called"):
+            raise not_found()
+        self._store.guard.never_call(account_id, row["called"], "activation", time.time())
+        envelope.success(req, resp, {"never_call": True})
+
+
+class NeverCalls:
+    """``/accounts/{account_id}/never_call``: the list."""
+
+    def __init__(self, store: Store, access: Access, calling: Calling) -> None:
+        self._store = store
+        self._access = access
+        self._calling = calling
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
+        """The numbers, in their order."""
+        self._access.account(req, account_id)
+        start = req.get_param("start_key") or ""
+        rows = self._store.guard.never_calls(account_id, PAGE + 1, start)
+        shown = rows[:PAGE]
+        more = {"next_start_key": shown[-1]["number"]} if len(rows) > PAGE else {}
+        envelope.success(req, resp, [_entry(row) for row in shown], page_size=len(shown), **more)
+
+    def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
+        """Put a number on it."""
+        account = self._access.account(req, account_id)
+        data = read_data(req)
+        errors = validate(NEVER_CALL, data)
+        if errors:
+            raise invalid(errors)
+        number = self._canonical(account, data["number"])
+        self._store.guard.never_call(account_id, number, "account", time.time())
+        envelope.success(req, resp, {"number": number}, status=201)
+
+    def on_delete_number(
+        self, req: falcon.Request, resp: falcon.Response, account_id: str, number: str
+    ) -> None:
+        """Take one from it."""
+        account = self._access.account(req, account_id)
+        if len(number) > MAX_LENGTH or not self._store.guard.call_again(
+            account_id, self._canonical(account, number)
+        ):
+            raise not_found()
+        envelope.success(req, resp, {"number": number})
+
+    def _canonical(self, account: Row, text: str) -> str:
+        region = self._calling.region(account)
+        try:
+            return canonical(read_contact(text, region), region)
+        except Unreadable as error:
+            detail = {"message": error.message, "cause": text}
+            raise invalid({"number": {error.rule: detail}}) from error
+
+
+def _entry(row: Row) -> Row:
+    return {
+        "number": row["number"],
+        "source": row["source"],
+        "created": envelope.iso(row["created"]),
+    }

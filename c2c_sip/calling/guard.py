@@ -1,0 +1,335 @@
+"""The guard at work: the rules that hold for an account, and what has to be counted and remembered for them.
+
+What is decided of one contact is in :mod:`c2c_sip.calling.policy`, how counting works in
+:mod:`c2c_sip.calling.limits`; here is what they are asked with, and where it is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import math
+import secrets
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import phonenumbers
+
+from c2c_sip.calling import links, proof
+from c2c_sip.calling.address import Network
+from c2c_sip.calling.limits import DAY, HOUR, Meter, Windows, client_key, stricter, until_tomorrow
+from c2c_sip.calling.links import Link, LinkError
+from c2c_sip.calling.numbering import ANYWHERE
+from c2c_sip.calling.policy import Refusal, Rules
+from c2c_sip.calling.routing import trunk_hosts
+from c2c_sip.config import Config
+
+LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+
+SCOPES = ("address", "contact", "clicktocall", "account", "service")
+"""What activations by the public are counted by, in the order in which the limits are looked at."""
+
+METERED = 1024
+"""Accounts whose minutes are kept in mind, besides those that called today."""
+
+
+class Records(Protocol):
+    """What of the store the guard needs, see :class:`c2c_sip.store.guarding.GuardRecords`."""
+
+    def rung_since(self, moment: float) -> list[dict[str, Any]]: ...
+    def billed_since(self, account_id: str, moment: float) -> int: ...
+    def is_never_called(self, account_id: str, number: str) -> bool: ...
+    def spend(self, id: str, uses: int, expires: float, now: float) -> bool: ...
+    def key(self, name: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a visitor brings to show that it is one: a solved challenge, or a captcha's response."""
+
+    solution: str = ""
+    captcha: str = ""
+
+
+class Guard:
+    """Decides what takes memory: how often, how long, and never again. From any thread.
+
+    :param verify_captcha: whether a captcha's response from this client is good; asks its provider, and may take seconds
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        records: Records,
+        now: float,
+        verify_captcha: Callable[[str, str], bool] = lambda response, client: False,
+    ) -> None:
+        self._config = config
+        self._records = records
+        self._verify_captcha = verify_captcha
+        self._switches = trunk_hosts(config.trunks)
+        self.networks = networks_of(config)
+        self._lock = threading.Lock()
+        self._meters: dict[str, Meter] = {}
+        self._link_key = records.key("link")
+        self._proof_key = records.key("proof")
+        self._windows = Windows(HOUR)
+        for row in records.rung_since(now - HOUR):
+            keys = _keys(row["client"], row["called"], row["clicktocall_id"], row["account_id"])
+            self._windows.count(keys, row["created"])
+
+    # --- what holds
+
+    def rules(self, account: Mapping[str, Any]) -> Rules:
+        """The rules for an account's calls. What its document says makes the settings' stricter, never laxer."""
+        guard, default_region = self._config.guard, self._config.calling.default_region
+        region = account.get("region")
+        if region not in phonenumbers.SUPPORTED_REGIONS:
+            region = default_region
+        countries = frozenset(guard.countries or (default_region,))
+        narrower = frozenset(account.get("countries") or [ANYWHERE])
+        if ANYWHERE not in narrower:
+            countries = narrower if ANYWHERE in countries else countries & narrower
+        return Rules(
+            region=region,
+            # No country that both allow is no country at all, and not the default.
+            countries=countries or frozenset({""}),
+            kinds=frozenset(guard.number_kinds),
+            sip_hosts=frozenset(guard.sip_hosts),
+            switches=self._switches,
+            networks=self.networks,
+        )
+
+    def get_dials(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> bool:
+        """Whether a GET of the activation URL dials: all that have a say have to allow it."""
+        said = (account.get("connect_by_get"), clicktocall.get("connect_by_get"))
+        return self._config.guard.connect_by_get and False not in said
+
+    # --- never again
+
+    def check_never_call(self, account_id: str, called: str, value: object) -> None:
+        """Refuse a contact, by its canonical form, that is on the list of those never to be called."""
+        if self._records.is_never_called(account_id, called):
+            raise Refusal(
+                "validation",
+                "This number does not want to be called",
+                field="contact",
+                rule="forbidden",
+                value=value,
+                reason="never_call",
+            )
+
+    # --- who asks
+
+    def sign_link(self, link: Link) -> str:
+        """The token of a link."""
+        return links.sign(link, self._link_key)
+
+    def read_link(self, token: str, clicktocall_id: str, now: float) -> Link:
+        """What a token allows.
+
+        :raises Refusal: it is none of ours, too old, or of another click-to-call
+        """
+        try:
+            link = links.read(token, self._link_key, now)
+        except LinkError as error:
+            raise _bad_link(error.rule, str(error)) from error
+        if link.clicktocall_id != clicktocall_id:
+            raise _bad_link("signature", "The link is not one of ours")
+        return link
+
+    def use_link(self, link: Link, now: float) -> None:
+        """Use a link once more.
+
+        :raises Refusal: it was used as often as it may be
+        """
+        if not self._records.spend(f"link {link.id}", link.uses, link.expires, now):
+            raise _bad_link("used", "The link was used already")
+
+    def check_proof(
+        self, clicktocall: Mapping[str, Any], text: str, brought: Proof, client: str, now: float
+    ) -> None:
+        """Have a visitor show that it is one, where this is wanted; ``text`` is the contact as it came.
+
+        :raises Refusal: it did not; for a proof of work with a challenge to solve
+        """
+        guard = self._config.guard
+        wanted = clicktocall.get("challenge") or guard.challenge
+        if wanted == "none" and guard.challenge != "none":
+            wanted = guard.challenge  # not to be made laxer
+        subject = str(clicktocall["id"])
+        if wanted == "proof_of_work":
+            bits, solution = guard.proof_of_work_bits, brought.solution
+            good = proof.is_solved(solution, text, bits, subject, self._proof_key, now)
+            # Used at once: what is refused by a limit after this would be refused again.
+            if good and self._records.spend(
+                f"proof {_digest(solution)}", 1, now + proof.LIFETIME + 1, now
+            ):
+                return
+            made = proof.challenge(bits, subject, secrets.token_hex(8), self._proof_key, now)
+            raise Refusal(
+                "validation",
+                "A proof of work is needed",
+                field="proof",
+                rule="required",
+                value={"challenge": made, "bits": bits, "contact": text},
+                reason="proof",
+            )
+        if wanted == "captcha" and not (
+            brought.captcha and self._verify_captcha(brought.captcha, client)
+        ):
+            raise Refusal(
+                "validation",
+                "A captcha is to be solved",
+                field="captcha",
+                rule="required",
+                reason="captcha",
+            )
+
+    # --- how often
+
+    def admit(
+        self,
+        account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
+        called: str,
+        client: str,
+        now: float,
+    ) -> Callable[[], None]:
+        """Count one activation by the public; what it returns takes it back, if nothing comes of it.
+
+        :raises Refusal: a limit is reached
+        """
+        keys = _keys(client_key(client), called, clicktocall["id"], account["id"])
+        limits = self._limits(account, clicktocall)
+        with self._lock:
+            full = self._windows.admit(keys, limits, now)
+        if full is not None:
+            raise Refusal(
+                "throttled",
+                "there were too many calls in the last hour",
+                reason=f"per_{full.scope}",
+                retry_after=max(1, math.ceil(full.seconds)),
+            )
+
+        def take_back() -> None:
+            with self._lock:
+                self._windows.take_back(keys, now)
+
+        return take_back
+
+    def _limits(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> dict[str, int]:
+        guard = self._config.guard
+        return {
+            scope: stricter(
+                getattr(guard, f"per_{scope}"),
+                _said(account, f"per_{scope}"),
+                _said(clicktocall, f"per_{scope}"),
+            )
+            for scope in SCOPES
+        }
+
+    # --- how long
+
+    def minutes(self, account: Mapping[str, Any], now: float) -> Minutes | None:
+        """What an account may talk today; ``None`` where there is no ceiling."""
+        ceiling = stricter(self._config.guard.daily_minutes, _said(account, "daily_minutes"))
+        if not ceiling:
+            return None
+        account_id = str(account["id"])
+        with self._lock:
+            meter = self._meters.get(account_id)
+        if meter is None:
+            used = self._records.billed_since(account_id, now // DAY * DAY)
+            with self._lock:
+                meter = self._meters.setdefault(account_id, Meter.begun(used, now))
+                self._forget_meters(now)
+        return Minutes(meter, self._lock, ceiling * 60.0)
+
+    def _forget_meters(self, now: float) -> None:
+        if len(self._meters) > METERED:
+            today = int(now // DAY)
+            self._meters = {
+                name: meter
+                for name, meter in self._meters.items()
+                if meter.up or meter.day == today
+            }
+
+
+class Minutes:
+    """An account's minutes, as one call uses them. From any thread."""
+
+    def __init__(self, meter: Meter, lock: threading.Lock, ceiling: float) -> None:
+        self._meter = meter
+        self._lock = lock
+        self._ceiling = ceiling
+
+    def check(self, now: float) -> None:
+        """Whether there are any left.
+
+        :raises Refusal: there are none
+        """
+        if not self.are_left(now):
+            raise Refusal(
+                "throttled",
+                "the minutes of today are used",
+                reason="daily_minutes",
+                retry_after=until_tomorrow(now),
+            )
+
+    def are_left(self, now: float) -> bool:
+        """Whether there are any left."""
+        with self._lock:
+            return self._meter.read(now) < self._ceiling
+
+    def start(self, now: float) -> None:
+        """The two are connected."""
+        with self._lock:
+            self._meter.start(now)
+
+    def stop(self, now: float) -> None:
+        """They are no more."""
+        with self._lock:
+            self._meter.stop(now)
+
+
+def networks_of(config: Config) -> tuple[Network, ...]:
+    """The inner networks that SIP URIs may lead into.
+
+    A service whose SIP sockets are all on loopback reaches nothing else: there, it is where its phones are.
+    """
+    given = tuple(ipaddress.ip_network(text) for text in config.guard.networks)
+    hosts = [text.split(":", 1)[1].rpartition(":")[0].strip("[]") for text in config.sip.listen]
+    if all(any(ipaddress.ip_address(host) in network for network in LOOPBACK) for host in hosts):
+        return given + LOOPBACK
+    return given
+
+
+def _keys(client: str | None, called: str | None, clicktocall: str, account: str) -> dict[str, str]:
+    return {
+        "address": client or "",
+        "contact": called or "",
+        "clicktocall": clicktocall,
+        "account": account,
+        "service": "",
+    }
+
+
+def _said(document: Mapping[str, Any], name: str) -> int:
+    """A limit of a document, which may be from before there were any; 0: none."""
+    limits = document.get("limits")
+    limit = limits.get(name) if isinstance(limits, Mapping) else None
+    return limit if isinstance(limit, int) and limit > 0 else 0
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:48]
+
+
+def _bad_link(rule: str, message: str) -> Refusal:
+    return Refusal("validation", message, field="link", rule="forbidden", reason=f"link_{rule}")
+
+
+__all__ = ["LOOPBACK", "SCOPES", "Guard", "Minutes", "Proof", "networks_of"]

@@ -1,0 +1,184 @@
+"""What kind of number it is and whose, however it is written and whatever is left out or put on. Pure.
+
+Switches do not read numbers as we do: they ignore digits after a complete number, take leading zeros off, and get a
+line for a zero. So a number is judged by everything that it could be taken for, the most costly of which counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import phonenumbers
+from phonenumbers import PhoneNumber, PhoneNumberType, shortnumberinfo
+
+from c2c_sip.calling.contact import Number
+
+Kind = Literal["ordinary", "premium", "shared-cost", "satellite", "personal", "emergency", "short"]
+
+REFUSED_KINDS: tuple[Kind, ...] = (
+    "premium",
+    "shared-cost",
+    "satellite",
+    "personal",
+    "emergency",
+    "short",
+)
+"""Kinds that are not called by default."""
+
+ANYWHERE = "any"
+"""Instead of countries: all of them."""
+
+_COSTLY: dict[int, Kind] = {
+    PhoneNumberType.PREMIUM_RATE: "premium",
+    PhoneNumberType.SHARED_COST: "shared-cost",
+    PhoneNumberType.PERSONAL_NUMBER: "personal",
+}
+# Country codes of no country: satellites and networks above all countries, and services that cost more.
+_WORLDWIDE: dict[int, Kind] = {
+    870: "satellite",
+    881: "satellite",
+    882: "satellite",
+    883: "satellite",
+    979: "premium",
+    808: "shared-cost",
+    878: "personal",
+}
+# Answered by mobile networks all over the world, whatever the country's own number is.
+_EMERGENCIES = ("112", "911")
+# Digits of an internal number at the most.
+_LONG = 10
+# Digits that a dialled number may have too many at its end, or too few, and still be taken for another.
+_FEWEST, _ADDED = 6, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a number may be taken for: its kind, and the region whose it is.
+
+    :param region: ``ZZ`` where that is not known, empty where there is none, as of internal numbers
+    """
+
+    kind: Kind
+    region: str
+
+
+def readings(number: Number, region: str) -> tuple[Reading, ...]:
+    """All that a number may be taken for where numbers are written in this region's way; at least one."""
+    return _readings(number.digits, number.e164, region)
+
+
+@lru_cache(maxsize=4096)
+def _readings(digits: str, e164: str | None, region: str) -> tuple[Reading, ...]:
+    bare = digits.lstrip("+")
+    if _is_emergency(bare, region):
+        return (Reading("emergency", ""),)
+    if "*" in bare or "#" in bare:
+        return (Reading("short", ""),)
+    found = _whole(e164) if e164 is not None else []
+    if e164 is not None and _is_valid(e164):
+        return tuple(found)
+    # What is no number for sure may be one with an emergency number, or zeros, in front of it.
+    if _connects_to_emergency(bare, e164, region):
+        return (Reading("emergency", ""),)
+    if e164 is None:
+        found = [Reading("short" if _is_service(bare, region) else "ordinary", "")]
+    if bare.startswith("0") or (e164 is None and len(bare) >= _LONG):
+        for guess in _guesses(bare, region):
+            others = _whole(guess)
+            if _is_valid(guess) or any(reading.kind != "ordinary" for reading in others):
+                found += others
+    return tuple(dict.fromkeys(found))
+
+
+def _guesses(bare: str, region: str) -> Iterator[str]:
+    """In full, what a number that is not may be to a switch: with its leading zeros off."""
+    stripped = bare.lstrip("0")
+    if len(stripped) <= _FEWEST:
+        return
+    yield f"+{stripped}"
+    code = phonenumbers.country_code_for_region(region)
+    yield f"+{code}{stripped}"
+
+
+def _whole(e164: str) -> list[Reading]:
+    """What a number in full may be: itself, or what is left of it, or what it would be with more digits."""
+    number = _parse(e164)
+    if number is None:
+        return [Reading("ordinary", "ZZ")]
+    found = [_reading(number)]
+    if _has_type(number):
+        return found
+    for length in range(len(e164) - 1, _FEWEST, -1):
+        shorter = _parse(e164[:length])
+        if shorter is not None and _has_type(shorter):
+            found.append(_reading(shorter))
+            break
+    for added in range(1, _ADDED + 1):
+        longer = _parse(e164 + "0" * added)
+        if longer is not None and _reading(longer).kind != "ordinary":
+            found.append(_reading(longer))
+            break
+    return found
+
+
+def _reading(number: PhoneNumber) -> Reading:
+    code = number.country_code or 0
+    kind = _WORLDWIDE.get(code) or _COSTLY.get(phonenumbers.number_type(number), "ordinary")
+    region = phonenumbers.region_code_for_number(number)
+    if region is None:
+        # No area that is assigned: then it is of the country that has the most of them.
+        region = phonenumbers.region_code_for_country_code(code)
+    return Reading(kind, str(region))
+
+
+def _parse(e164: str) -> PhoneNumber | None:
+    try:
+        return phonenumbers.parse(e164, None)
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _has_type(number: PhoneNumber) -> bool:
+    return bool(phonenumbers.number_type(number) != PhoneNumberType.UNKNOWN)
+
+
+def _is_valid(e164: str) -> bool:
+    number = _parse(e164)
+    return number is not None and _has_type(number)
+
+
+def _is_emergency(bare: str, region: str) -> bool:
+    """Whether these digits, or what is left after the one that gets a line, are an emergency number."""
+    own = {bare.lstrip("0"), bare}
+    if any(d in _EMERGENCIES or phonenumbers.is_emergency_number(d, region) for d in own if d):
+        return True
+    return bare.startswith("9") and bool(phonenumbers.is_emergency_number(bare[1:], region))
+
+
+def _connects_to_emergency(bare: str, e164: str | None, region: str) -> bool:
+    number = _parse(e164) if e164 is not None else None
+    national = str(number.national_number) if number is not None else ""
+    return any(
+        bool(digits) and phonenumbers.connects_to_emergency_number(digits, region)
+        for digits in (bare, national)
+    )
+
+
+def _is_service(bare: str, region: str) -> bool:
+    """Whether this is one of the region's short codes for calls, such as directory enquiries."""
+    try:
+        number = phonenumbers.parse(bare, region)
+    except phonenumbers.NumberParseException:
+        return False
+    # Codes for text messages, and of one network only, are nothing elsewhere: internal numbers look like them.
+    return (
+        bool(phonenumbers.is_valid_short_number_for_region(number, region))
+        and not shortnumberinfo.is_sms_service_for_region(number, region)
+        and not shortnumberinfo.is_carrier_specific_for_region(number, region)
+    )
+
+
+__all__ = ["ANYWHERE", "REFUSED_KINDS", "Kind", "Reading", "readings"]

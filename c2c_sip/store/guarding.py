@@ -1,0 +1,133 @@
+"""What the guard has to remember: what was rung lately, who is never to be, and what may be used only so often."""
+
+import secrets
+from typing import Any
+
+import peewee as pw
+
+from c2c_sip.store.writer import Writer
+
+Row = dict[str, Any]
+
+#: The account of an entry of the never-call list that holds for all accounts.
+EVERYBODY = ""
+
+
+class GuardRecords:
+    """The guard's part of a store, as its attribute ``guard``; from any thread."""
+
+    def __init__(self, models: Any, writer: Writer) -> None:
+        self._models = models
+        self._writer = writer
+
+    # --- what was rung lately
+
+    def rung_since(self, moment: float) -> list[Row]:
+        """``created``, ``client``, ``called``, ``clicktocall_id``, ``account_id`` of what the public has activated."""
+        model = self._models.Activation
+        query = (
+            model.select(
+                model.created, model.client, model.called, model.clicktocall, model.account
+            )
+            .where(model.is_public == 1, model.created > moment)
+            .order_by(model.created)
+        )
+        return [
+            {
+                "created": created,
+                "client": client,
+                "called": called,
+                "clicktocall_id": clicktocall,
+                "account_id": account,
+            }
+            for created, client, called, clicktocall, account in query.tuples()
+        ]
+
+    def billed_since(self, account_id: str, moment: float) -> int:
+        """Seconds of an account's calls that began after a moment and have ended."""
+        model = self._models.Activation
+        query = model.select(pw.fn.SUM(model.billing_seconds)).where(
+            model.account == account_id, model.created >= moment
+        )
+        return int(query.scalar() or 0)
+
+    # --- who is never to be
+
+    def is_never_called(self, account_id: str, number: str) -> bool:
+        """Whether a number, in its canonical form, is on the account's list, or on everybody's."""
+        model = self._models.NeverCall
+        return bool(
+            model.select()
+            .where(model.number == number, model.account_id.in_([account_id, EVERYBODY]))
+            .exists()
+        )
+
+    def never_call(self, account_id: str, number: str, source: str, now: float) -> None:
+        """Put a number on an account's list; once is enough."""
+        model = self._models.NeverCall
+        self._writer.submit(
+            lambda: (
+                model.insert(
+                    id=secrets.token_hex(16),
+                    account_id=account_id,
+                    number=number,
+                    source=source,
+                    created=now,
+                )
+                .on_conflict_ignore()
+                .execute()
+            )
+        ).result()
+
+    def call_again(self, account_id: str, number: str) -> bool:
+        """Take a number from an account's list; whether it was on it."""
+        model = self._models.NeverCall
+        return bool(
+            self._writer.submit(
+                lambda: (
+                    model.delete()
+                    .where(model.account_id == account_id, model.number == number)
+                    .execute()
+                )
+            ).result()
+        )
+
+    def never_calls(self, account_id: str, limit: int, after: str = "") -> list[Row]:
+        """The account's list by number, ``limit`` entries from behind the number ``after`` on."""
+        model = self._models.NeverCall
+        query = (
+            model.select()
+            .where(model.account_id == account_id, model.number > after)
+            .order_by(model.number)
+            .limit(limit)
+        )
+        return [dict(row) for row in query.dicts()]
+
+    # --- what may be used only so often
+
+    def spend(self, id: str, uses: int, expires: float, now: float) -> bool:
+        """Use something that may be used ``uses`` times until ``expires``; whether it still might."""
+        model = self._models.Spent
+
+        def work() -> bool:
+            model.delete().where(model.expires < now).execute()
+            model.insert(id=id, used=0, expires=expires).on_conflict_ignore().execute()
+            changed = (
+                model.update({model.used: model.used + 1})
+                .where(model.id == id, model.used < uses)
+                .execute()
+            )
+            return bool(changed)
+
+        return self._writer.submit(work).result()
+
+    def key(self, name: str) -> bytes:
+        """The secret key of this name, made when it is asked for the first time."""
+        model = self._models.SigningKey
+
+        def work() -> str:
+            made = secrets.token_hex(32)
+            model.insert(name=name, value=made).on_conflict_ignore().execute()
+            return str(model.select(model.value).where(model.name == name).scalar())
+
+        return bytes.fromhex(self._writer.submit(work).result())
