@@ -8,6 +8,7 @@ from sipstack.message.errors import ParseError
 from sipstack.message.uri import (
     MOST_PARAMS,
     PORT,
+    WORTH_REMEMBERING,
     Params,
     Uri,
     hostport_text,
@@ -40,10 +41,11 @@ COMPACT = {
 
 TOKEN = re.compile(r"[A-Za-z0-9!%*_+`'~.-]+\Z")
 #: What nearly all values are like, in one look; whatever does not match is read step by step.
-_USUAL_PARAMS = re.compile(r"(?:;[A-Za-z0-9!%*_+`'~.-]+(?:=[^\x00-\x20\x7f;=\"]+)?)*\Z")
-_USUAL_ADDRESS = re.compile(r'(?:"([^"\\]*)"[ \t]*)?<([^<>"\s]*)>(;[^\s"]*)?\Z')
+_PARAMS = r"((?:;[A-Za-z0-9!%*_+`'~.-]++(?:=[^\x00-\x20\x7f;=\"]++)?+)*+)\Z"
+_USUAL_PARAMS = re.compile(_PARAMS)
+_USUAL_ADDRESS = re.compile(r'(?:"([^"\\]*+)"[ \t]*+)?<([^<>"\s]*+)>' + _PARAMS)
 _USUAL_VIA = re.compile(
-    rf"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]+) ([A-Za-z0-9._-]+)(?::({PORT}))?(;[^\s\"]*)?\Z"
+    rf"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]++) ([A-Za-z0-9._-]++)(?::({PORT}))?" + _PARAMS
 )
 _VIA_HEAD = re.compile(
     r"[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]*/[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]*"
@@ -51,10 +53,8 @@ _VIA_HEAD = re.compile(
 )
 _USUAL_CSEQ = re.compile(r"([0-9]{1,9}) ([A-Za-z0-9!%*_+`'~.-]+)\Z")
 #: Names as they are spelled on the wire, and for comparison; bounded, since a peer may spell as it likes.
-_SPELLINGS: dict[str, str] = {}
+SPELLINGS: dict[str, str] = {}
 _MOST_SPELLINGS = 2000
-#: Characters above which an address is not kept, so that no peer can fill the memory with long ones.
-_WORTH_REMEMBERING = 200
 _STOPS = re.compile(r'[",<>\\]')
 _PARAM_STOPS = re.compile(r'[";\\]')
 _QUOTE_STOPS = re.compile(r'["\\]')
@@ -65,12 +65,12 @@ _ESCAPED = r"\\\g<0>"
 
 def canonical(name: str) -> str:
     """A header's name for comparison: lower case, the compact form spelled out."""
-    known = _SPELLINGS.get(name)
+    known = SPELLINGS.get(name)
     if known is None:
         lowered = name.lower()
         known = COMPACT.get(lowered, lowered)
-        if len(_SPELLINGS) < _MOST_SPELLINGS and len(name) < 64:
-            _SPELLINGS[name] = known
+        if len(SPELLINGS) < _MOST_SPELLINGS and len(name) < 64:
+            SPELLINGS[name] = known
     return known
 
 
@@ -169,7 +169,9 @@ def parse_params(text: str) -> Params:
 
 def params_text(params: Params) -> str:
     """The inverse of :func:`parse_params`."""
-    return "".join(f";{n}" if v is None else f";{n}={v}" for n, v in params)
+    if not params:
+        return ""
+    return "".join([f";{n}" if v is None else f";{n}={v}" for n, v in params])
 
 
 def unquote_string(text: str) -> str:
@@ -180,7 +182,9 @@ def unquote_string(text: str) -> str:
 
 def quote_string(text: str) -> str:
     """A quoted string with this content, which must have no line ends."""
-    return f'"{_NEEDS_ESCAPE.sub(_ESCAPED, text)}"'
+    if '"' in text or "\\" in text or not text.isprintable():
+        text = _NEEDS_ESCAPE.sub(_ESCAPED, text)
+    return f'"{text}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +202,14 @@ class NameAddr:
         :raises ParseError: it is neither.
         """
         # The same address stands in each message of a call, and a trunk's routes in all of them.
-        return _remembered(text) if len(text) < _WORTH_REMEMBERING else cls._parse(text)
+        return _remembered(text) if len(text) < WORTH_REMEMBERING else cls._parse(text)
 
     @classmethod
     def _parse(cls, text: str) -> "NameAddr":
         usual = _USUAL_ADDRESS.match(text)
         if usual is not None:
             quoted, address, after = usual.groups()
-            return cls(quoted or "", Uri.parse(address), parse_params(after) if after else ())
+            return cls(quoted or "", Uri.parse(address), split_usual(after) if after else ())
         text = text.strip()
         name = ""
         if text.startswith('"'):
@@ -285,7 +289,7 @@ class Via:
         if usual is not None:
             transport, host, port_text, after = usual.groups()
             port = int(port_text) if port_text else None
-            return cls(transport.upper(), host, port, parse_params(after) if after else ())
+            return cls(transport.upper(), host, port, split_usual(after) if after else ())
         return cls._parse_slowly(text)
 
     @classmethod

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sipstack.message.errors import ParseError
-from sipstack.message.headers import CSeq, NameAddr, Via, canonical, split_values
+from sipstack.message.headers import SPELLINGS, CSeq, NameAddr, Via, canonical, split_values
 from sipstack.message.uri import Uri
 
 #: What must not stand in a header line, except in a quoted pair (RFC 3261 §25.1); of them, no line end even there.
@@ -133,11 +133,12 @@ class Message:
         if index is None:
             index = self._index = {}
             for name, value in self._headers:
-                known = canonical(name)
-                if known in index:
-                    index[known].append(value)
-                else:
+                known = SPELLINGS.get(name) or canonical(name)
+                lines = index.get(known)
+                if lines is None:
                     index[known] = [value]
+                else:
+                    lines.append(value)
         return index
 
     def get(self, name: str) -> str | None:

@@ -25,9 +25,16 @@ LONGEST_URI = 1_024
 
 _FOLD = re.compile(r"\n[ \t]+")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]+\Z")
-_HEADER_LINES = re.compile(r"^([A-Za-z0-9!%*_+`'~.-]+)[ \t]*:[ \t]*([^\n]*)$", re.MULTILINE)
-_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE)
 _VERSION = re.compile(r"SIP/[0-9]{1,9}\.[0-9]{1,9}\Z", re.IGNORECASE)
+_STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?\Z", re.IGNORECASE)
+#: What nearly all lines are like: no fold, no control character, no space at the end. Possessive, so that one look at
+#: each character is enough.
+_USUAL_LINE = re.compile(
+    r"^([A-Za-z0-9!%*_+`'~.-]++)[ \t]*+:[ \t]*+([^\x00-\x08\x0a-\x1f\x7f]*+)(?<![ \t])\r\n",
+    re.MULTILINE,
+)
+_USUAL_STATUS = re.compile(r"SIP/2\.0 ([1-6][0-9]{2}) ([^\x00-\x1f\x7f]*+)\Z")
+_USUAL_REQUEST = re.compile(r"([A-Za-z0-9!%*_+`'~.-]{1,64}+) ([^\x00-\x20\x7f]++) SIP/2\.0\Z")
 #: Control characters but for tab and line feed.
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\n")
 #: Requests whose Contact says where their sender is to be reached.
@@ -40,17 +47,7 @@ def parse_datagram(data: bytes) -> Request | Response:
     :raises ParseError: it is no message; for a request that can be answered, with ``request``.
     """
     data = data.lstrip(b"\r\n")
-    head, separator, body = data.partition(b"\r\n\r\n")
-    if not separator:
-        # Some send bare line feeds; a head without its empty line is a truncated message.
-        head, separator, body = data.partition(b"\n\n")
-        if not separator:
-            head = data[: data.rfind(b"\n") + 1].rstrip(b"\r\n")
-    if len(head) > LARGEST_HEAD:
-        raise ParseError(513, REASONS[513])
-    message, problem = _read_head(head)
-    if not separator:
-        problem = problem or "Truncated message"
+    message, problem, body = _split_usual(data) or _split(data)
     length = _content_length(message)
     if length is not None:
         if not length.isascii() or not length.isdigit() or len(length) > 9:
@@ -75,31 +72,49 @@ def _content_length(message: Message) -> str | None:
     return None
 
 
-def _read_head(head: bytes) -> tuple[Request | Response, str]:
-    """The message without its body, and what is wrong with it; empty if nothing is.
+def _split_usual(data: bytes) -> tuple[Request | Response, str, bytes] | None:
+    """The message without its body, no problem, and the rest, where all is as it usually is; else ``None``."""
+    end = data.find(b"\r\n\r\n")
+    if not 0 < end <= LONGEST_LINE:
+        return None
+    text = data[: end + 2].decode("utf-8", "surrogateescape")
+    first, _, rest = text.partition("\r\n")
+    headers = _USUAL_LINE.findall(rest)
+    # A line that is not like this, or that goes on in the next one, is a line end without a header.
+    if len(headers) != text.count("\n") - 1 or len(headers) > MOST_HEADERS:
+        return None
+    status = _USUAL_STATUS.match(first)
+    if status is not None:
+        return Response(int(status.group(1)), status.group(2), headers), "", data[end + 4 :]
+    request = _USUAL_REQUEST.match(first)
+    if request is not None:
+        return Request(request.group(1), request.group(2), headers), "", data[end + 4 :]
+    return None
+
+
+def _split(data: bytes) -> tuple[Request | Response, str, bytes]:
+    """The message without its body, what is wrong with it, and the rest.
 
     :raises ParseError: it is not even the beginning of one.
     """
+    head, separator, body = data.partition(b"\r\n\r\n")
+    if not separator:
+        # Some send bare line feeds; a head without its empty line is a truncated message.
+        head, separator, body = data.partition(b"\n\n")
+        if not separator:
+            head = data[: data.rfind(b"\n") + 1].rstrip(b"\r\n")
+    if len(head) > LARGEST_HEAD:
+        raise ParseError(513, REASONS[513])
     head = head.replace(b"\r\n", b"\n")
-    clean = len(head.translate(None, _CONTROLS)) == len(head)
-    text = head.decode("utf-8", "surrogateescape")
-    if "\n " in text or "\n\t" in text:
-        text = _FOLD.sub(" ", text)
-    first, _, rest = text.partition("\n")
-    count = text.count("\n")
-    if clean and len(text) <= LONGEST_LINE and " \n" not in rest and rest[-1:] not in (" ", "\t"):
-        headers = _HEADER_LINES.findall(rest)
-        if len(headers) == count <= MOST_HEADERS:
-            return _start_line(first, headers)
-    # Something is unusual, or wrong: line by line, to say what.
-    message, problem = _start_line(first, [])
-    if not clean:
-        bare = without_quoted_pairs(head)
-        if len(bare.translate(None, _CONTROLS)) != len(bare):
-            problem = problem or "Control character in a header"
-    if count > MOST_HEADERS:
+    text = _FOLD.sub(" ", head.decode("utf-8", "surrogateescape"))
+    first, *lines = text.split("\n", MOST_HEADERS + 1)
+    message, problem = _start_line(first)
+    bare = without_quoted_pairs(head)
+    if len(bare.translate(None, _CONTROLS)) != len(bare):
+        problem = problem or "Control character in a header"
+    if len(lines) > MOST_HEADERS:
         problem = problem or "Too many headers"
-    for line in rest.split("\n", MOST_HEADERS)[:MOST_HEADERS] if count else ():
+    for line in lines[:MOST_HEADERS]:
         name, colon, value = line.partition(":")
         name = name.rstrip(" \t")
         if not colon or not _HEADER_NAME.match(name):
@@ -108,25 +123,20 @@ def _read_head(head: bytes) -> tuple[Request | Response, str]:
             problem = problem or "Header line too long"
         else:
             message.add(name, value.strip(" \t"))
-    return message, problem
+    return message, problem or ("" if separator else "Truncated message"), body
 
 
-def _start_line(line: str, headers: list[tuple[str, str]]) -> tuple[Request | Response, str]:
-    if line.startswith("SIP/2.0 ") and line[8:11].isdecimal() and line[8:11].isascii():
-        # As nearly all responses begin.
-        status = int(line[8:11])
-        if 100 <= status < 700 and line[11:12] == " ":
-            return Response(status, line[12:], headers), ""
+def _start_line(line: str) -> tuple[Request | Response, str]:
     if line[:4].upper() == "SIP/":
         match = _STATUS_LINE.match(line)
         if match is None:
             raise ParseError(400, "Malformed status line")
-        return Response(int(match.group(1)), match.group(2) or "", headers), ""
+        return Response(int(match.group(1)), match.group(2) or ""), ""
     method, _, rest = line.partition(" ")
     uri, _, version = rest.rstrip(" ").rpartition(" ")
     if not TOKEN.match(method) or len(method) > 64 or not _VERSION.match(version):
         raise ParseError(400, "Malformed request line")  # nothing that would expect an answer
-    request = Request(method, uri, headers)
+    request = Request(method, uri)
     request.version = version
     extra = not uri or uri[0] == " " or uri[-1] == " " or rest[-1] == " "
     return request, "Malformed request line" if extra else ""

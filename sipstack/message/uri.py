@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import unquote
 
 from sipstack.message.errors import ParseError
@@ -20,15 +21,17 @@ _TELLING = frozenset(["user", "ttl", "method", "maddr", "transport"])
 #: Characters that a URI can never have as they are, whatever part they are in.
 FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"]')
 _LONGEST = 2048
+#: Characters above which nothing is kept, so that no peer can fill the memory with long ones.
+WORTH_REMEMBERING = 200
 MOST_PARAMS = 64
 #: A port that there is, without leading zeros.
 PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 #: What nearly all URIs are like, in one look; whatever does not match is read step by step.
 _USUAL = re.compile(
-    r"(sips?):"
-    r"(?:([^\x00-\x20\x7f<>\"@:;?]+)(?::([^\x00-\x20\x7f<>\"@;?]*))?@)?"
-    rf"([A-Za-z0-9._-]+)(?::({PORT}))?"
-    r"((?:;[^\x00-\x20\x7f<>\"?@;=]+(?:=[^\x00-\x20\x7f<>\"?@;]*)?)*)\Z"
+    r"(sips?+):"
+    r"(?:([^\x00-\x20\x7f<>\"@:;?]++)(?::([^\x00-\x20\x7f<>\"@;?]*+))?+@)?"
+    rf"([A-Za-z0-9._-]++)(?::({PORT}))?"
+    r"((?:;[^\x00-\x20\x7f<>\"?@;=]++(?:=[^\x00-\x20\x7f<>\"?@;]*+)?+)*+)\Z"
 )
 
 
@@ -55,6 +58,11 @@ class Uri:
 
         :raises ParseError: 400 where it is none; 416 is for the caller to say, who knows which schemes serve.
         """
+        # The same few stand in each message of a call, and the servers' own in all of them.
+        return _remembered(text) if len(text) < WORTH_REMEMBERING else cls._parse(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> "Uri":
         usual = _USUAL.match(text)
         if usual is not None and len(text) <= _LONGEST:
             scheme, user, password, host, port_text, tail = usual.groups()
@@ -92,20 +100,17 @@ class Uri:
     def __str__(self) -> str:
         if self.scheme not in ("sip", "sips"):
             return f"{self.scheme}:{self.opaque}"
-        parts = [self.scheme, ":"]
+        text = hostport_text(self.host, self.port)
         if self.user is not None:
-            parts.append(self.user)
-            if self.password is not None:
-                parts += [":", self.password]
-            parts.append("@")
-        parts.append(hostport_text(self.host, self.port))
+            password = "" if self.password is None else f":{self.password}"
+            text = f"{self.user}{password}@{text}"
         for name, value in self.params:
-            parts.append(f";{name}" if value is None else f";{name}={value}")
+            text += f";{name}" if value is None else f";{name}={value}"
         mark = "?"
         for name, value in self.headers:
-            parts.append(f"{mark}{name}={value or ''}")
+            text += f"{mark}{name}={value or ''}"
             mark = "&"
-        return "".join(parts)
+        return f"{self.scheme}:{text}"
 
     @property
     def unescaped_user(self) -> str:
@@ -147,6 +152,11 @@ class Uri:
         if not _TELLING.isdisjoint(ours.keys() ^ theirs.keys()):
             return False
         return sorted(_pairs(self.headers)) == sorted(_pairs(other.headers))
+
+
+@lru_cache(maxsize=1024)
+def _remembered(text: str) -> Uri:
+    return Uri._parse(text)
 
 
 def _unescaped(text: str) -> str:
@@ -220,14 +230,14 @@ def hostport_text(host: str, port: int | None) -> str:
 
 def split_usual(text: str) -> Params:
     """The parameters of a text that is known to begin with a semicolon, and to have no quotes or empty names."""
-    count = text.count(";")
-    if count == 1:
-        name, equals, value = text[1:].partition("=")
-        return ((name, value if equals else None),)
-    if count > MOST_PARAMS:
+    pieces = text[1:].split(";")
+    if len(pieces) > MOST_PARAMS:
         raise ParseError(400, "Too many parameters")
-    pairs = [part.partition("=") for part in text[1:].split(";")]
-    return tuple([(name, value if equals else None) for name, equals, value in pairs])
+    params: list[tuple[str, str | None]] = []
+    for piece in pieces:
+        name, equals, value = piece.partition("=")
+        params.append((name, value if equals else None))
+    return tuple(params)
 
 
 def _params(texts: list[str]) -> Params:

@@ -6,10 +6,10 @@ than what it reads.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sipstack.digest import Credentials, DigestClient, DigestError, DigestServer
@@ -92,7 +92,7 @@ def read_digest(octets: bytes) -> None:
     text = octets.decode()
     response = Response(401)
     response.add("WWW-Authenticate", text)
-    with contextlib.suppress(DigestError):
+    with suppress(DigestError):
         DigestClient(Credentials("u", "p"), lambda: "c").authorize(response, "INVITE", "sip:x")
     DigestServer("r", b"s").verify(text, "INVITE", None, lambda user: "p", 0.0)
 
