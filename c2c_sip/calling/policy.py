@@ -7,11 +7,11 @@ The order of the refusals here, each with the name that its record has (``docs/g
 ``whitelist``  the click-to-call has a whitelist, and none of its patterns is in the contact
 ``host``       a SIP URI from the public, of a host that neither realm, whitelist nor settings name
 ``address``    a SIP URI of this machine, of an inner network, or of nobody
-``short``      from the public, a number that is not one in full, without a whitelist that has it,
-               or a short code of the region's, or a feature code
 ``emergency``  an emergency number, also with something before or behind it
 ``premium``    and ``shared-cost``, ``satellite``, ``personal``: numbers that cost more than others
 ``country``    a number of a country that is not listed
+``short``      from the public, a short code of the region's, or a feature code; and without a
+               whitelist that has it any number that is not one in full
 =============  ==================================================================================
 """
 
@@ -163,12 +163,11 @@ def check(
             raise refuse("pattern", message, "host")
         if _host(read.host) not in rules.switches and is_forbidden_host(read.host, rules.networks):
             raise refuse("forbidden", "An address that is not to be called", "address")
-    elif public and not whitelist and read.e164 is None:
+    found = refused_number(number, rules, public=public) if number is not None else None
+    if found is not None:
+        raise refuse("forbidden", found[1], found[0])
+    if public and not whitelist and isinstance(read, Number) and read.e164 is None:
         raise refuse("format", "The number must be one in full, with its area code", "short")
-    if number is not None:
-        found = refused_number(number, rules, public=public)
-        if found is not None:
-            raise refuse("forbidden", found[1], found[0])
     return Checked(text, read)
 
 
