@@ -34,11 +34,13 @@ setup(
     extras_require={
         "postgres": ["psycopg[binary]>=3.1,<4"],
         "srtp": ["pylibsrtp>=0.12,<2"],
+        "bench": ["sipmessage>=0.7", "aiosipua>=0.7", "sippy>=2.1"],
         "test": [
             "pylibsrtp>=0.12,<2",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",
+            "trustme>=1.1",
             "mypy>=1.11",
             "ruff>=0.6",
             "import-linter>=2.0",

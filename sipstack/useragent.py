@@ -53,6 +53,14 @@ log = logging.getLogger(__name__)
 SERVER_TRANSACTIONS = 20_000
 
 
+#: Octets above which a request goes by TCP, where the path's MTU is not known (:rfc:`3261` §18.1.1).
+LARGEST_DATAGRAM = 1300
+#: About what our Via adds to it.
+_VIA = 90
+#: Seconds for which a peer that takes no TCP connection is not asked for one again.
+NO_STREAM = 600.0
+
+
 class UserAgent:
     """A SIP user agent on a running asyncio loop.
 
@@ -99,6 +107,7 @@ class UserAgent:
         self._calls: dict[tuple[str, str], Dialogue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._secret = self.token().encode()
+        self._no_stream: dict[Address, float] = {}
         self._seen_as: dict[tuple[str, str], Address] = {}
         for transport in self._transports:
             transport.receiver = self._receive
@@ -215,15 +224,61 @@ class UserAgent:
             self._seen_as[target.transport, target.address[0]] = address
 
     def send_request(self, request: Request, target: Target, handlers: Handlers) -> None:
-        """Send ``request`` in a client transaction of its own."""
+        """Send ``request`` in a client transaction of its own.
+
+        One that would not fit a datagram goes by TCP if there is one at both ends, and else by UDP all the same
+        (:rfc:`3261` §18.1.1).
+        """
+        if self._name:
+            request.set("User-Agent", self._name)
+        larger = self._by_stream(request, target)
+        if larger is not None:
+            try:
+                self._add_via(request, larger)
+            except OSError:
+                larger = None
+        if larger is not None:
+            self._start_client(request, larger, self._or_by_datagram(request, target, handlers))
+            return
+        self._send_by(request, target, handlers)
+
+    def _send_by(self, request: Request, target: Target, handlers: Handlers) -> None:
         try:
             self._add_via(request, target)
         except OSError as error:
             self._unsendable(error, handlers)
             return
-        if self._name:
-            request.set("User-Agent", self._name)
         self._start_client(request, target, handlers)
+
+    def _by_stream(self, request: Request, target: Target) -> Target | None:
+        """The TCP target for a request that is too large for UDP, if one may be there."""
+        if target.transport != "UDP" or len(request.serialize()) + _VIA <= LARGEST_DATAGRAM:
+            return None
+        stream = Target("TCP", target.address)
+        if self._no_stream.get(target.address, 0.0) > self._loop.time():
+            return None
+        return stream if any(t.name == "TCP" for t in self._transports) else None
+
+    def _or_by_datagram(self, request: Request, target: Target, handlers: Handlers) -> Handlers:
+        """Handlers that send ``request`` by UDP after all, where no TCP connection could be made."""
+        answered = False
+
+        def respond(response: Response, source: Address) -> None:
+            nonlocal answered
+            answered = True
+            handlers.response(response, source)
+
+        def fail(status: int) -> None:
+            if answered or status != 503:
+                handlers.failure(status)
+                return
+            if len(self._no_stream) >= 1000:
+                self._no_stream.clear()
+            self._no_stream[target.address] = self._loop.time() + NO_STREAM
+            request.remove_first("Via")
+            self._send_by(request, target, handlers)
+
+        return Handlers(respond, fail)
 
     def send_cancel(
         self, invite: Request, cancel: Request, target: Target, handlers: Handlers

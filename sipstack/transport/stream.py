@@ -18,6 +18,11 @@ CONNECTIONS = 512
 CONNECT_TIMEOUT = 8.0
 #: Seconds without a byte after which a connection made to us is closed; ours are kept open by SIP itself.
 IDLE_TIMEOUT = 300.0
+#: Of those, by one peer's address.
+CONNECTIONS_OF_ONE = 32
+#: Seconds between two pings on a connection of ours (:rfc:`5626` §4.4.1), which keep it open through a NAT and show
+#: that it is; and the seconds to the pong, from a peer that has ever sent one.
+PING, PONG = 60.0, 10.0
 #: Bytes waiting to be sent to a peer that does not read, before it counts as dead.
 SEND_BUFFER = 1024 * 1024
 
@@ -124,6 +129,10 @@ class StreamTransport:
 
     def made(self, peer: Address, connection: "_Connection") -> None:
         """A connection is up; one that a peer made is found by its address from now on."""
+        if sum(held[0] == peer[0] for held in self._connections) >= CONNECTIONS_OF_ONE:
+            log.warning("%s has too many connections, one more is closed", peer[0])
+            connection.abort()
+            return
         if self._connections.get(peer) is not connection:
             self._hold(peer, connection)
 
@@ -152,6 +161,8 @@ class _Connection(asyncio.Protocol):
         self._stream: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
         self._idle: asyncio.TimerHandle | None = None
+        self._pong_seen = False
+        self._pong_wanted = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -164,8 +175,23 @@ class _Connection(asyncio.Protocol):
         for octets in self._waiting:
             transport.write(octets)
         self._waiting.clear()
-        if not self._ours:
+        if self._ours:
+            self._idle = self._owner._loop.call_later(PING, self._ping)
+        else:
             self._watch()
+
+    def _ping(self) -> None:
+        self._pong_wanted = True
+        self.write(b"\r\n\r\n")
+        self._idle = self._owner._loop.call_later(PONG, self._pinged)
+
+    def _pinged(self) -> None:
+        if self._pong_wanted and self._pong_seen:
+            log.warning("%s does not answer on its connection any more", self._peer)
+            self.abort()
+        else:
+            # A peer that never answers a ping does not know what it is.
+            self._idle = self._owner._loop.call_later(PING - PONG, self._ping)
 
     def _watch(self) -> None:
         loop = self._owner._loop
@@ -189,6 +215,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.last_active = self._owner._loop.time()
         assert self._peer is not None
+        # Whatever comes shows that the other end is there; only a line end by itself is an answer to our ping.
+        self._pong_wanted = False
+        self._pong_seen = self._pong_seen or (self._ours and data == b"\r\n")
         try:
             for message in self._framing.feed(data):
                 if message:
