@@ -173,7 +173,7 @@ def test_minutes_of_an_account_are_looked_at_for_everybody(make: Make, store: St
 
 
 def test_each_refusal_is_a_history_record_with_its_rule(make: Make) -> None:
-    api = make(per_address=1)
+    api = make(per_address=1, countries=())
     path = one(api)
     cases = [
         (None, "contact"),
