@@ -45,6 +45,10 @@ _USUAL_ADDRESS = re.compile(r'(?:"([^"\\]*)"[ \t]*)?<([^<>"\s]*)>(;[^\s"]*)?\Z')
 _USUAL_VIA = re.compile(
     rf"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]+) ([A-Za-z0-9._-]+)(?::({PORT}))?(;[^\s\"]*)?\Z"
 )
+_VIA_HEAD = re.compile(
+    r"[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]*/[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]*"
+    r"/[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]+([^ \t].*)\Z"
+)
 _USUAL_CSEQ = re.compile(r"([0-9]{1,9}) ([A-Za-z0-9!%*_+`'~.-]+)\Z")
 #: Names as they are spelled on the wire, and for comparison; bounded, since a peer may spell as it likes.
 _SPELLINGS: dict[str, str] = {}
@@ -53,6 +57,10 @@ _MOST_SPELLINGS = 2000
 _WORTH_REMEMBERING = 200
 _STOPS = re.compile(r'[",<>\\]')
 _PARAM_STOPS = re.compile(r'[";\\]')
+_QUOTE_STOPS = re.compile(r'["\\]')
+#: What stands in a quoted string only as a quoted pair: the rest of the control characters stand in none (§25.1).
+_NEEDS_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
+_ESCAPED = r"\\\g<0>"
 
 
 def canonical(name: str) -> str:
@@ -69,7 +77,9 @@ def canonical(name: str) -> str:
 def split_values(text: str) -> list[str]:
     """Cut a comma-joined header value, leaving commas in quoted strings and angle brackets alone.
 
-    :raises ParseError: a quote or bracket is not closed, or there is an empty value.
+    Nothing between two commas is no value.
+
+    :raises ParseError: a quote or bracket is not closed.
     """
     if "," not in text:
         return [text.strip()]
@@ -169,9 +179,8 @@ def unquote_string(text: str) -> str:
 
 
 def quote_string(text: str) -> str:
-    """A quoted string with this content."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    """A quoted string with this content, which must have no line ends."""
+    return f'"{_NEEDS_ESCAPE.sub(_ESCAPED, text)}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +217,8 @@ class NameAddr:
             before, _, rest = text.partition("<")
             name = name or " ".join(before.split())
             address, closed, after = rest.partition(">")
-            if not closed or '"' in before:
+            # Of what needs quotes and has none, only what could be read in another way is refused.
+            if not closed or '"' in before or "," in before:
                 raise ParseError(400, "Malformed address")
             return cls(name, Uri.parse(address.strip()), parse_params(after))
         # Without brackets everything after the semicolon belongs to the header, not to the URI (§20).
@@ -247,7 +257,7 @@ def _remembered(text: str) -> NameAddr:
 def _quoted_end(text: str) -> int:
     position = 1
     while True:
-        found = re.compile(r'["\\]').search(text, position)
+        found = _QUOTE_STOPS.search(text, position)
         if found is None:
             raise ParseError(400, "Unbalanced quotes")
         if found.group() == '"':
@@ -263,6 +273,7 @@ class Via:
     host: str
     port: int | None
     params: Params = ()
+    protocol: str = "SIP/2.0"
 
     @classmethod
     def parse(cls, text: str) -> "Via":
@@ -279,24 +290,19 @@ class Via:
 
     @classmethod
     def _parse_slowly(cls, text: str) -> "Via":
+        # White space is allowed around the slashes, the colon and the semicolons.
         head, semicolon, after = text.partition(";")
-        protocol, _, sent_by = head.strip().replace("\t", " ").partition(" ")
-        pieces = (protocol + sent_by if protocol.count("/") < 2 else protocol).split("/")
-        if protocol.count("/") < 2:
-            # White space around the slashes is allowed.
-            before, _, last = head.strip().rpartition("/")
-            transport, _, sent_by = last.strip().partition(" ")
-            pieces = [piece.strip() for piece in before.split("/")] + [transport]
-        if len(pieces) != 3 or pieces[0].upper() != "SIP" or pieces[1] != "2.0":
+        found = _VIA_HEAD.match(head)
+        if found is None:
             raise ParseError(400, "Malformed Via")
-        if not TOKEN.match(pieces[2]):
-            raise ParseError(400, "Malformed Via")
+        name, version, transport, sent_by = found.groups()
         host, port = parse_hostport("".join(sent_by.split()))
-        return cls(pieces[2].upper(), host, port, parse_params(semicolon + after))
+        protocol = f"{name.upper()}/{version}"
+        return cls(transport.upper(), host, port, parse_params(semicolon + after), protocol)
 
     def __str__(self) -> str:
         sent_by = hostport_text(self.host, self.port)
-        return f"SIP/2.0/{self.transport} {sent_by}{params_text(self.params)}"
+        return f"{self.protocol}/{self.transport} {sent_by}{params_text(self.params)}"
 
     def param(self, name: str) -> str | None:
         """The value of a parameter (lower-case ``name``)."""
@@ -316,8 +322,9 @@ class Via:
 
     @property
     def received(self) -> str | None:
-        """The address that the message really came from."""
-        return self.param("received")
+        """The address that the message really came from, an IPv6 one without the brackets that some give it."""
+        value = self.param("received")
+        return None if value is None else value.removeprefix("[").removesuffix("]")
 
     @property
     def rport(self) -> int | None:
