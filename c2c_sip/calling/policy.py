@@ -10,8 +10,7 @@ The order of the refusals here, each with the name that its record has (``docs/g
 ``emergency``  an emergency number, also with something before or behind it
 ``premium``    and ``shared-cost``, ``satellite``, ``personal``: numbers that cost more than others
 ``country``    a number of a country that is not listed
-``short``      from the public, a short code of the region's, or a feature code; and without a
-               whitelist that has it any number that is not one in full
+``short``      from the public, a short code of the region's, or a feature code
 =============  ==================================================================================
 """
 
@@ -178,8 +177,6 @@ def check(
     found = refused_number(number, rules, public=public) if number is not None else None
     if found is not None:
         raise refuse("forbidden", found[1], found[0])
-    if public and not whitelist and isinstance(read, Number) and read.e164 is None:
-        raise refuse("format", "The number must be one in full, with its area code", "short")
     return Checked(text, read, at_home)
 
 
