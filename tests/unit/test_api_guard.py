@@ -16,6 +16,7 @@ from c2c_sip.calling.refusals import MOST
 from c2c_sip.config import Config, Guard, Trunk
 from c2c_sip.service import _account
 from c2c_sip.store import Store
+from sipstack.message import Uri
 from tests.unit.conftest import Api
 
 NUMBER = "+14155550100"
@@ -429,6 +430,47 @@ def test_only_what_the_account_may_show_is_shown_outside(
     plan = live.flow.plan
     for leg in (plan.contact, plan.extension):
         assert leg.from_.uri.user == shown
+
+
+# --- where a call may be led
+
+
+@pytest.mark.parametrize(
+    ("target", "good"),
+    [
+        ("sip:102@acme.example", True),
+        ("sip:bob@example.com", True),
+        ("tel:+14155550123", True),
+        ("sip:bob@127.0.0.1", False),
+        ("sip:bob@169.254.169.254", False),
+        ("sip:bob@0x7f.1", False),
+        ("sip:911@acme.example", False),
+        ("sip:+19005550123@acme.example", False),
+        ("tel:+19005550123", False),
+    ],
+)
+def test_a_transfer_leads_only_to_where_a_contact_may_be(
+    make: Make, target: str, good: bool
+) -> None:
+    api = make()
+    assert api.post(f"{one(api)}/connect", {"contact": NUMBER}).status_code == 200
+    (live,) = api.calling._live.values()  # type: ignore[attr-defined]
+    plan = live.flow.plan
+    uri = Uri.parse(target)
+    assert (plan.transfer(uri) is not None) == good
+    assert plan.extension.accepts_referral(uri) == good
+
+
+def test_a_leg_is_fenced_in_from_inner_addresses_and_the_extension_is_at_home(make: Make) -> None:
+    api = make(networks=("10.0.0.0/8",))
+    path = one(api, extension="sip:desk@192.168.1.7")
+    assert api.post(f"{path}/connect", {"contact": "sip:bob@example.com"}).status_code == 200
+    (live,) = api.calling._live.values()  # type: ignore[attr-defined]
+    plan = live.flow.plan
+    assert (plan.extension.at_home, plan.contact.at_home) == (True, False)
+    for leg in (plan.extension, plan.contact):
+        assert leg.accepted("8.8.8.8") and leg.accepted("10.1.1.1")
+        assert not leg.accepted("192.168.1.7") and not leg.accepted("127.0.0.1")
 
 
 def test_what_limits_an_account_is_for_those_above_it_to_say(make: Make, store: Store) -> None:
