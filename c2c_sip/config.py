@@ -255,6 +255,7 @@ class Http:
         (), _each(_text("https://HOST, https://HOST:PORT or *", _ORIGIN), "a list of origins")
     )
     trusted_proxies: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
+    max_upload: int = _setting(4_000_000, _whole(64_000, 64_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,8 @@ class Database:
         "sqlite:///c2c.db",
         _database_url,
     )
+    media_directory: str = _setting("", _text())
+    media_quota: int = _setting(256_000_000, _whole(64_000, 999_999_999))
 
     def __repr__(self) -> str:
         return f"Database({self.url.partition(':')[0]!r})"
