@@ -399,7 +399,8 @@ class LocalMedia:
             f"c=IN {family} {self.address}",
             "t=0 0",
         )
-        return ("\r\n".join((*head, body)) + "\r\n").encode()
+        # A stream that we refuse is described in its own words, which need not be UTF-8.
+        return ("\r\n".join((*head, body)) + "\r\n").encode("utf-8", "surrogateescape")
 
 
 def _narrowed(allowed: str, wanted: str) -> str:

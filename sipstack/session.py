@@ -412,7 +412,7 @@ class Session:
             ("Subscription-State", state),
             ("Content-Type", "message/sipfrag;version=2.0"),
         ]
-        body = f"SIP/2.0 {status} {reason}\r\n".encode()
+        body = f"SIP/2.0 {status} {reason}\r\n".encode("utf-8", "surrogateescape")
         # A phone that does not care for our NOTIFY answers 481 or nothing; the call is not the worse for it.
         self._send("NOTIFY", lambda status, response: None, headers=headers, body=body)
 

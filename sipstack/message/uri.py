@@ -108,7 +108,7 @@ class Uri:
             text += f";{name}" if value is None else f";{name}={value}"
         mark = "?"
         for name, value in self.headers:
-            text += f"{mark}{name}={value or ''}"
+            text += f"{mark}{name}" if value is None else f"{mark}{name}={value}"
             mark = "&"
         return f"{self.scheme}:{text}"
 
