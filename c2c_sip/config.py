@@ -255,6 +255,7 @@ class Http:
         (), _each(_text("https://HOST, https://HOST:PORT or *", _ORIGIN), "a list of origins")
     )
     trusted_proxies: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
+    max_upload: int = _setting(4_000_000, _whole(64_000, 64_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,8 @@ class Database:
         "sqlite:///c2c.db",
         _database_url,
     )
+    media_directory: str = _setting("", _text())
+    media_quota: int = _setting(256_000_000, _whole(64_000, 999_999_999))
 
     def __repr__(self) -> str:
         return f"Database({self.url.partition(':')[0]!r})"
@@ -315,18 +318,18 @@ class Calling:
 class Guard:
     """What the service does for whom; ``per_…`` are unauthenticated activations in an hour, 0 for no limit."""
 
-    countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"))
+    countries: tuple[str, ...] = _setting(("any",), _each(_country, "a list of countries"))
     number_kinds: tuple[str, ...] = _setting((), _each(_one_of(*REFUSED_KINDS), "a list of kinds"))
     sip_hosts: tuple[str, ...] = _setting(
         (), _each(_text("a host name", re.compile(rf"{_HOST}\Z")), "a list of hosts")
     )
     networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
     connect_by_get: bool = _setting(True, _flag)
-    per_address: int = _setting(60, _whole(0, 1_000_000))
-    per_contact: int = _setting(10, _whole(0, 1_000_000))
-    per_clicktocall: int = _setting(300, _whole(0, 1_000_000))
-    per_account: int = _setting(1000, _whole(0, 1_000_000))
-    per_service: int = _setting(5000, _whole(0, 1_000_000))
+    per_address: int = _setting(0, _whole(0, 1_000_000))
+    per_contact: int = _setting(0, _whole(0, 1_000_000))
+    per_clicktocall: int = _setting(0, _whole(0, 1_000_000))
+    per_account: int = _setting(0, _whole(0, 1_000_000))
+    per_service: int = _setting(0, _whole(0, 1_000_000))
     daily_minutes: int = _setting(0, _whole(0, 10_000_000))
     challenge: str = _setting("none", _one_of("none", "proof_of_work", "captcha"))
     proof_of_work_bits: int = _setting(18, _whole(8, 32))

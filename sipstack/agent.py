@@ -15,6 +15,8 @@ ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY"
 #: Extensions that we know how to use: :rfc:`3262`, :rfc:`4028`, :rfc:`4488`.
 SUPPORTED = ("100rel", "timer", "norefersub")
 SDP = "application/sdp"
+#: Which bodies we understand, as headers.
+BODIES = (("Accept", SDP), ("Accept-Encoding", "identity"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +122,23 @@ def retry_after(response: Response) -> int:
 
 def sdp_of(message: Message) -> bytes:
     """The session description in a message's body, also where it is one part of several; empty without one."""
+    encoding = message.get("Content-Encoding")
+    if encoding is not None and encoding.strip().lower() != "identity":
+        return b""
     return find_part(message.content_type, message.body, SDP) or b""
 
 
 def has_sdp(message: Message) -> bool:
     """Whether there is a session description in the body."""
     return bool(sdp_of(message))
+
+
+def has_foreign_body(message: Message) -> bool:
+    """Whether there is a body that we should understand and do not: 415 (:rfc:`3261` §8.2.3, §20.11)."""
+    if not message.body or has_sdp(message):
+        return False
+    disposition = (message.get("Content-Disposition") or "").lower().split(";")
+    return "handling=optional" not in ["".join(part.split()) for part in disposition]
 
 
 def supports(message: Message, extension: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from sipstack.account import Account
-from sipstack.agent import SDP, Dialogue, Handlers, Timer
+from sipstack.agent import BODIES, Dialogue, Handlers, Timer
 from sipstack.incoming import IncomingCall, refused_timing
 from sipstack.message import (
     Message,
@@ -21,6 +21,7 @@ from sipstack.message import (
     Uri,
     Via,
     check_request,
+    check_response,
     make_response,
     parse_datagram,
 )
@@ -491,9 +492,19 @@ class UserAgent:
                 self._receive_request(message, octets, source, transport)
         except ParseError as error:
             log.debug("from %s: %s %s", source[0], error.status, error.reason)
-            request = error.request
-            if request is not None and request.method != "ACK":
-                self._answer(request, error.status, error.reason, source, transport)
+            self._refuse(error, source, transport)
+
+    def _refuse(self, wrong: ParseError, source: Address, transport: Transport) -> None:
+        """Say what is wrong with a request, if that is what it was; nobody waits for an answer to an ACK."""
+        request = wrong.request
+        if request is None or request.method == "ACK":
+            return
+        try:
+            note_source(request, source)
+        except ParseError as error:
+            log.debug("from %s: %s: nothing can be noted in it", source[0], error.reason)
+        headers = capabilities() if wrong.status == 501 else ()
+        self._answer(request, wrong.status, wrong.reason, source, transport, headers)
 
     def _listen_to(self, stranger: str, octets: int) -> bool:
         """Whether to look at what comes from a host that we have nothing to do with yet."""
@@ -521,6 +532,10 @@ class UserAgent:
         entry = self._clients.get(client_key(response))
         if entry is None:
             return  # a response to nothing
+        wrong = check_response(response)
+        if wrong is not None:
+            log.debug("from %s: response dropped: %s", source[0], wrong.reason)
+            return
         self._record(response, octets, source, transport)
         self._run(entry, entry.machine.receive(response, self._loop.time()), source)
 
@@ -529,8 +544,7 @@ class UserAgent:
     ) -> None:
         wrong = check_request(request)
         if wrong is not None:
-            if request.method != "ACK":
-                self._answer(request, wrong.status, wrong.reason, source, transport)
+            self._refuse(wrong, source, transport)
             return
         note_source(request, source)
         held = self._servers.get(server_key(request))
@@ -629,7 +643,7 @@ class UserAgent:
         if answer is not None:
             transport.send(answer.serialize(), _reply_to(request, source, transport))
         elif request.method == "OPTIONS":
-            headers = [("Accept", SDP), *capabilities()]
+            headers = [*BODIES, *capabilities()]
             self._answer(request, 200, None, source, transport, headers)
         elif request.method == "INVITE" and self._on_invite is not None:
             self._receive_invite(request, source, transport)
