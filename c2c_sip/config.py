@@ -371,6 +371,7 @@ class Trunk:
     from_user: str = _setting("number", _one_of("number", "account"))
     from_domain: str = _setting("", _host_and_port)
     tls_server_name: str = _setting("", _text("a host name", re.compile(r"[A-Za-z0-9._-]+\Z")))
+    tls_ca: str = _setting("", _text())
 
     def __repr__(self) -> str:
         return f"Trunk({self.name!r}, {self.domain!r})"

@@ -47,7 +47,9 @@ from sipstack.transaction import (
     server_key,
 )
 from sipstack.transport import Address, Transport
+from sipstack.transport.quota import Quota
 from sipstack.transport.stream import StreamTransport
+from sipstack.transport.udp import UdpTransport
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,14 @@ LARGEST_DATAGRAM = 1300
 _VIA = 90
 #: Seconds for which a peer that takes no TCP connection is not asked for one again.
 NO_STREAM = 600.0
+#: Seconds that it has to take one, where datagrams would do.
+STREAM_PATIENCE = 1.5
+#: Messages a second, and at once, that a host may send which we have nothing to do with.
+STRANGERS = (50.0, 500.0)
+#: Hosts that we have something to do with, to which that does not apply.
+KNOWN = 4096
+#: Seconds between two lines in the log about a host that sends too much.
+DEAF = 60.0
 
 
 class UserAgent:
@@ -111,10 +121,16 @@ class UserAgent:
         self._secret = self.token().encode()
         self._no_stream: dict[Address, float] = {}
         self._seen_as: dict[tuple[str, str], Address] = {}
+        self._strangers = Quota(*STRANGERS)
+        self._deaf_since = float("-inf")
+        #: Hosts that we sent requests to, or that take part in a call, the last one at the end.
+        self._known: dict[str, None] = {}
         for transport in self._transports:
             transport.receiver = self._receive
             if isinstance(transport, StreamTransport):
                 transport.unreachable = self._unreachable
+            elif isinstance(transport, UdpTransport):
+                transport.undelivered = self._undelivered
 
     # --- what is left, for those who check that nothing is
 
@@ -215,11 +231,26 @@ class UserAgent:
         for watcher in self.server_watchers:
             watcher(target)
 
-    def _unreachable(self, peer: Address, transport: Transport) -> None:
+    def _unreachable(self, peer: Address, server_name: str, transport: Transport) -> None:
         """A connection could not be made, or broke: what was sent on it counts as undelivered."""
         for entry in list(self._clients.values()):
-            if entry.transport is transport and entry.destination == peer:
+            if (
+                entry.transport is transport
+                and entry.target.address == peer
+                and server_name in ("", entry.target.server_name)
+            ):
                 self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
+
+    def _undelivered(self, peer: Address, quoted: bytes, transport: Transport) -> None:
+        """ICMP says that nobody is at ``peer`` (:rfc:`3261` §18.4).
+
+        Believed only for a request of which the message quotes the branch, which who is not on the way cannot know.
+        """
+        for entry in list(self._clients.values()):
+            if entry.transport is transport and entry.target.address == peer:
+                branch = entry.machine.request.via.branch or ""
+                if branch.encode() in quoted:
+                    self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as seen from ``target``."""
@@ -247,16 +278,11 @@ class UserAgent:
         """
         if self._name:
             request.set("User-Agent", self._name)
-        larger = self._by_stream(request, target)
-        if larger is not None:
-            try:
-                self._add_via(request, larger)
-            except OSError:
-                larger = None
-        if larger is not None:
-            self._start_client(request, larger, self._or_by_datagram(request, target, handlers))
-            return
-        self._send_by(request, target, handlers)
+        stream = self._by_stream(request, target)
+        if stream is not None:
+            self._send_by(request, stream, self._or_by_datagram(request, target, handlers))
+        else:
+            self._send_by(request, target, handlers)
 
     def _send_by(self, request: Request, target: Target, handlers: Handlers) -> None:
         try:
@@ -270,10 +296,17 @@ class UserAgent:
         """The TCP target for a request that is too large for UDP, if one may be there."""
         if target.transport != "UDP" or len(request.serialize()) + _VIA <= LARGEST_DATAGRAM:
             return None
-        stream = Target("TCP", target.address)
         if self._no_stream.get(target.address, 0.0) > self._loop.time():
             return None
-        return stream if any(t.name == "TCP" for t in self._transports) else None
+        stream = replace(target, transport="TCP")
+        try:
+            transport = self._transport_for(stream)
+        except OSError:
+            return None
+        if isinstance(transport, StreamTransport):
+            # It is only worth a try, given up soon where something swallows what asks for a connection.
+            transport.connect(stream.address, within=STREAM_PATIENCE)
+        return stream
 
     def _or_by_datagram(self, request: Request, target: Target, handlers: Handlers) -> Handlers:
         """Handlers that send ``request`` by UDP after all, where no TCP connection could be made."""
@@ -308,7 +341,7 @@ class UserAgent:
         try:
             if message.get("Via") is None:
                 self._add_via(message, target)
-            self._transmit(message, self._transport_for(target), target.address)
+            self._transmit(message, self._transport_for(target), target)
         except OSError as error:
             # The 2xx comes again, and so does the ACK.
             log.warning("cannot send to %s: %s", target.address[0], error)
@@ -359,9 +392,12 @@ class UserAgent:
         via = Via(transport.name, host, port, (("rport", None), ("branch", branch)))
         message.insert_first("Via", str(via))
 
-    def _transmit(self, message: Message, transport: Transport, destination: Address) -> None:
+    def _transmit(self, message: Message, transport: Transport, target: Target) -> None:
         octets = message.serialize()
-        transport.send(octets, destination)
+        destination = target.address
+        if isinstance(message, Request):
+            self._know(destination[0])
+        transport.send(octets, destination, target.server_name)
         if self.trace is not None:
             self.trace.add(
                 message.call_id,
@@ -382,7 +418,7 @@ class UserAgent:
         machine = (InviteClient if request.method == "INVITE" else NonInviteClient)(
             request, transport.reliable, self.timers
         )
-        entry = _Client(machine, transport, target.address, handlers)
+        entry = _Client(machine, transport, target, handlers)
         self._clients[machine.key] = entry
         self._run(entry, machine.start(self._loop.time()), None)
 
@@ -405,9 +441,9 @@ class UserAgent:
             match effect:
                 case Transmit(message):
                     try:
-                        self._transmit(message, entry.transport, entry.destination)
+                        self._transmit(message, entry.transport, entry.target)
                     except OSError as error:
-                        log.warning("cannot send to %s: %s", entry.destination[0], error)
+                        log.warning("cannot send to %s: %s", entry.target.address[0], error)
                         failed = entry.machine.transport_failed(self._loop.time())
                         self._run(entry, failed, None)
                 case Deliver(message):
@@ -444,6 +480,8 @@ class UserAgent:
     # --- receiving
 
     def _receive(self, octets: bytes, source: Address, transport: Transport) -> None:
+        if source[0] not in self._known and not self._listen_to(source[0], len(octets)):
+            return
         try:
             if not octets.strip(b"\r\n\0 "):
                 return  # a keep-alive
@@ -467,6 +505,26 @@ class UserAgent:
             log.debug("from %s: %s: nothing can be noted in it", source[0], error.reason)
         headers = capabilities() if wrong.status == 501 else ()
         self._answer(request, wrong.status, wrong.reason, source, transport, headers)
+
+    def _listen_to(self, stranger: str, octets: int) -> bool:
+        """Whether to look at what comes from a host that we have nothing to do with yet."""
+        now = self._loop.time()
+        if self._strangers.takes(stranger, octets, now):
+            return True
+        if now - self._deaf_since > DEAF:
+            self._deaf_since = now
+            log.warning("%s sends too much, and is not listened to for now", stranger)
+        return False
+
+    def _know(self, host: str) -> None:
+        """Listen to ``host`` whatever it sends.
+
+        It must be so: anybody may send datagrams in its name, and nobody must be able to make us deaf to a trunk.
+        """
+        self._known.pop(host, None)
+        self._known[host] = None
+        if len(self._known) > KNOWN:
+            del self._known[next(iter(self._known))]
 
     def _receive_response(
         self, response: Response, octets: bytes, source: Address, transport: Transport
@@ -498,6 +556,7 @@ class UserAgent:
         call = self._calls.get((request.call_id, tag)) if tag else None
         if request.method == "ACK":
             if call is not None:
+                self._know(source[0])
                 self._record(request, octets, source, transport)
                 call.acknowledged(request)
             return
@@ -526,6 +585,7 @@ class UserAgent:
             headers = [("Retry-After", "5")]
             self._answer(request, 503, None, source, transport, headers)
             return
+        self._know(source[0])
         entry = self._serve(request, source, transport)
         entry.call = call
         self._run(entry, entry.machine.start(self._loop.time()), source)
@@ -535,7 +595,8 @@ class UserAgent:
         machine = (InviteServer if request.method == "INVITE" else NonInviteServer)(
             request, transport.reliable, self.timers
         )
-        entry = _Server(machine, transport, _reply_to(request, source, transport), self)
+        target = Target(transport.name, _reply_to(request, source, transport))
+        entry = _Server(machine, transport, target, self)
         self._servers[machine.key] = entry
         return entry
 
@@ -551,8 +612,7 @@ class UserAgent:
             self._answer(request, 503, None, source, transport, headers)
             return
         entry = self._serve(request, source, transport)
-        target = Target(transport.name, entry.destination)
-        contact = self.contact(target, request.uri.user or "")
+        contact = self.contact(entry.target, request.uri.user or "")
         try:
             call = IncomingCall(self, request, entry, contact)
         except ParseError as error:
@@ -640,9 +700,9 @@ class UserAgent:
 class _Entry:
     """A transaction with the timer that is set for it."""
 
-    def __init__(self, transport: Transport, destination: Address) -> None:
+    def __init__(self, transport: Transport, target: Target) -> None:
         self.transport = transport
-        self.destination = destination
+        self.target = target
         self.armed: float | None = None
         self.handle: asyncio.TimerHandle | None = None
 
@@ -659,16 +719,16 @@ class _Client(_Entry):
         self,
         machine: InviteClient | NonInviteClient,
         transport: Transport,
-        destination: Address,
+        target: Target,
         handlers: Handlers,
     ) -> None:
-        super().__init__(transport, destination)
+        super().__init__(transport, target)
         self.machine = machine
         self._handlers = handlers
 
     def deliver(self, message: Message, source: Address | None) -> None:
         assert isinstance(message, Response)
-        self._handlers.response(message, source or self.destination)
+        self._handlers.response(message, source or self.target.address)
 
     def failed(self, status: int) -> None:
         self._handlers.failure(status)
@@ -679,10 +739,10 @@ class _Server(_Entry):
         self,
         machine: InviteServer | NonInviteServer,
         transport: Transport,
-        destination: Address,
+        target: Target,
         agent: UserAgent,
     ) -> None:
-        super().__init__(transport, destination)
+        super().__init__(transport, target)
         self.machine = machine
         self.call: Dialogue
         self.merged: tuple[str, str | None, int] = ("", None, 0)

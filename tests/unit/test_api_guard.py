@@ -181,7 +181,7 @@ def test_each_refusal_is_a_history_record_with_its_rule(make: Make) -> None:
         ("+19005551234", "premium"),
         ("+442079460958", "country"),
         ("911", "emergency"),
-        ("101", "short"),
+        ("411", "short"),
         ("sip:x@169.254.169.254", "host"),
         ("a\r\nVia: x", "contact"),
     ]

@@ -39,7 +39,7 @@ class Wire:
     receiver: Receiver | None = None
     sent: list[tuple[bytes, Address]] = field(default_factory=list)
 
-    def send(self, data: bytes, destination: Address) -> None:
+    def send(self, data: bytes, destination: Address, server_name: str = "") -> None:
         self.sent.append((data, destination))
 
     def address_towards(self, destination: Address) -> Address:
