@@ -34,12 +34,15 @@ setup(
     extras_require={
         "postgres": ["psycopg[binary]>=3.1,<4"],
         "srtp": ["pylibsrtp>=0.12,<2"],
+        "bench": ["sipmessage>=0.7", "aiosipua>=0.7", "sippy>=2.1"],
+        "fuzz": ["atheris>=2.3"],
         "test": [
             "pylibsrtp>=0.12,<2",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",
             "schemathesis>=4.20,<5",
+            "trustme>=1.1",
             "mypy>=1.11",
             "ruff>=0.6",
             "import-linter>=2.0",

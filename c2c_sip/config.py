@@ -318,18 +318,18 @@ class Calling:
 class Guard:
     """What the service does for whom; ``per_…`` are unauthenticated activations in an hour, 0 for no limit."""
 
-    countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"))
+    countries: tuple[str, ...] = _setting(("any",), _each(_country, "a list of countries"))
     number_kinds: tuple[str, ...] = _setting((), _each(_one_of(*REFUSED_KINDS), "a list of kinds"))
     sip_hosts: tuple[str, ...] = _setting(
         (), _each(_text("a host name", re.compile(rf"{_HOST}\Z")), "a list of hosts")
     )
     networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
     connect_by_get: bool = _setting(True, _flag)
-    per_address: int = _setting(60, _whole(0, 1_000_000))
-    per_contact: int = _setting(10, _whole(0, 1_000_000))
-    per_clicktocall: int = _setting(300, _whole(0, 1_000_000))
-    per_account: int = _setting(1000, _whole(0, 1_000_000))
-    per_service: int = _setting(5000, _whole(0, 1_000_000))
+    per_address: int = _setting(0, _whole(0, 1_000_000))
+    per_contact: int = _setting(0, _whole(0, 1_000_000))
+    per_clicktocall: int = _setting(0, _whole(0, 1_000_000))
+    per_account: int = _setting(0, _whole(0, 1_000_000))
+    per_service: int = _setting(0, _whole(0, 1_000_000))
     daily_minutes: int = _setting(0, _whole(0, 10_000_000))
     challenge: str = _setting("none", _one_of("none", "proof_of_work", "captcha"))
     proof_of_work_bits: int = _setting(18, _whole(8, 32))
@@ -371,6 +371,7 @@ class Trunk:
     from_user: str = _setting("number", _one_of("number", "account"))
     from_domain: str = _setting("", _host_and_port)
     tls_server_name: str = _setting("", _text("a host name", re.compile(r"[A-Za-z0-9._-]+\Z")))
+    tls_ca: str = _setting("", _text())
 
     def __repr__(self) -> str:
         return f"Trunk({self.name!r}, {self.domain!r})"

@@ -5,7 +5,6 @@ import logging
 import random
 import resource
 import socket
-import ssl
 import sys
 import time
 from asyncio import AbstractEventLoop
@@ -19,7 +18,7 @@ from c2c_sip.api.server import HttpServer
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
 from c2c_sip.captcha import Captcha
-from c2c_sip.config import Config, Sip, Trunk
+from c2c_sip.config import Config, Trunk
 from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.digest import Credentials
@@ -30,6 +29,7 @@ from sipstack.resolver import DnsLookup, Resolver
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
+from sipstack.transport.tls import client_context, server_context
 from sipstack.transport.udp import UdpTransport
 from sipstack.useragent import UserAgent
 
@@ -107,15 +107,18 @@ class Service:
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
+            transports = await _transports(config, loop)
             return UserAgent(
-                await _transports(config, loop),
+                transports,
                 loop=loop,
                 rng=rng,
                 name=config.sip.user_agent,
                 public_address=config.sip.public_address,
                 trace=self.trace,
                 resolver=Resolver(
-                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]), rng=rng
+                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]),
+                    transports={transport.name for transport in transports},
+                    rng=rng,
                 ),
                 refuse_invite=own_servers(list(accounts.values())),
             )
@@ -191,6 +194,10 @@ def _allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
+def _domain(trunk: Trunk) -> Uri:
+    return Uri.parse(f"sip:{trunk.domain}")
+
+
 def _account(trunk: Trunk, rng: random.Random) -> Account:
     credentials = None
     if trunk.password:
@@ -203,7 +210,7 @@ def _account(trunk: Trunk, rng: random.Random) -> Account:
         outbound = replace(outbound, params=(*outbound.params, ("lr", None)))
     return Account(
         name=trunk.name,
-        domain=Uri.parse(f"sip:{trunk.domain}"),
+        domain=_domain(trunk),
         username=trunk.username,
         credentials=credentials,
         outbound_proxy=outbound,
@@ -226,8 +233,7 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
             if kind == "udp":
                 bound.append(UdpTransport(address, port, loop))
                 continue
-            tls, server_tls = _tls(config.sip) if kind == "tls" else (None, None)
-            stream = StreamTransport(address, port, loop, tls=tls, server_tls=server_tls)
+            stream = StreamTransport(address, port, loop, **(_tls(config) if kind == "tls" else {}))
             bound.append(stream)
             await stream.listen()
     except OSError:
@@ -237,17 +243,19 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
     return bound
 
 
-def _tls(sip: Sip) -> tuple[ssl.SSLContext, ssl.SSLContext | None]:
-    """How connections that we make are secured, and those made to us, ``None`` without a certificate of our own."""
-    client = ssl.create_default_context(cafile=sip.tls_ca or None)
-    client.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not sip.tls_certificate:
-        return client, None
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.minimum_version = ssl.TLSVersion.TLSv1_2
-    for context in (client, server):
-        context.load_cert_chain(sip.tls_certificate, sip.tls_key or None)
-    return client, server
+def _tls(config: Config) -> dict[str, Any]:
+    """What a :class:`StreamTransport` has to know for TLS. Without a certificate of our own it only calls out."""
+    sip = config.sip
+    own = sip.tls_certificate, sip.tls_key
+    return {
+        "tls": client_context(sip.tls_ca, *own),
+        "server_tls": server_context(*own) if sip.tls_certificate else None,
+        "tls_by_name": {
+            trunk.tls_server_name or _domain(trunk).host: client_context(trunk.tls_ca, *own)
+            for trunk in config.trunks
+            if trunk.tls_ca
+        },
+    }
 
 
 def _nameserver(text: str) -> tuple[str, int]:

@@ -105,8 +105,10 @@ class MediaLeg:
 
 
 class _Driver(Protocol):
-    """A relay, wherever it runs."""
+    """A relay, wherever it runs; ``alive`` says whether it takes lines now."""
 
+    @property
+    def alive(self) -> bool: ...
     def start(self) -> None: ...
     def close(self) -> None: ...
     def add(
@@ -119,6 +121,8 @@ class _Driver(Protocol):
 
 class _Thread:
     """A relay in a thread of this process."""
+
+    alive = True
 
     def __init__(self, listener: "MediaPlane", rng: Random) -> None:
         self._rng = rng
@@ -166,8 +170,7 @@ class _Thread:
     # --- in the relay's thread
 
     def _run(self) -> None:
-        while self._running:
-            self._relay.turn()
+        self._relay.run(lambda: self._running)
 
     def _stop(self) -> None:
         self._running = False
@@ -267,9 +270,7 @@ class MediaPlane:
         beside: MediaLeg | None,
     ) -> MediaLeg:
         with self._lock:
-            relay = (
-                beside._relay if beside is not None else min(self._load, key=self._load.__getitem__)
-            )
+            relay = beside._relay if beside is not None else self._least_loaded()
             number = next(self._numbers)
             leg = self._legs[number] = MediaLeg(self, relay, number, address, port)
             self._load[relay] += 1
@@ -281,6 +282,9 @@ class MediaPlane:
             self.closed(leg, number)
             raise
         return leg
+
+    def _least_loaded(self) -> "_Driver":
+        return min(self._relays, key=lambda relay: (not relay.alive, self._load[relay]))
 
     def teach(self, relay: _Driver, source: Source) -> None:
         """Let a relay know a source; its frames are made here, for the relay has no time for it."""

@@ -303,6 +303,16 @@ class Relay:
 
     # --- the loop
 
+    def run(self, go_on: Callable[[], bool]) -> None:
+        """Take turns for as long as ``go_on``, which is asked before each, says so."""
+        while go_on():
+            try:
+                self.turn()
+            except Exception:
+                # One packet's fault must not silence all calls.
+                log.exception("a turn of the relay has failed")
+                self._sleep(TURN)
+
     def turn(self) -> None:
         """Wait for something to do, do it, and let it be :data:`TURN` seconds before the next turn."""
         ready = self._poller.poll(self._patience(), MOST)

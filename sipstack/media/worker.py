@@ -171,24 +171,28 @@ def run(commands: socket.socket, events: socket.socket) -> None:
     # What the modules are made of stays: no look at it is worth a pause.
     gc.freeze()
     told, credit, then = deque[int](), 0.0, time.monotonic()
-    while running:
-        relay.turn()
+
+    def go_on() -> bool:
+        """Tell the counters whose turn it is: a few at a time, for all at once would hold up the packets."""
+        nonlocal credit, then
         now = time.monotonic()
-        size = relay.size
-        credit = min(credit + (now - then) / REFRESH * size, size)
+        credit = min(credit + (now - then) / REFRESH * relay.size, relay.size)
         then = now
-        if credit >= 1.0:
-            fresh = {}
-            while credit >= 1.0:
-                credit -= 1.0
-                if not told:
-                    told.extend(relay.numbers())
-                number = told.popleft()
-                counters = relay.counters(number)
-                if counters is not None:
-                    fresh[number] = counters
+        fresh = {}
+        while credit >= 1.0:
+            credit -= 1.0
+            if not told:
+                told.extend(relay.numbers())
+            number = told.popleft()
+            counters = relay.counters(number)
+            if counters is not None:
+                fresh[number] = counters
+        if fresh:
             teller.tell("counters", fresh)
         teller.flush()
+        return running
+
+    relay.run(go_on)
     relay.close()
 
 
@@ -210,6 +214,11 @@ class Worker:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
         self._commands: Channel | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether there is a process."""
+        return self._commands is not None
 
     def start(self) -> None:
         """Start the process and the thread that listens to it."""
@@ -303,9 +312,16 @@ class Worker:
                 return
             log.error("%s has died (%s); its calls end", self._name, self._process.exitcode)
             self._died(self)
-            if self._closing.wait(max(0.0, born + SHORTEST_LIFE - time.monotonic())):
+            pause = max(0.0, born + SHORTEST_LIFE - time.monotonic())
+            while not self._closing.wait(pause):
+                try:
+                    self._begin()
+                    break
+                except OSError as error:
+                    log.error("%s cannot be started: %s", self._name, error)
+                    pause = SHORTEST_LIFE
+            else:
                 return
-            self._begin()
 
     def _listen(self) -> None:
         while True:

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import trustme
 
-from tests.interop.programs import Program, stop_all
+from tests.interop.programs import Certificate, Program, stop_all
 
 P = TypeVar("P", bound=Program)
 Start = Callable[..., Any]
@@ -24,3 +25,17 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield launch
     stop_all([p for p in reversed(running) if hasattr(p, "process")])
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """A certificate of loopback, by an authority that nobody knows but those who are told."""
+    folder = tmp_path_factory.mktemp("certificates")
+    # RSA: what every phone knows.
+    authority = trustme.CA(key_type=trustme.KeyType.RSA)
+    made = Certificate(folder / "authority.pem", folder / "own.pem")
+    authority.cert_pem.write_to_path(str(made.authority))
+    authority.issue_cert(
+        "127.0.0.1", "::1", "localhost"
+    ).private_key_and_cert_chain_pem.write_to_path(str(made.own))
+    return made

@@ -586,3 +586,40 @@ def test_what_has_piled_up_on_many_sockets_is_worked_off_in_order() -> None:
     for end in ends:
         assert len(end.heard) == 41
         assert_one_stream(end)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_datagram_whatsoever_makes_the_relay_raise(seed: int) -> None:
+    rng = random.Random(seed)
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000), PCMU, EVENT)
+    customer = Endpoint(world, ("203.0.113.9", 6000), PCMA, EVENT)
+    for end in (desk, customer):
+        end.describe(rtcp_mux=rng.random() < 0.5)
+        end.say(kind=0 if end is desk else 8)
+        world.relay.tap(end.number, rng.random() < 0.5)
+    world.relay.bridge(desk.number, customer.number)
+    if AVAILABLE and rng.random() < 0.3:
+        keys = [Crypto(1, Suite.TAG_32, rng.randbytes(KEY_SIZE)) for _ in range(2)]
+        world.relay.secure(desk.number, Agreement(*keys))
+    sent = 0
+    for _ in range(3000):
+        end = rng.choice((desk, customer))
+        host, port = end.address
+        source = rng.choice([end.address, (host, port + 1), (host, 9), ("10.9.9.9", 77)])
+        gate = end.gate[0], end.gate[1] + rng.randrange(2)
+        size = rng.choice([0, 1, 7, 11, 12, 13, 20, 60, 172, 2048])
+        packet = bytearray(rng.randbytes(size))
+        if size and rng.random() < 0.7:
+            packet[0] = rng.choice([0x80, 0x90, 0x8F, 0xA0, 0xB1])
+            packet[1:2] = rng.choice(
+                [b"\x00", b"\x08", b"\x65", b"\xe5", b"\xc8", b"\xc9", b"\xcb"]
+            )
+        world.deliver(bytes(packet), source, gate)
+        sent += 1
+        world.run(0.001 * rng.randrange(3))
+    world.run(1.0)
+    figures = [world.relay.remove(end.number) for end in (desk, customer)]
+    assert sum(f.rejected + f.packets_received for f in figures) <= sent + 2
+    assert all(f.rejected > 0 for f in figures)
+    assert len(world.by_fd) == 0

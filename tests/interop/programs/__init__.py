@@ -3,7 +3,10 @@
 from tests.interop.programs.baresip import Baresip, read_samples
 from tests.interop.programs.base import (
     HOST,
+    WAYS,
+    Certificate,
     Program,
+    Way,
     free_port,
     free_rtp_range,
     stop_all,
@@ -16,12 +19,15 @@ from tests.interop.programs.sipp import SippUas, scenario
 
 __all__ = [
     "HOST",
+    "WAYS",
     "Baresip",
+    "Certificate",
     "Dnsmasq",
     "Kamailio",
     "Program",
     "Service",
     "SippUas",
+    "Way",
     "free_port",
     "free_rtp_range",
     "read_samples",

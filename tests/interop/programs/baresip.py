@@ -2,31 +2,71 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import random
 import socket
 import struct
 import wave
 from pathlib import Path
 
 from c2c_sip.lab.listening import strength
-from tests.interop.programs.base import HOST, Program, free_port, free_rtp_range, until
+from tests.interop.programs.base import (
+    HOST,
+    Certificate,
+    Program,
+    free_port,
+    free_rtp_range,
+    until,
+)
 from tests.interop.programs.kamailio import Kamailio
+
+
+def _two_free_ports(host: str) -> int:
+    """A port that is free for UDP and TCP, and so is the next, which baresip takes for TLS."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(200):
+        # Below those that the system gives out by itself, which programs starting beside us get.
+        first = random.randrange(11000, 31000, 2)
+        with contextlib.ExitStack() as held:
+            try:
+                for port in (first, first + 1):
+                    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                        held.enter_context(socket.socket(family, kind)).bind((host, port))
+            except OSError:
+                continue
+            return first
+    raise RuntimeError("no two free ports")
 
 
 class Baresip(Program):
     """A phone that registers at ``registrar``, answers by itself, plays a tone and records what it hears."""
 
-    def __init__(self, folder: Path, user: str, registrar: Kamailio, tone: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        user: str,
+        registrar: Kamailio,
+        tone: int,
+        certificate: Certificate | None = None,
+    ) -> None:
         super().__init__(folder / f"baresip-{user}", "baresip")
         self.user = user
+        way = registrar.way
         self._control = free_port(socket.SOCK_STREAM)
         modules = next(Path("/usr/lib").glob("**/baresip/modules"))
         low, high = free_rtp_range()
         source = self.folder / "tone.wav"
         _write_tone(source, tone)
         (self.folder / "config").write_text(
-            f"sip_listen {HOST}:{free_port()}\n"
+            f"sip_listen {way.literal}:{_two_free_ports(way.host)}\n"
+            + (
+                f"sip_certificate {certificate.own}\nsip_cafile {certificate.authority}\n"
+                if certificate
+                else ""
+            )
+            + f"prefer_ipv6 {'yes' if ':' in way.host else 'no'}\n"
             f"module_path {modules}\n"
             "audio_player aufile,/dev/null\n"
             f"audio_source aufile,{source}\n"
@@ -40,16 +80,16 @@ class Baresip(Program):
             f"snd_path {self.folder}\n"
         )
         (self.folder / "accounts").write_text(
-            f"<sip:{user}@{HOST}:{registrar.port};transport=udp>;auth_user={user};"
+            f"<sip:{user}@{way.literal}:{registrar.port};transport={way.transport}>;auth_user={user};"
             f"auth_pass={registrar.password};answermode=auto;regint=120;audio_codecs=pcmu,pcma\n"
         )
         (self.folder / "contacts").write_text("")
-        self.launch(["baresip", "-f", str(self.folder)])
+        self.launch(["baresip", "-s", "-f", str(self.folder)])
         until(lambda: "200 OK" in self.printed() or "registered" in self.printed(), 15, "baresip")
 
-    def command(self, name: str) -> None:
+    def command(self, name: str, parameters: str = "") -> None:
         """Give a command through ctrl_tcp, as a netstring of JSON."""
-        text = json.dumps({"command": name, "params": "", "token": "t"})
+        text = json.dumps({"command": name, "params": parameters, "token": "t"})
         with socket.create_connection((HOST, self._control), 5) as control:
             control.sendall(f"{len(text)}:{text},".encode())
             control.settimeout(3)

@@ -9,15 +9,45 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 HOST = "127.0.0.1"
 
 
-def free_port(kind: int = socket.SOCK_DGRAM) -> int:
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((HOST, 0))
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How programs speak with each other: ``udp``, ``tcp`` or ``tls``, at an address of loopback."""
+
+    transport: str = "udp"
+    host: str = HOST
+
+    @property
+    def literal(self) -> str:
+        """The host as it stands in a URI."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    def __str__(self) -> str:
+        return f"{self.transport}-{'ipv6' if ':' in self.host else 'ipv4'}"
+
+
+#: Each way there is.
+WAYS = [Way(transport, host) for host in (HOST, "::1") for transport in ("udp", "tcp", "tls")]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """PEM files: the authority, and a certificate of loopback with its key in one."""
+
+    authority: Path
+    own: Path
+
+
+def free_port(kind: int = socket.SOCK_DGRAM, host: str = HOST) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 
@@ -97,7 +127,12 @@ def udp_table() -> list[str]:
 
 
 def is_bound(port: int, transport: str = "u1") -> bool:
-    table = udp_table() if transport == "u1" else Path("/proc/net/tcp").read_text().splitlines()[1:]
+    name = "udp" if transport in ("u1", "udp") else "tcp"
+    table = [
+        line
+        for family in ("", "6")
+        for line in Path(f"/proc/net/{name}{family}").read_text().splitlines()[1:]
+    ]
     return any(int(line.split()[1].rpartition(":")[2], 16) == port for line in table)
 
 

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
-from tests.interop.programs.base import HOST, Program, free_port, is_bound, until
+from tests.interop.programs.base import (
+    HOST,
+    Certificate,
+    Program,
+    Way,
+    free_port,
+    is_bound,
+    until,
+)
 
 _KAMAILIO = """
 debug=1
 log_stderror=yes
 fork=yes
 children=2
-disable_tcp=yes
+tcp_children=2
+disable_tcp={no_tcp}
 auto_aliases=no
-listen=udp:{host}:{port}
+{enable_tls}
+listen={transport}:{literal}:{port}
 mpath="{modules}"
 loadmodule "kex.so"
 loadmodule "tm.so"
@@ -29,6 +40,7 @@ loadmodule "maxfwd.so"
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
+{tls_module}
 modparam("registrar", "min_expires", {min_expires})
 modparam("auth", "nonce_count", 1)
 modparam("auth", "qop", "auth")
@@ -66,6 +78,16 @@ request_route {{
 """
 
 
+_TLS = """
+loadmodule "tls.so"
+modparam("tls", "certificate", "{certificate}")
+modparam("tls", "private_key", "{certificate}")
+# baresip 1.0 has no TLS above 1.0, which OpenSSL lets through on its lowest level only.
+modparam("tls", "tls_method", "TLSv1+")
+modparam("tls", "cipher_list", "DEFAULT@SECLEVEL=0")
+"""
+
+
 class Kamailio(Program):
     """A registrar and proxy with digest on REGISTER and INVITE; every user has the same password."""
 
@@ -77,18 +99,27 @@ class Kamailio(Program):
         password: str = "s3cret",
         min_expires: int = 60,
         name: str = "kamailio",
+        way: Way = Way(),
+        certificate: Certificate | None = None,
         routes: dict[str, str] | None = None,
     ) -> None:
         """``routes`` are users that need not register, and the URI of each."""
         super().__init__(folder / name, "kamailio")
-        self.port = free_port()
+        self.way = way
+        self.port = free_port(
+            socket.SOCK_DGRAM if way.transport == "udp" else socket.SOCK_STREAM, way.host
+        )
         self.password = password
         modules = next(Path("/usr/lib").glob("*/kamailio/modules"))
         config = self.folder / "kamailio.cfg"
         config.write_text(
             _KAMAILIO.format(
                 realm=self.realm,
-                host=HOST,
+                literal=way.literal,
+                transport=way.transport,
+                no_tcp="yes" if way.transport == "udp" else "no",
+                enable_tls="enable_tls=yes\ntcp_accept_no_cl=yes" if certificate else "",
+                tls_module=_TLS.format(certificate=certificate.own) if certificate else "",
                 port=self.port,
                 modules=modules,
                 password=password,
@@ -103,13 +134,14 @@ class Kamailio(Program):
             [shutil.which("kamailio") or "/usr/sbin/kamailio", "-DD", "-E", "-f", str(config), "-Y", str(self.folder),
              "-m", "32", "-M", "4"]
         )  # fmt: skip
-        until(lambda: is_bound(self.port), 15, "kamailio")
+        until(lambda: is_bound(self.port, way.transport), 15, "kamailio")
 
     def trunk(self, username: str, **more: Any) -> str:
         """The settings of a trunk that registers here."""
         lines = {
             "name": "kamailio",
-            "domain": f"{HOST}:{self.port}",
+            "domain": f"{self.way.literal}:{self.port}",
+            "transport": self.way.transport,
             "username": username,
             "password": self.password,
         } | more

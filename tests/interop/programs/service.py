@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -12,7 +13,16 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from tests.interop.programs.base import HOST, Program, free_port, free_rtp_range, udp_table, until
+from tests.interop.programs.base import (
+    HOST,
+    Certificate,
+    Program,
+    Way,
+    free_port,
+    free_rtp_range,
+    udp_table,
+    until,
+)
 
 
 class Service(Program):
@@ -24,14 +34,23 @@ class Service(Program):
         settings: str = "",
         realm: str = "example.test",
         env: dict[str, str] | None = None,
+        way: Way = Way(),
+        certificate: Certificate | None = None,
     ) -> None:
         super().__init__(folder, "service")
         self.rtp = free_rtp_range()
-        self.sip_port = free_port()
+        self.sip_port = free_port(
+            socket.SOCK_DGRAM if way.transport == "udp" else socket.SOCK_STREAM, way.host
+        )
+        tls = (
+            f'tls_ca = "{certificate.authority}"\ntls_certificate = "{certificate.own}"\n'
+            if certificate
+            else ""
+        )
         self.config = folder / "c2c.toml"
         self.config.write_text(
             f'[http]\nlisten = "{HOST}:0"\n[database]\nurl = "sqlite:///{folder}/c2c.db"\n'
-            f'[sip]\nlisten = ["udp:{HOST}:{self.sip_port}"]\n'
+            f'[sip]\nlisten = ["{way.transport}:{way.literal}:{self.sip_port}"]\n{tls}'
             f"[media]\nports = [{self.rtp[0]}, {self.rtp[1]}]\n{settings}"
         )
         root = str(Path(__file__).parents[3])

@@ -75,6 +75,48 @@ _INVITE = """<recv request="INVITE" rrs="true" crlf="true">
 """
 
 
+_INVITE_KEPT = """<recv request="INVITE" rrs="true" crlf="true">
+  <action>
+    <ereg regexp=".*" search_in="hdr" header="From:" assign_to="from"/>
+    <ereg regexp=".*" search_in="hdr" header="To:" assign_to="to"/>
+    <ereg regexp=".*" search_in="hdr" header="Via:" assign_to="via"/>
+    <ereg regexp="[0-9]+ INVITE" search_in="hdr" header="CSeq:" assign_to="cseq"/>
+  </action>
+</recv>
+"""
+_UPDATE = """
+  <send retrans="500">
+    <![CDATA[
+UPDATE [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From:[$to];tag=[pid]SIPpTag01[call_number]
+To:[$from]
+Call-ID: [call_id]
+CSeq: 1 UPDATE
+Max-Forwards: 70
+Contact: <sip:[local_ip]:[local_port];transport=[transport]>
+Supported: timer
+Session-Expires: 90;refresher=uac
+Content-Length: 0
+
+    ]]>
+  </send>
+"""
+
+
+def _said(status: str, more: str = _EMPTY, attributes: str = "") -> str:
+    """A response to the INVITE, whatever came last."""
+    return (
+        _RESPONSE.format(status=status, more=more, attributes=attributes)
+        .replace("[last_Via:]", "Via:[$via]")
+        .replace("[last_From:]", "From:[$from]")
+        .replace("[last_To:];tag", "To:[$to];tag")
+        .replace("[last_Call-ID:]", "Call-ID: [call_id]")
+        .replace("[last_CSeq:]", "CSeq: [$cseq]")
+        .replace("[last_Record-Route:]\n", "")
+    )
+
+
 def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
     """A UAS: ``answer`` waits for BYE, ``answer_bye`` sends one after ``pause`` ms, ``refuse STATUS``, ``ring``
     expects CANCEL, ``silent`` never says a word, ``redirect URI``, ``early`` sends a 183 with SDP first."""
@@ -128,11 +170,76 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
                 '    <ereg regexp="[0-9]+ INVITE" search_in="hdr" header="CSeq:" assign_to="cseq"/>\n  </action>',
                 1,
             )
+        case "prack":
+            steps = (
+                _INVITE_KEPT
+                + _said("180 Ringing", "Require: 100rel\nRSeq: 7\n" + _EMPTY)
+                + '<recv request="PRACK" crlf="true"><action>\n'
+                '<ereg regexp="7 [0-9]+ INVITE" search_in="hdr" header="RAck:" check_it="true"'
+                ' assign_to="rack"/>\n</action></recv>\n'
+                + _response("200 OK").replace(";tag=[pid]SIPpTag01[call_number]", "")
+                + '<pause milliseconds="300"/>'
+                + _said("200 OK", _SDP.format(port=port), ' retrans="500"')
+                + '<recv request="ACK" crlf="true"/>'
+                + bye
+            )
+        case "timer":
+            refresh = "Session-Expires: 90;refresher=uas\nRequire: timer\nSupported: timer\n"
+            steps = (
+                _INVITE_KEPT
+                + _said("180 Ringing", _EMPTY)
+                + _said("200 OK", refresh + _SDP.format(port=port), ' retrans="500"')
+                + '<recv request="ACK" crlf="true"/>'
+                + '<pause milliseconds="500"/>'
+                + _UPDATE
+                + '<recv response="200"><action>\n'
+                '<ereg regexp="90;refresher=uac" search_in="hdr" header="Session-Expires:"'
+                ' check_it="true" assign_to="agreed"/>\n</action></recv>\n' + bye
+            )
+        case "longer":
+            steps = (
+                _INVITE_KEPT
+                + _said("422 Session Interval Too Small", "Min-SE: 3600\n" + _EMPTY)
+                + '<recv request="ACK" crlf="true"/>'
+                + _INVITE_KEPT.replace(
+                    "  <action>",
+                    '  <action>\n    <ereg regexp="3600" search_in="hdr" header="Session-Expires:"'
+                    ' check_it="true" assign_to="asked"/>',
+                )
+                + _said(
+                    "200 OK",
+                    "Session-Expires: 3600;refresher=uac\nRequire: timer\n"
+                    + _SDP.format(port=port),
+                    ' retrans="500"',
+                )
+                + '<recv request="ACK" crlf="true"/>'
+                + bye
+            )
+        case "rogue":
+            asks = (
+                'WWW-Authenticate: Digest realm="127.0.0.1", nonce="rogue", algorithm=MD5,'
+                ' qop="auth"\n'
+            )
+            steps = (
+                _INVITE_KEPT
+                + _said("401 Unauthorized", asks + _EMPTY)
+                + '<recv request="ACK" crlf="true"/>'
+            )
+        case "rogue_bye":
+            asks = (
+                'WWW-Authenticate: Digest realm="127.0.0.1", nonce="rogue", algorithm=MD5,'
+                ' qop="auth"\n'
+            )
+            tagless = _response("401 Unauthorized", asks + _EMPTY).replace(
+                ";tag=[pid]SIPpTag01[call_number]", ""
+            )
+            steps = _INVITE + _answer(port) + '<recv request="BYE"/>' + tagless
         case "silent":
             steps = _INVITE + '<pause milliseconds="60000"/>'
         case _:
             raise ValueError(kind)
-    used = "from,to,cseq" if "[$cseq]" in steps else "from,to"
+    names = ("from", "to", "cseq", "via", "callid", "rack", "agreed", "asked", "rr")
+    used = ",".join(n for n in names if f'assign_to="{n}"' in steps)
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="{verb}">\n{steps}\n'
         f'<Reference variables="{used}"/>\n</scenario>\n'

@@ -1,0 +1,334 @@
+"""The transports on real sockets of loopback, both families: size, keep-alive, bounds, and a flood."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from sipstack.account import Account
+from sipstack.agent import Handlers
+from sipstack.digest import Credentials
+from sipstack.message import Request, Response, Uri, make_response
+from sipstack.registration import Registration
+from sipstack.resolver import Target
+from sipstack.transport import Address, stream
+from sipstack.transport.stream import StreamTransport
+from sipstack.transport.udp import UdpTransport
+from sipstack.useragent import UserAgent
+from tests.interop.conftest import Start
+from tests.interop.programs import HOST, Kamailio, free_port
+
+Answer = tuple[int, str]
+
+
+async def agent(host: str, *, tcp: bool) -> UserAgent:
+    """A user agent that answers OPTIONS with the transport of its Via as the reason."""
+    loop = asyncio.get_running_loop()
+
+    def on_request(request: Request, source: Address) -> Response:
+        return make_response(request, 200, request.via.transport, to_tag="t")
+
+    for _ in range(20):
+        udp = UdpTransport(host, 0, loop)
+        stream = StreamTransport(host, udp.local_address[1], loop)
+        try:
+            await stream.listen()
+            break
+        except OSError:  # the port is somebody else's for TCP
+            udp.close()
+    transports: list[UdpTransport | StreamTransport] = [udp]
+    if tcp:
+        transports.append(stream)
+    else:
+        stream.close()
+        await asyncio.sleep(0.01)
+    return UserAgent(transports, loop=loop, rng=random.Random(1), on_request=on_request)
+
+
+async def ask(us: UserAgent, target: Target, size: int = 0) -> Answer:
+    done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    literal = f"[{target.address[0]}]" if ":" in target.address[0] else target.address[0]
+    request = Request("OPTIONS", f"sip:{literal}")
+    request.add("Max-Forwards", "70")
+    request.add("From", "<sip:a@example.net>;tag=1")
+    request.add("To", f"<sip:{literal}>")
+    request.add("Call-ID", us.token())
+    request.add("CSeq", "1 OPTIONS")
+    request.add("Subject", "x" * size)
+    us.send_request(
+        request,
+        target,
+        Handlers(
+            lambda response, source: done.set_result((response.status, response.reason)),
+            lambda status: done.set_result((status, "")),
+        ),
+    )
+    async with asyncio.timeout(10):
+        return await done
+
+
+def with_agents(
+    work: Callable[[UserAgent, UserAgent, int], Awaitable[None]], host: str, theirs_tcp: bool
+) -> None:
+    async def main() -> None:
+        us = await agent(host, tcp=True)
+        them = await agent(host, tcp=theirs_tcp)
+        try:
+            await work(us, them, them._transports[0].local_address[1])
+        finally:
+            us.close()
+            them.close()
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("host", [HOST, "::1"])
+def test_what_does_not_fit_a_datagram_goes_by_tcp_and_what_fits_by_udp(host: str) -> None:
+    async def work(us: UserAgent, them: UserAgent, port: int) -> None:
+        target = Target("UDP", (host, port))
+        assert await ask(us, target) == (200, "UDP")
+        assert await ask(us, target, 1200) == (200, "TCP")
+        assert await ask(us, Target("TCP", (host, port))) == (200, "TCP")
+
+    with_agents(work, host, theirs_tcp=True)
+
+
+@pytest.mark.parametrize("host", [HOST, "::1"])
+def test_where_there_is_no_tcp_it_goes_by_udp_all_the_same(host: str) -> None:
+    async def work(us: UserAgent, them: UserAgent, port: int) -> None:
+        target = Target("UDP", (host, port))
+        assert await ask(us, target, 1200) == (200, "UDP")
+        assert (host, port) in us._no_stream
+        assert await ask(us, target, 1200) == (200, "UDP")
+
+    with_agents(work, host, theirs_tcp=False)
+
+
+def test_a_connection_that_something_swallows_holds_up_for_a_moment_only() -> None:
+    async def work(us: UserAgent, them: UserAgent, port: int) -> None:
+        # A queue that is full: the kernel drops whoever asks for another connection, as a firewall does.
+        deaf = socket.socket()
+        deaf.bind((HOST, port))
+        deaf.listen(0)
+        filling = [socket.socket() for _ in range(4)]
+        for one in filling:
+            one.setblocking(False)
+            one.connect_ex((HOST, port))
+        target = Target("UDP", (HOST, port))
+        began = asyncio.get_running_loop().time()
+        assert await ask(us, target, 1200) == (200, "UDP")
+        assert asyncio.get_running_loop().time() - began < 5
+        assert (HOST, port) in us._no_stream
+        for one in (deaf, *filling):
+            one.close()
+
+    with_agents(work, HOST, theirs_tcp=False)
+
+
+@pytest.mark.parametrize("host", [HOST, "::1"])
+def test_where_nobody_is_icmp_says_so_and_only_there(host: str) -> None:
+    async def work(us: UserAgent, them: UserAgent, port: int) -> None:
+        nobody = Target("UDP", (host, free_port(host=host)))
+        somebody = Target("UDP", (host, port))
+        # Timer F would be 32 seconds, and the answer is waited for 10.
+        answers = await asyncio.gather(
+            *(ask(us, target) for target in (nobody, somebody, nobody, somebody))
+        )
+        assert answers == [(503, ""), (200, "UDP")] * 2
+
+    with_agents(work, host, theirs_tcp=False)
+
+
+def test_icmp_that_anybody_may_have_sent_ends_nothing() -> None:
+    async def main() -> None:
+        deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        deaf.bind((HOST, 0))
+        deaf.setblocking(False)
+        loop = asyncio.get_running_loop()
+        us = await agent(HOST, tcp=False)
+        target = Target("UDP", deaf.getsockname())
+        asked = asyncio.create_task(ask(us, target))
+        octets = await loop.sock_recv(deaf, 2000)
+        udp = us._transports[0]
+        us._undelivered(target.address, b"", udp)
+        us._undelivered(target.address, octets[:20], udp)
+        us._undelivered((HOST, 9), octets, udp)
+        assert us.transactions == 1
+        us._undelivered(target.address, octets[:200], udp)
+        assert await asked == (503, "")
+        us.close()
+        deaf.close()
+
+    asyncio.run(main())
+
+
+def test_a_stranger_is_answered_so_often_and_no_more_and_a_server_of_ours_always() -> None:
+    async def work(us: UserAgent, them: UserAgent, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        theirs = them._transports[0]
+        request = (
+            f"OPTIONS sip:{HOST} SIP/2.0\r\nVia: SIP/2.0/UDP {HOST}:9;rport;branch=z9hG4bK%d\r\n"
+            f"Max-Forwards: 70\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:{HOST}>\r\nCall-ID: %d\r\n"
+            "CSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        )
+        answered = 0
+
+        def count(data: bytes, destination: Address, server_name: str = "") -> None:
+            nonlocal answered
+            answered += 1
+
+        theirs.send = count  # type: ignore[method-assign]
+        octets = [(request % (n, n)).encode() for n in range(2000)]
+        for one in octets:
+            them._receive(one, ("192.0.2.66", 9), theirs)
+        assert 300 < answered < 700
+        # Whoever they have something to do with is listened to, also if somebody else shouts in its name.
+        them._know("192.0.2.67")
+        answered = 0
+        for one in octets:
+            them._receive(one, ("192.0.2.67", 9), theirs)
+        assert answered == 2000
+        assert loop.is_running()
+
+    with_agents(work, HOST, theirs_tcp=False)
+
+
+class Peer(asyncio.Protocol):
+    """The other end of a connection: counts pings, and answers those it is told to."""
+
+    def __init__(self, pongs: int) -> None:
+        self.pings = 0
+        self.closed = asyncio.Event()
+        self._pongs = pongs
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        if data == b"\r\n\r\n":
+            self.pings += 1
+            if self.pings <= self._pongs:
+                assert isinstance(self._transport, asyncio.Transport)
+                self._transport.write(b"\r\n")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
+
+
+@pytest.mark.parametrize(("pongs", "ends"), [(0, False), (2, True)])
+def test_a_connection_is_pinged_and_ends_when_its_pongs_do(
+    pongs: int, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "PING", 0.1)
+    monkeypatch.setattr(stream, "PONG", 0.05)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        peer = Peer(pongs)
+        server = await loop.create_server(lambda: peer, HOST, 0)
+        address = server.sockets[0].getsockname()
+        lost: list[Address] = []
+        ours = StreamTransport(HOST, 0, loop)
+        ours.unreachable = lambda peer_address, name, transport: lost.append(peer_address)
+        ours.send(b"OPTIONS sip:x SIP/2.0\r\n\r\n", address)
+        if ends:
+            async with asyncio.timeout(5):
+                await peer.closed.wait()
+            await asyncio.sleep(0.05)
+            assert lost == [address]
+        else:
+            # A peer that knows no pings keeps its connection.
+            await asyncio.sleep(0.6)
+            assert peer.pings >= 3
+            assert not peer.closed.is_set()
+        ours.close()
+        server.close()
+
+    asyncio.run(main())
+
+
+def test_one_peer_may_hold_so_many_connections_and_no_more() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ours = StreamTransport(HOST, 0, loop)
+        await ours.listen()
+        held = []
+        for _ in range(stream.CONNECTIONS_OF_ONE + 20):
+            held.append(await asyncio.open_connection(*ours.local_address))
+        await asyncio.sleep(0.2)
+        assert 0 < len(ours._guests) <= stream.CONNECTIONS_OF_ONE
+        for _, writer in held:
+            writer.close()
+        ours.close()
+
+    asyncio.run(main())
+
+
+FLOOD = """
+import socket, sys, time
+junk = [b"\\x00" * 20, b"INVITE x", b"SIP/2.0 200 OK\\r\\n\\r\\n", b"\\xff" * 900]
+out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+out.connect((sys.argv[1], int(sys.argv[2])))
+end = time.monotonic() + float(sys.argv[3])
+sent = 0
+start = time.monotonic()
+while (now := time.monotonic()) < end:
+    while sent < (now - start) * 5000:
+        try:
+            out.send(junk[sent % 4])
+        except OSError:
+            pass
+        sent += 1
+    time.sleep(0.002)
+print(sent)
+"""
+
+
+def test_a_flood_of_junk_does_not_stop_a_registration_from_refreshing(start: Start) -> None:
+    proxy = start(Kamailio, min_expires=10)
+
+    async def main() -> tuple[int, bool]:
+        loop = asyncio.get_running_loop()
+        udp = UdpTransport(HOST, 0, loop)
+        us = UserAgent([udp], loop=loop, rng=random.Random(1))
+        account = Account(
+            name="trunk",
+            domain=Uri.parse(f"sip:{HOST}:{proxy.port}"),
+            username="2000",
+            credentials=Credentials("2000", proxy.password),
+            make_cnonce=us.token,
+        )
+        registered = 0
+
+        def changed() -> None:
+            nonlocal registered
+            registered += registration.registered
+
+        registration = Registration(us, account, expires=10, rng=random.Random(1), changed=changed)
+        task = loop.create_task(registration.run())
+        flood = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            FLOOD,
+            HOST,
+            str(udp.local_address[1]),
+            "13",
+            stdout=subprocess.PIPE,
+        )
+        sent = int((await flood.communicate())[0])
+        assert sent > 40_000
+        task.cancel()
+        held = registration.registered
+        us.close()
+        return registered, held
+
+    refreshed, held = asyncio.run(main())
+    assert held
+    assert refreshed >= 3
