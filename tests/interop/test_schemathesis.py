@@ -20,7 +20,10 @@ FULL = os.environ.get("C2C_SIP_SCHEMATHESIS") == "full"
 BOUNDS = (
     ["--max-examples", "50"]
     if FULL
-    else ["--max-examples", "4", "--max-time", "20", "--phases", "examples,fuzzing,stateful"]
+    else [
+        *("--max-examples", "8", "--phases", "examples,fuzzing,stateful"),
+        "--generation-deterministic",
+    ]
 )
 
 
@@ -41,7 +44,7 @@ def test_schemathesis_finds_no_failure(service: Service, tmp_path: Path, how: st
     access = ["--auth", f"{account['id']}:{credentials}"] if how == "with credentials" else []
     config = f'[parameters]\naccount_id = "{account["id"]}"\n'
     (tmp_path / "schemathesis.toml").write_text(
-        config + (ROOT / "schemathesis.toml").read_text("utf-8")
+        config + (ROOT / "tests" / "schemathesis.toml").read_text("utf-8")
     )
     command = [
         *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()"),
@@ -51,7 +54,15 @@ def test_schemathesis_finds_no_failure(service: Service, tmp_path: Path, how: st
         *BOUNDS,
         *access,
     ]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=1700)
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=1700,
+        env=os.environ
+        | {"SCHEMATHESIS_HOOKS": "tests.interop.schemathesis_hooks", "PYTHONPATH": str(ROOT)},
+    )
     print(*re.findall(r"^.*(?:Tested:|generated,|found).*$", done.stdout, re.M), sep="\n")
     assert done.returncode == 0, done.stdout[-20000:]
     generated = re.search(r"(\d+) generated", done.stdout)
