@@ -1,6 +1,6 @@
 """schemathesis, which makes requests out of /openapi.json and holds the answers against it: all its checks, no failure.
 
-Bounded here; with ``C2C_SIP_SCHEMATHESIS=full`` in the environment all of its phases run, which takes some minutes.
+Bounded here; with ``SCHEMATHESIS_FULL=1`` in the environment all of its phases run, which takes some minutes.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import pytest
 from tests.interop.programs import Service
 
 ROOT = Path(__file__).parents[2]
-FULL = os.environ.get("C2C_SIP_SCHEMATHESIS") == "full"
+FULL = "SCHEMATHESIS_FULL" in os.environ
 BOUNDS = (
     ["--max-examples", "50"]
     if FULL
