@@ -37,7 +37,7 @@ _TEXT: Json = {"type": "string"}
 _SECOND = {"type": "string", "pattern": "^[0-9]{1,12}$", "description": "Gregorian seconds."}
 _PARAMETERS: Mapping[str, Schema] = {
     "page_size": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50},
-    "start_key": {"type": "string", "pattern": "^[0-4][0-9a-f]{47}$"},
+    "start_key": {"type": "string", "pattern": "^([0-4][0-9a-f]{47})?$"},
     "paginate": _TEXT | {"description": "`false`: the whole list at once."},
     "ascending": _TEXT | {"description": "`true`: oldest first."},
     "created_from": _SECOND,
