@@ -21,11 +21,11 @@ from c2c_sip.store.filters import Filter
 from c2c_sip.store.guarding import GuardRecords
 from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
+from c2c_sip.store.row import Row, find_row
 from c2c_sip.store.writer import Change, Writer, new_row
 
 #: Seconds that a token lives after it was last used.
 TOKEN_LIFETIME = 3600.0
-Row = dict[str, Any]
 
 
 def _sqlite(path: str) -> pw.Database:
@@ -77,7 +77,7 @@ class Store:
         finally:
             database.close()
         self._writer = Writer(database)
-        self.guard = GuardRecords(self.models, self._writer)
+        self.guard = GuardRecords(database, self.models, self._writer)
 
     @classmethod
     def open(cls, url: str) -> "Store":
@@ -121,15 +121,7 @@ class Store:
             self._database.close()
 
     def _row(self, query: str, *values: Any) -> Row | None:
-        """One row by its key, for what each activation asks: a query that is not put together each time."""
-        if any("\0" in value for value in values if isinstance(value, str)):
-            return None  # which PostgreSQL has no text with
-        execute: Any = self._database.execute_sql
-        cursor = execute(query.replace("?", self._database.param), values)
-        found = cursor.fetchone()
-        if found is None:
-            return None
-        return dict(zip((column[0] for column in cursor.description), found, strict=True))
+        return find_row(self._database, query, values)
 
     def _write(self, work: Any) -> Any:
         return self._writer.submit(work).result()
