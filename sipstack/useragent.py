@@ -252,12 +252,13 @@ class UserAgent:
 
     def _by_stream(self, request: Request, target: Target) -> Target | None:
         """The TCP target for a request that is too large for UDP, if one may be there."""
-        if target.transport != "UDP" or len(request.serialize()) + _VIA <= LARGEST_DATAGRAM:
+        if target.transport != "UDP" or not any(t.name == "TCP" for t in self._transports):
             return None
-        stream = Target("TCP", target.address)
+        if len(request.serialize()) + _VIA <= LARGEST_DATAGRAM:
+            return None
         if self._no_stream.get(target.address, 0.0) > self._loop.time():
             return None
-        return stream if any(t.name == "TCP" for t in self._transports) else None
+        return Target("TCP", target.address)
 
     def _or_by_datagram(self, request: Request, target: Target, handlers: Handlers) -> Handlers:
         """Handlers that send ``request`` by UDP after all, where no TCP connection could be made."""
@@ -341,7 +342,7 @@ class UserAgent:
         host, port = self._own_address(transport, target.address)
         branch = f"z9hG4bK{self.token()}"
         via = Via(transport.name, host, port, (("rport", None), ("branch", branch)))
-        message.insert_first("Via", str(via))
+        message.push_via(via)
 
     def _transmit(self, message: Message, transport: Transport, destination: Address) -> None:
         octets = message.serialize()

@@ -11,6 +11,7 @@ from sipstack.message.uri import (
     Params,
     Uri,
     hostport_text,
+    params_text,
     parse_hostport,
     split_usual,
 )
@@ -157,11 +158,6 @@ def parse_params(text: str) -> Params:
     return tuple(params)
 
 
-def params_text(params: Params) -> str:
-    """The inverse of :func:`parse_params`."""
-    return "".join(f";{n}" if v is None else f";{n}={v}" for n, v in params)
-
-
 def unquote_string(text: str) -> str:
     """The content of a quoted string (with its quotes), escapes undone."""
     inner = text[1:-1]
@@ -219,7 +215,8 @@ class NameAddr:
 
     def __str__(self) -> str:
         name = f"{quote_string(self.display_name)} " if self.display_name else ""
-        return f"{name}<{self.uri}>{params_text(self.params)}"
+        params = params_text(self.params) if self.params else ""
+        return f"{name}<{self.uri}>{params}"
 
     @property
     def tag(self) -> str | None:

@@ -84,22 +84,25 @@ class Uri:
         return cls(scheme, user, password, host, port, _params(param_texts), headers)
 
     def __str__(self) -> str:
-        if self.scheme not in ("sip", "sips"):
-            return f"{self.scheme}:{self.opaque}"
-        parts = [self.scheme, ":"]
-        if self.user is not None:
-            parts.append(self.user)
-            if self.password is not None:
-                parts += [":", self.password]
-            parts.append("@")
-        parts.append(hostport_text(self.host, self.port))
-        for name, value in self.params:
-            parts.append(f";{name}" if value is None else f";{name}={value}")
-        mark = "?"
-        for name, value in self.headers:
-            parts.append(f"{mark}{name}={value or ''}")
-            mark = "&"
-        return "".join(parts)
+        scheme, user, host = self.scheme, self.user, self.host
+        if scheme not in ("sip", "sips"):
+            return f"{scheme}:{self.opaque}"
+        if user is None:
+            userinfo = ""
+        else:
+            userinfo = f"{user}@" if self.password is None else f"{user}:{self.password}@"
+        if ":" in host:
+            host = f"[{host}]"
+        text = (
+            f"{scheme}:{userinfo}{host}"
+            if self.port is None
+            else f"{scheme}:{userinfo}{host}:{self.port}"
+        )
+        if self.params:
+            text += params_text(self.params)
+        if self.headers:
+            text += "?" + "&".join([f"{name}={value or ''}" for name, value in self.headers])
+        return text
 
     def has_param(self, name: str) -> bool:
         """Whether there is a parameter of this name, with or without a value."""
@@ -172,6 +175,11 @@ def hostport_text(host: str, port: int | None) -> str:
     """The inverse of :func:`parse_hostport`."""
     literal = f"[{host}]" if ":" in host else host
     return literal if port is None else f"{literal}:{port}"
+
+
+def params_text(params: Params) -> str:
+    """Parameters as they are written, each behind its semicolon."""
+    return "".join([f";{n}" if v is None else f";{n}={v}" for n, v in params])
 
 
 def split_usual(text: str) -> Params:
