@@ -35,6 +35,7 @@ setup(
         "postgres": ["psycopg[binary]>=3.1,<4"],
         "srtp": ["pylibsrtp>=0.12,<2"],
         "bench": ["sipmessage>=0.7", "aiosipua>=0.7", "sippy>=2.1"],
+        "fuzz": ["atheris>=2.3"],
         "test": [
             "pylibsrtp>=0.12,<2",
             "pytest>=8",

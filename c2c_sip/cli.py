@@ -39,7 +39,7 @@ def _load(path: str | None) -> Config:
 
 def _store(settings: Config) -> Store:
     try:
-        return Store.open(settings.database.url)
+        return Store.open(settings.database.url, settings.database.media_directory)
     except StoreError as error:
         _fail(str(error))
 

@@ -255,6 +255,7 @@ class Http:
         (), _each(_text("https://HOST, https://HOST:PORT or *", _ORIGIN), "a list of origins")
     )
     trusted_proxies: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
+    max_upload: int = _setting(4_000_000, _whole(64_000, 64_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,8 @@ class Database:
         "sqlite:///c2c.db",
         _database_url,
     )
+    media_directory: str = _setting("", _text())
+    media_quota: int = _setting(256_000_000, _whole(64_000, 999_999_999))
 
     def __repr__(self) -> str:
         return f"Database({self.url.partition(':')[0]!r})"
@@ -368,6 +371,7 @@ class Trunk:
     from_user: str = _setting("number", _one_of("number", "account"))
     from_domain: str = _setting("", _host_and_port)
     tls_server_name: str = _setting("", _text("a host name", re.compile(r"[A-Za-z0-9._-]+\Z")))
+    tls_ca: str = _setting("", _text())
 
     def __repr__(self) -> str:
         return f"Trunk({self.name!r}, {self.domain!r})"

@@ -18,6 +18,7 @@ from c2c_sip.calling.contact import (
     read_contact,
     read_extension,
 )
+from c2c_sip.calling.defaults import DEFAULTABLE
 from c2c_sip.calling.links import GREATEST_LIFETIME, MOST_USES
 from c2c_sip.calling.numbering import ANYWHERE
 from c2c_sip.calling.pattern import LONGEST as LONGEST_PATTERN
@@ -192,11 +193,79 @@ def _sip_header(name: str, text: Any, where: tuple[str, ...]) -> _Broken | None:
     return None
 
 
+#: What has_control finds, as the inside of a class of characters: the characters themselves, since there is no way to
+#: write them that all regular expressions share.
+UNSEEN = (
+    "\x00-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890-\u0891\u08e2\u180e\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
+)
+_VISIBLE = rf"^(?:[^{UNSEEN}]*[^\s{UNSEEN}][^{UNSEEN}]*)?$"
+_MORE = "[A-Za-z0-9-]{0,30}[A-Za-z0-9]"
+_LABELS = rf"(?:[A-Za-z0-9](?:{_MORE})?[.])*"
+#: A last label of digits would be read as the end of an IP address.
+_TOP_LABEL = rf"(?:[A-Za-z](?:{_MORE})?|[0-9]{{1,30}}(?:[A-Za-z](?:{_MORE})?|-{_MORE}))"
+_HEADER_TEXT = {
+    "type": "string",
+    "maxLength": LONGEST_HEADER,
+    "pattern": f"^[^{UNSEEN}]*$",
+}
+_HEADERS = {
+    "type": "object",
+    "maxProperties": MOST_HEADERS,
+    "propertyNames": {
+        "pattern": "^(?!(?:"
+        + "|".join(
+            "".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in n)
+            for n in sorted(_OWN_HEADERS)
+        )
+        + ")$)"
+        + r"[A-Za-z0-9!%*_+`'~.-]{1,64}$"
+    },
+    "additionalProperties": _HEADER_TEXT,
+}
+
+_NUMBER = "[0-9]{1,4}(?: [0-9]{1,4}){0,6}"
+_SIP_URI = "[sS][iI][pP][sS]?:[A-Za-z0-9_.+-]{1,64}@[a-z][a-z0-9-]{0,30}(?:[.][a-z]{1,12})*"
+CONTACT = f"^(?:[+][1-9][0-9]{{6,14}}|{_NUMBER}|{_SIP_URI})$"
+"""What a contact looks like mostly, as a regular expression for the description of the API."""
+
+#: What the checks accept, as JSON Schemas; what no schema can say (that a whitelist pattern is quick, that a number
+#: with separators is readable) they leave out.
+MEANINGS: dict[Callable[[str, Any, Report], None], dict[str, Any]] = {
+    _visible: {"pattern": _VISIBLE},
+    _realm: {
+        "anyOf": [
+            {"pattern": f"^{_LABELS}{_TOP_LABEL}[.]?$"},
+            {"format": "ipv4"},
+            {"format": "ipv6"},
+        ]
+    },
+    _extension: {
+        "anyOf": [
+            {"pattern": rf"^ *(?![A-Za-z][A-Za-z0-9+.-]*:)[^\s@<>\"\\{UNSEEN}]+ *$"},
+            {"pattern": f"^ *{_NUMBER} *$"},
+            {"pattern": f"^{_SIP_URI}$"},
+        ]
+    },
+    _number: {"pattern": CONTACT},
+    _pattern: {"format": "regex"},
+    _whitelist: {},
+    _sip_headers: _HEADERS
+    | {"properties": {way: {"anyOf": [_HEADERS, _HEADER_TEXT]} for way in ("in", "out")}},
+}
+
+
 def _line(
     least: int = 1, most: int = 128, *checks: Callable[[str, Any, Report], None], **more: Any
 ) -> dict[str, Any]:
     lengths = {"type": "string", "minlength": least, "maxlength": most}
     return lengths | {"check_with": [_visible, *checks]} | more
+
+
+def _told(description: str, **more: Any) -> dict[str, Any]:
+    """What the description of the API says of a field."""
+    return {"meta": {"description": description} | more}
 
 
 def _limits(*names: str) -> dict[str, Any]:
@@ -205,48 +274,76 @@ def _limits(*names: str) -> dict[str, Any]:
 
 
 CLICKTOCALL: dict[str, Any] = {
-    "name": _line(required=True),
-    "extension": _line(1, MAX_LENGTH, _extension, required=True),
-    "realm": _line(1, 253, _realm),
-    "auth_required": {"type": "boolean"},
+    "name": _line(required=True) | _told("A name for people.", examples=["Sales"]),
+    "extension": _line(1, MAX_LENGTH, _extension, required=True)
+    | _told("Who is called first: a number, a SIP URI, or a user of the realm.", examples=["101"]),
+    "realm": _line(1, 253, _realm)
+    | _told("The SIP realm of the extension; the account's, unless given."),
+    "auth_required": {"type": "boolean"}
+    | _told("Whether an activation needs a token. Without, anybody may dial.", default=False),
     "whitelist": {
         "type": "list",
         "maxlength": 100,
-        "schema": {"type": "string", "check_with": _pattern},
+        "schema": {"type": "string", "maxlength": LONGEST_PATTERN, "check_with": _pattern},
         "check_with": _whitelist,
-    },
-    "throttle": {"type": "integer", "min": 0},
-    "outbound_callee_id_name": _line(),
-    "outbound_callee_id_number": _line(),
-    "caller_id_number": _line(),
-    "dial_first": {"type": "string", "allowed": ["extension", "contact"]},
-    "timeout": {"type": "integer", "min": 1, "max": 600},
-    "custom_sip_headers": {"type": "dict", "check_with": _sip_headers},
+    }
+    | _told("Regular expressions; a contact that none of them is found in is refused.", default=[]),
+    "throttle": {"type": "integer", "min": 0} | _told("Calls at once; 0: any number.", default=0),
+    "outbound_callee_id_name": _line() | _told("The name that the contact is shown."),
+    "outbound_callee_id_number": _line() | _told("The number that the contact is shown."),
+    "caller_id_number": _line()
+    | _told("The number that the extension is shown; the contact's, unless given."),
+    "dial_first": {"type": "string", "allowed": ["extension", "contact"]}
+    | _told("Which of the two rings first."),
+    "timeout": {"type": "integer", "min": 1, "max": 600}
+    | _told("Seconds that the contact may ring."),
+    "custom_sip_headers": {"type": "dict", "check_with": _sip_headers}
+    | _told("Headers for the INVITEs, by name; or under `in` and `out` for one leg each."),
     "custom_application_vars": {
         "type": "dict",
         "maxlength": MOST_HEADERS,
         "valuesrules": {"type": "string", "maxlength": LONGEST_HEADER, "check_with": _visible},
-    },
+    }
+    | _told("What is kept with the call."),
     "media": {
         "type": "dict",
         "allow_unknown": True,
-        "schema": {"ignore_early_media": {"type": "boolean"}},
+        "schema": {
+            "ignore_early_media": {"type": "boolean"}
+            | _told("Whether what the contact sends before it answers is left out.")
+        },
     },
-    "bypass_media": {"type": ["boolean", "string"], "allowed": [True, False, "auto"]},
+    "bypass_media": {"type": ["boolean", "string"], "allowed": [True, False, "auto"]}
+    | _told("Whether the two send their audio to each other, past us."),
     "music_on_hold": {
         "type": "dict",
         "allow_unknown": True,
         "schema": {"media_id": _line(0, 256)},
     },
-    "ringback": _line(0, 256),
+    "ringback": _line(0, 256) | _told("What the extension hears while the contact rings."),
     "presence_id": _line(0, 256),
     "connect_by_get": {"type": "boolean"},
     "challenge": {"type": "string", "allowed": list(CHALLENGES)},
     "limits": _limits("per_address", "per_contact", "per_clicktocall"),
 }
 ACCOUNT: dict[str, Any] = {
-    "name": _line(required=True),
-    "realm": _line(1, 253, _realm),
+    "name": _line(required=True) | _told("A name for people."),
+    "realm": _line(1, 253, _realm)
+    | {"meta": {"prose": "the SIP realm, a domain name that no other account has"}},
+    "caller_id": {
+        "type": "dict",
+        "schema": {
+            "external": {"type": "dict", "schema": {"name": _line(), "number": _line()}}
+            | _told("What contacts are shown."),
+            "internal": {"type": "dict", "schema": {"number": _line()}}
+            | _told("What extensions are shown."),
+        },
+    }
+    | _told("For click-to-calls that have none of their own."),
+    "music_on_hold": CLICKTOCALL["music_on_hold"],
+    "ringback": CLICKTOCALL["ringback"],
+    "defaults": {"type": "dict", "schema": {name: CLICKTOCALL[name] for name in DEFAULTABLE}}
+    | _told("Fields for click-to-calls that do not have them."),
     "region": {"type": "string", "allowed": sorted(phonenumbers.SUPPORTED_REGIONS)},
     "countries": {
         "type": "list",
@@ -269,10 +366,34 @@ LINK: dict[str, Any] = {
     "expires_in": {"type": "integer", "min": 1, "max": GREATEST_LIFETIME},
     "uses": {"type": "integer", "min": 1, "max": MOST_USES},
 }
-NEVER_CALL: dict[str, Any] = {"number": _line(1, MAX_LENGTH, required=True)}
+NEVER_CALL: dict[str, Any] = {"number": _line(1, MAX_LENGTH, _number, required=True)}
+USER: dict[str, Any] = {
+    "username": _line(1, 128, required=True) | _told("The name that he signs in with."),
+    "password": _line(8, 256)
+    | {
+        "meta": {
+            "description": "Never shown. It is hashed with the name: another name needs it again.",
+            "writeOnly": True,
+        }
+    },
+    "first_name": _line(),
+    "last_name": _line(),
+    "email": _line(1, 254),
+    "priv_level": {"type": "string", "allowed": ["admin", "user"]}
+    | _told("A `user` may look and call, but not change anything.", default="admin"),
+    "enabled": {"type": "boolean"} | _told("Whether he can sign in.", default=True),
+}
+MEDIA: dict[str, Any] = {
+    "name": _line(required=True) | _told("A name for people."),
+    "description": _line(),
+    "language": _line(1, 32),
+    "streamable": {"type": "boolean"},
+}
 USER_AUTH: dict[str, Any] = {
-    "credentials": {"type": "string", "required": True, "minlength": 1, "maxlength": 64},
-    "method": {"type": "string", "allowed": ["md5", "sha", "sha1"]},
+    "credentials": {"type": "string", "required": True, "minlength": 1, "maxlength": 64}
+    | _told("md5 or sha1 of `user:password`, in hexadecimal."),
+    "method": {"type": "string", "allowed": ["md5", "sha", "sha1"]}
+    | _told("How the credentials are hashed.", default="md5"),
     "account_id": {"type": "string", "minlength": 1, "maxlength": 64},
     "account_name": {"type": "string", "minlength": 1, "maxlength": 128},
     "account_realm": {"type": "string", "minlength": 1, "maxlength": 253},
@@ -307,16 +428,16 @@ def validate(schema: Mapping[str, Any], document: Mapping[str, Any]) -> Errors:
     validator = _Validator(schema, allow_unknown=True)
     validator.validate(document, normalize=False)
     found: Errors = {}
-    for path, rule, detail in _told(schema, validator._errors):
+    for path, rule, detail in _findings(schema, validator._errors):
         found.setdefault(path, {}).setdefault(rule, detail)
     return found
 
 
-def _told(schema: Mapping[str, Any], errors: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _findings(schema: Mapping[str, Any], errors: Any) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Cerberus' errors as dotted path, rule, and what to tell."""
     for error in errors:
         if error.is_group_error:
-            yield from _told(schema, error.child_errors)
+            yield from _findings(schema, error.child_errors)
             continue
         steps = [str(step) for step in error.document_path]
         cause, target = error.value, error.constraint

@@ -5,23 +5,20 @@ import logging
 import random
 import resource
 import socket
-import ssl
 import sys
-import threading
 import time
 from asyncio import AbstractEventLoop
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import waitress.server
-from waitress import wasyncore
-
 from c2c_sip import __version__
 from c2c_sip.api import create_app
+from c2c_sip.api.media import is_upload
+from c2c_sip.api.server import HttpServer
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
 from c2c_sip.captcha import Captcha
-from c2c_sip.config import Config, Sip, Trunk
+from c2c_sip.config import Config, Trunk
 from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.digest import Credentials
@@ -32,6 +29,7 @@ from sipstack.resolver import DnsLookup, Resolver
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
+from sipstack.transport.tls import client_context, server_context
 from sipstack.transport.udp import UdpTransport
 from sipstack.useragent import UserAgent
 
@@ -40,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The largest HTTP request that is read at all, in bytes; the API's own limit for a document is below it.
-LARGEST_REQUEST = 256 * 1024
 #: Open files that the service asks the system for: a call has six sockets.
 MOST_DESCRIPTORS = 65536
 #: Seconds that one thread may keep the interpreter while the relay's thread waits for it. With Python's own 5 ms, RTP
@@ -67,10 +63,7 @@ class Service:
 
             self.lab = built_in.Lab()
         self._engine: Engine
-        self._http: waitress.server.MultiSocketServer | waitress.server.BaseWSGIServer
-        self._http_thread: threading.Thread
-        self._http_sockets: dict[int, object] = {}
-        self._http_ends = threading.Event()
+        self._http: HttpServer
 
     def start(self) -> None:
         """Open the database, bind all sockets and serve.
@@ -79,7 +72,7 @@ class Service:
         :raises c2c_sip.store.StoreError: the database cannot be used.
         """
         _allow_descriptors()
-        self.store = Store.open(self.config.database.url)
+        self.store = Store.open(self.config.database.url, self.config.database.media_directory)
         try:
             left_up = self.store.open_dialogs()
             left_open = self.store.close_open_activations(time.time())
@@ -114,15 +107,18 @@ class Service:
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
+            transports = await _transports(config, loop)
             return UserAgent(
-                await _transports(config, loop),
+                transports,
                 loop=loop,
                 rng=rng,
                 name=config.sip.user_agent,
                 public_address=config.sip.public_address,
                 trace=self.trace,
                 resolver=Resolver(
-                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]), rng=rng
+                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]),
+                    transports={transport.name for transport in transports},
+                    rng=rng,
                 ),
                 refuse_invite=own_servers(list(accounts.values())),
             )
@@ -161,37 +157,16 @@ class Service:
             version=__version__,
             node=socket.gethostname(),
         )
-        self._http = waitress.server.create_server(
+        self._http = HttpServer(
             app,
-            map=self._http_sockets,
-            listen=http.listen,
-            threads=http.threads,
-            ident=None,
-            max_request_body_size=LARGEST_REQUEST,
-            max_request_header_size=32 * 1024,
-            connection_limit=500,
-            channel_timeout=30,
-            clear_untrusted_proxy_headers=False,
+            http.listen,
+            http.threads,
+            http.max_upload,
+            is_upload,
+            http.trusted_proxies,
         )
-        host = http.listen.rpartition(":")[0]
-        port = (
-            self._http.effective_listen[0][1]
-            if isinstance(self._http, waitress.server.MultiSocketServer)
-            else self._http.effective_port
-        )
-        self.url = f"http://{host}:{port}"
-        self._http_thread = threading.Thread(target=self._serve, name="http", daemon=True)
-        self._http_thread.start()
-
-    def _serve(self) -> None:
-        """Waitress's own loop, but one that ends: its sockets must not be closed under it by another thread."""
-        while not self._http_ends.is_set():
-            # Not select: with the sockets of 170 calls, a new connection's descriptor is beyond what it can do.
-            wasyncore.loop(timeout=0.2, use_poll=True, map=self._http_sockets, count=1)
-        self._http.task_dispatcher.shutdown(cancel_pending=True, timeout=2)
-        # What the last requests have to say is still to be sent.
-        wasyncore.loop(timeout=0.05, use_poll=True, map=self._http_sockets, count=4)
-        wasyncore.close_all(map=self._http_sockets, ignore_all=True)
+        self.url = self._http.url
+        self._http.start()
 
     def welcome(self) -> list[str]:
         """What somebody who has just started the service may want to know."""
@@ -204,8 +179,7 @@ class Service:
         """
         end = time.monotonic() + timeout
         self.calling.stop(timeout / 2)
-        self._http_ends.set()
-        self._http_thread.join(5.0)
+        self._http.stop()
         self._engine.stop(max(0.5, min(4.0, end - time.monotonic() - 2.0)))
         if self.lab is not None:
             self.lab.stop()
@@ -220,6 +194,10 @@ def _allow_descriptors() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
 
 
+def _domain(trunk: Trunk) -> Uri:
+    return Uri.parse(f"sip:{trunk.domain}")
+
+
 def _account(trunk: Trunk, rng: random.Random) -> Account:
     credentials = None
     if trunk.password:
@@ -232,7 +210,7 @@ def _account(trunk: Trunk, rng: random.Random) -> Account:
         outbound = replace(outbound, params=(*outbound.params, ("lr", None)))
     return Account(
         name=trunk.name,
-        domain=Uri.parse(f"sip:{trunk.domain}"),
+        domain=_domain(trunk),
         username=trunk.username,
         credentials=credentials,
         outbound_proxy=outbound,
@@ -255,8 +233,7 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
             if kind == "udp":
                 bound.append(UdpTransport(address, port, loop))
                 continue
-            tls, server_tls = _tls(config.sip) if kind == "tls" else (None, None)
-            stream = StreamTransport(address, port, loop, tls=tls, server_tls=server_tls)
+            stream = StreamTransport(address, port, loop, **(_tls(config) if kind == "tls" else {}))
             bound.append(stream)
             await stream.listen()
     except OSError:
@@ -266,17 +243,19 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
     return bound
 
 
-def _tls(sip: Sip) -> tuple[ssl.SSLContext, ssl.SSLContext | None]:
-    """How connections that we make are secured, and those made to us, ``None`` without a certificate of our own."""
-    client = ssl.create_default_context(cafile=sip.tls_ca or None)
-    client.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not sip.tls_certificate:
-        return client, None
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.minimum_version = ssl.TLSVersion.TLSv1_2
-    for context in (client, server):
-        context.load_cert_chain(sip.tls_certificate, sip.tls_key or None)
-    return client, server
+def _tls(config: Config) -> dict[str, Any]:
+    """What a :class:`StreamTransport` has to know for TLS. Without a certificate of our own it only calls out."""
+    sip = config.sip
+    own = sip.tls_certificate, sip.tls_key
+    return {
+        "tls": client_context(sip.tls_ca, *own),
+        "server_tls": server_context(*own) if sip.tls_certificate else None,
+        "tls_by_name": {
+            trunk.tls_server_name or _domain(trunk).host: client_context(trunk.tls_ca, *own)
+            for trunk in config.trunks
+            if trunk.tls_ca
+        },
+    }
 
 
 def _nameserver(text: str) -> tuple[str, int]:

@@ -15,6 +15,8 @@ ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY"
 #: Extensions that we know how to use: :rfc:`3262`, :rfc:`4028`, :rfc:`4488`.
 SUPPORTED = ("100rel", "timer", "norefersub")
 SDP = "application/sdp"
+#: Which bodies we understand, as headers.
+BODIES = (("Accept", SDP), ("Accept-Encoding", "identity"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,11 @@ class Agent(Protocol):
     ) -> None:
         """Find the targets of ``uri`` in the order to try, at least one: at once for an IP literal, later with DNS."""
 
-    def server_failed(self, target: Target) -> None:
-        """Leave ``target`` alone for a while: it did not answer, or not now (:rfc:`3263` §4.3)."""
+    def server_failed(self, target: Target, retry_after: float | None = None) -> None:
+        """Leave ``target`` alone for a while: it did not answer, or not now (:rfc:`3263` §4.3).
+
+        ``retry_after`` are the seconds that it asked for itself.
+        """
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as ``target`` reaches it.
@@ -108,14 +113,32 @@ class Agent(Protocol):
         """Stop doing so."""
 
 
+def retry_after(response: Response) -> int:
+    """The seconds of a Retry-After, at most an hour; 0 where there is none."""
+    digits = (response.get("Retry-After") or "").partition(";")[0].partition("(")[0].strip()
+    usable = digits.isascii() and digits.isdigit() and len(digits) < 8
+    return min(int(digits), 3600) if usable else 0
+
+
 def sdp_of(message: Message) -> bytes:
     """The session description in a message's body, also where it is one part of several; empty without one."""
+    encoding = message.get("Content-Encoding")
+    if encoding is not None and encoding.strip().lower() != "identity":
+        return b""
     return find_part(message.content_type, message.body, SDP) or b""
 
 
 def has_sdp(message: Message) -> bool:
     """Whether there is a session description in the body."""
     return bool(sdp_of(message))
+
+
+def has_foreign_body(message: Message) -> bool:
+    """Whether there is a body that we should understand and do not: 415 (:rfc:`3261` §8.2.3, §20.11)."""
+    if not message.body or has_sdp(message):
+        return False
+    disposition = (message.get("Content-Disposition") or "").lower().split(";")
+    return "handling=optional" not in ["".join(part.split()) for part in disposition]
 
 
 def supports(message: Message, extension: str) -> bool:

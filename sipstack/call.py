@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sipstack.account import Account, Attempt
-from sipstack.agent import SDP, Agent, Handlers, Responder, Timer, has_sdp, sdp_of
+from sipstack.agent import SDP, Agent, Handlers, Responder, Timer, has_sdp, retry_after, sdp_of
 from sipstack.dialog import Dialog
 from sipstack.events import (
     Answered,
@@ -181,6 +181,13 @@ class OutgoingCall:
     def _invite(self, authorization: Sequence[tuple[str, str]]) -> None:
         """Send an INVITE to the first of the targets."""
         account, target = self.outbound.account, self._targets[0]
+        try:
+            contact = self._agent.contact(target, self._contact_user)
+        except OSError as error:  # the way to it went after it was located
+            self._stop_waiting()
+            failure = Failed(503, str(error))
+            self._agent.call_later(0.0, lambda: self._fail(failure))
+            return
         used = [
             early.dialog.local_sequence for i in self._invitations for early in i.early.values()
         ]
@@ -193,7 +200,7 @@ class OutgoingCall:
         request.add("To", str(self._to))
         request.add("Call-ID", self.call_id)
         request.add("CSeq", str(CSeq(self._sequence, "INVITE")))
-        request.add("Contact", str(self._agent.contact(target, self._contact_user)))
+        request.add("Contact", str(contact))
         for name, value in (*authorization, *self._headers, *capabilities(), *self._timer.ask()):
             request.add(name, value)
         request.add("Accept", SDP)
@@ -223,13 +230,13 @@ class OutgoingCall:
     def _current(self, invitation: _Invitation) -> bool:
         return invitation is self._invitations[-1]
 
-    def _next_server(self) -> None:
+    def _next_server(self, alone: float | None = None) -> None:
         """Leave the server that was asked, and ask the next (:rfc:`3263` §4.3).
 
         The one that was left may still have got the INVITE: it is cancelled as soon as it says so.
         """
         if not self._hanging_up:
-            self._agent.server_failed(self._targets.pop(0))
+            self._agent.server_failed(self._targets.pop(0), alone)
             self._invite(())
 
     def _no_response(self, invitation: _Invitation, status: int) -> None:
@@ -306,7 +313,7 @@ class OutgoingCall:
         elif status == 422 and self._timer.raised(response):
             self._invite(())
         elif status == 503 and len(self._targets) > 1:
-            self._next_server()
+            self._next_server(retry_after(response))
         elif status < 400:
             self._follow(response, failure)
         elif self._places and status < 600:

@@ -37,6 +37,11 @@ class Credentials:
         return f"Credentials({self.username!r}, ...)"
 
 
+def _octets(text: str) -> bytes:
+    """As it was on the wire, even where that was no UTF-8."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _parse(text: str) -> dict[str, str]:
     """The parameters of a ``Digest`` challenge or answer, names in lower case, quotes undone."""
     scheme, _, rest = text.strip().partition(" ")
@@ -76,7 +81,7 @@ def _compute(
     """The ``response`` value for the parameters of an Authorization; ``secret`` is H(username:realm:password)."""
 
     def h(text: str) -> str:
-        return digest(text.encode("utf-8", "surrogateescape"))
+        return digest(_octets(text))
 
     a1 = secret
     if session:
@@ -189,7 +194,7 @@ class DigestClient:
             params["nc"] = f"{self._counts[nonce]:08x}"
         if "qop" in params or session:
             params["cnonce"] = self._make_cnonce()
-        secret = digest(f"{user}:{realm}:{self._credentials.password}".encode())
+        secret = digest(_octets(f"{user}:{realm}:{self._credentials.password}"))
         params["response"] = _compute(digest, params, secret, method, body, session)
         if "opaque" in challenge:
             params["opaque"] = challenge["opaque"]
@@ -273,9 +278,9 @@ class DigestServer:
             return Verdict(False, username)
         password = password_of(username)
         _, digest, session = algorithm
-        secret = digest(f"{username}:{self.realm}:{password or ''}".encode())
+        secret = digest(_octets(f"{username}:{self.realm}:{password or ''}"))
         expected = _compute(digest, params, secret, method, body, session)
-        matches = hmac.compare_digest(expected.encode(), params["response"].lower().encode())
+        matches = hmac.compare_digest(_octets(expected), _octets(params["response"].lower()))
         if password is None or not matches or uri not in (None, params["uri"]):
             return Verdict(False, username)
         if not self._fresh(params["nonce"], now):
@@ -293,11 +298,11 @@ class DigestServer:
         return f"{stamp}.{self._seal(stamp)}"
 
     def _seal(self, stamp: str) -> str:
-        return hmac.new(self._secret, stamp.encode(), "sha256").hexdigest()[:32]
+        return hmac.new(self._secret, _octets(stamp), "sha256").hexdigest()[:32]
 
     def _fresh(self, nonce: str, now: float) -> bool:
         stamp, _, seal = nonce.partition(".")
-        if not hmac.compare_digest(seal.encode(), self._seal(stamp).encode()):
+        if not hmac.compare_digest(_octets(seal), _octets(self._seal(stamp))):
             return False
         return 0 <= now - int(stamp, 16) / 1000 <= self._lifetime
 

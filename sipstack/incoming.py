@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from sipstack.account import Account
-from sipstack.agent import SDP, Agent, Responder, Timer, has_sdp, sdp_of
+from sipstack.agent import BODIES, SDP, Agent, Responder, Timer, has_foreign_body, has_sdp, sdp_of
 from sipstack.dialog import Dialog
 from sipstack.events import Answered, Ended, Event, Failed, q850_cause
 from sipstack.message import (
@@ -40,7 +40,7 @@ class IncomingCall:
         contact: NameAddr,
         account: Account | None = None,
     ) -> None:
-        if invite.body and not has_sdp(invite):
+        if has_foreign_body(invite):
             raise ParseError(415, REASONS[415])
         if not _takes_sdp(invite):
             raise ParseError(406, REASONS[406])
@@ -198,7 +198,7 @@ class IncomingCall:
         elif request.method == "BYE":
             responder.respond(make_response(request, 200))
             self._give_up(Failed(487, REASONS[487], q850_cause(request)))
-        elif request.method == "UPDATE" and request.body:
+        elif request.method == "UPDATE" and has_sdp(request):
             # Our answer to the INVITE's offer is not out yet, or not acknowledged (RFC 3311 §5.2).
             responder.respond(make_response(request, 500, headers=[("Retry-After", "2")]))
         elif request.method in ("UPDATE", "OPTIONS", "INFO"):
@@ -322,7 +322,11 @@ def _takes_sdp(invite: Request) -> bool:
 
 def refused_timing(error: ParseError) -> list[tuple[str, str]]:
     """The headers that belong to the refusal of an INVITE that could not become an :class:`IncomingCall`."""
-    return {422: [("Min-SE", str(MIN_SE))], 415: [("Accept", SDP)]}.get(error.status, [])
+    return {
+        406: [("Warning", f'399 sipstack "{SDP} is all that we can answer with"')],
+        415: list(BODIES),
+        422: [("Min-SE", str(MIN_SE))],
+    }.get(error.status, [])
 
 
 __all__ = ["IncomingCall", "refused_timing"]

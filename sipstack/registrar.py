@@ -73,6 +73,8 @@ class Registrar:
         required = request.values("Require")
         if required:
             return self._refuse(request, 420, None, [("Unsupported", ", ".join(required))])
+        if request.to.uri.scheme not in ("sip", "sips"):
+            return self._refuse(request, 400, "An Address-of-Record Is a SIP URI")
         uri = request.request_uri if self._strict_uri else None
         verdict = self._digest.verify(
             request.get("Authorization"), "REGISTER", uri, self._password_of, now
@@ -81,7 +83,7 @@ class Registrar:
             challenges = self._digest.challenges(now, verdict.stale)
             headers = [("WWW-Authenticate", challenge) for challenge in challenges]
             return self._refuse(request, 401, None, headers)
-        user = request.to.uri.user or ""
+        user = request.to.uri.unescaped_user
         if user != verdict.username:
             return self._refuse(request, 403)
         if self._password_of(user) is None:

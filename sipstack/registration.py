@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from sipstack.account import Account, Attempt
-from sipstack.agent import Agent, Handlers
+from sipstack.agent import Agent, Handlers, retry_after
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri
 from sipstack.resolver import Target
 from sipstack.transport import Address
@@ -175,9 +175,9 @@ class Registration:
                 raised, authorization, attempt = True, None, Attempt(self.account)
                 expires = max(expires, int(minimum))
                 continue
-            self._retry_after = _seconds(outcome.get("Retry-After"))
+            self._retry_after = retry_after(outcome)
             if status == 503:
-                self._agent.server_failed(target)
+                self._agent.server_failed(target, self._retry_after)
                 return 0, f"{status} {outcome.reason}"
             return -1, f"{status} {outcome.reason}"
 
@@ -243,7 +243,10 @@ class Registration:
         request.add("To", str(who))
         request.add("Call-ID", self._call_id)
         request.add("CSeq", str(CSeq(self._sequence, "REGISTER")))
-        request.add("Contact", str(self._agent.contact(target, account.username)))
+        try:
+            request.add("Contact", str(self._agent.contact(target, account.username)))
+        except OSError as error:  # the way to it went after it was located
+            return str(error), ("", 0), request
         request.add("Expires", str(expires))
         if account.outbound_proxy is not None:
             # Only a proxy on the way has a use for it, and some home routers drop what they do not know.
@@ -296,11 +299,3 @@ class Registration:
         self.last_error = error
         self.settled.set()
         self._changed()
-
-
-def _seconds(text: str | None) -> int:
-    """The seconds of a Retry-After, at most an hour; 0 where there is none."""
-    digits = (text or "").partition(";")[0].partition("(")[0].strip()
-    return (
-        min(int(digits), 3600) if digits.isascii() and digits.isdigit() and len(digits) < 8 else 0
-    )

@@ -9,8 +9,8 @@ import contextlib
 import ipaddress
 import random
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -24,10 +24,10 @@ from sipstack.message import Uri
 from sipstack.transport import Address
 
 DEFAULT_PORT = {"UDP": 5060, "TCP": 5060, "TLS": 5061}
-#: Seconds one question may take; a call should rather fail than hang on a dead name server.
-LOOKUP_TIMEOUT = 4.0
-#: Seconds for which a server that failed comes last (RFC 3263 §4.3 leaves it to us).
-LEFT_ALONE = 60.0
+#: Seconds one question may take, and one name server of several; a call should rather fail than hang on a dead one.
+LOOKUP_TIMEOUT, SERVER_TIMEOUT = 4.0, 1.0
+#: Seconds for which a server that failed comes last (RFC 3263 §4.3 leaves it to us), and the most that it may ask for.
+LEFT_ALONE, GREATEST_RETRY_AFTER = 60.0, 3600.0
 #: Bounds of how long an answer is believed, in seconds: a TTL of 0 must not have each call ask, nor one of a week
 #: outlive a provider's move; "there is none" is asked again soon.
 LEAST_TTL, GREATEST_TTL, NONE_TTL = 5.0, 3600.0, 30.0
@@ -36,6 +36,7 @@ NAMES = 1024
 #: Servers and addresses followed from one answer.
 MOST = 16
 
+#: In the order of our own liking, for a domain that states none.
 _SERVICES = {"SIP+D2U": "UDP", "SIP+D2T": "TCP", "SIPS+D2T": "TLS"}
 _SRV_LABEL = {"UDP": "_sip._udp", "TCP": "_sip._tcp", "TLS": "_sips._tcp"}
 
@@ -46,10 +47,14 @@ class ResolveError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One address to send to: ``transport`` as in a Via, ``address`` an IP literal and port."""
+    """One address to send to: ``transport`` as in a Via, ``address`` an IP literal and port.
+
+    ``server_name`` is what the certificate of a TLS server has to say; it does not make another target.
+    """
 
     transport: str
     address: Address
+    server_name: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class Answer:
 class Lookup(Protocol):
     """Asks the DNS."""
 
-    async def __call__(self, name: str, kind: str) -> Answer:
+    def __call__(self, name: str, kind: str) -> Coroutine[Any, Any, Answer]:
         """The records of type ``kind`` (``NAPTR``, ``SRV``, ``A`` or ``AAAA``) at ``name``.
 
         :raises OSError: no name server gave an answer, not even that there are none.
@@ -137,12 +142,13 @@ class Resolver:
         self._clock = clock
         self._rng = rng or random.SystemRandom()
         self._known: dict[tuple[str, str], tuple[float, Answer]] = {}
+        self._asking: dict[tuple[str, str], asyncio.Task[Answer]] = {}
         self._failed: dict[Target, float] = {}
 
     async def resolve(self, uri: Uri, default: str = "") -> list[Target]:
         """The targets of ``uri`` in the order they are to be tried; ``default`` is the transport where it names none.
 
-        Without a default, NAPTR records decide, and UDP where there are none.
+        Without a default, NAPTR records decide; where there are none, each transport of ours that has SRV records.
 
         :raises ResolveError: there is none.
         """
@@ -157,12 +163,13 @@ class Resolver:
             raise ResolveError(f"no address for {host}")
         return self._healthy_first(list(dict.fromkeys(found)))
 
-    def failed(self, target: Target) -> None:
-        """Have ``target`` come last for :data:`LEFT_ALONE` seconds."""
+    def failed(self, target: Target, retry_after: float | None = None) -> None:
+        """Have ``target`` come last for :data:`LEFT_ALONE` seconds, or for those that it asked for itself."""
         now = self._now()
         self._failed = {held: until for held, until in self._failed.items() if until > now}
         if len(self._failed) < NAMES:
-            self._failed[target] = now + LEFT_ALONE
+            alone = LEFT_ALONE if not retry_after else min(retry_after, GREATEST_RETRY_AFTER)
+            self._failed[target] = now + alone
 
     def worked(self, target: Target) -> None:
         """``target`` answers again."""
@@ -171,49 +178,71 @@ class Resolver:
     # --- deciding
 
     async def _servers(self, uri: Uri, host: str, default: str) -> list[Target]:
-        named = uri.scheme == "sips" or uri.param("transport") is not None
         transport = transport_of(uri, default or "UDP")
+        if transport not in _SRV_LABEL:
+            raise ResolveError(f"there is no {transport} here to reach {host} by")
         if uri.port is not None:
             return await self._addresses(host, uri.port, transport)
-        if not named and not default:
-            for chosen, name in await self._services(host):
-                found = await self._of_srv(name, chosen)
-                if found:
-                    return found
-        found = await self._of_srv(f"{_SRV_LABEL.get(transport, '_sip._udp')}.{host}", transport)
-        return found or await self._addresses(host, DEFAULT_PORT.get(transport, 5060), transport)
+        if default or uri.param("transport") is not None:
+            services = [(transport, f"{_SRV_LABEL[transport]}.{host}")]
+        else:
+            services = await self._services(host, secure=uri.scheme == "sips")
+        of_each = await asyncio.gather(*(self._of_srv(name, kind) for kind, name in services))
+        if any(found is not None for found in of_each):
+            return [target for found in of_each for target in found or ()]
+        return await self._addresses(host, DEFAULT_PORT[transport], transport)
 
-    async def _services(self, host: str) -> list[tuple[str, str]]:
-        """(transport, name of its SRV records) by the host's NAPTR records, best first (§4.1)."""
+    async def _services(self, host: str, *, secure: bool) -> list[tuple[str, str]]:
+        """(transport, name of its SRV records), best first: by the host's NAPTR records, or each of ours (§4.1)."""
+        ours = [
+            (service, transport)
+            for service, transport in _SERVICES.items()
+            if transport in self._transports and (transport == "TLS" or not secure)
+        ]
         records = [r for r in (await self._ask(host, "NAPTR")) if isinstance(r, Naptr)]
-        services = []
-        for record in sorted(records, key=lambda r: (r.order, r.preference))[:MOST]:
-            transport = _SERVICES.get(record.service.upper())
-            if transport in self._transports and record.replacement:
-                services.append((transport, record.replacement))
-        return services
+        records.sort(key=lambda record: (record.order, record.preference))
+        named = [
+            (dict(ours)[record.service.upper()], record.replacement)
+            for record in records[:MOST]
+            if record.service.upper() in dict(ours) and record.replacement
+        ]
+        return named or [(transport, f"{_SRV_LABEL[transport]}.{host}") for _, transport in ours]
 
-    async def _of_srv(self, name: str, transport: str) -> list[Target]:
-        records = [r for r in (await self._ask(name, "SRV")) if isinstance(r, Srv) and r.host]
+    async def _of_srv(self, name: str, transport: str) -> list[Target] | None:
+        """The targets by the SRV records at ``name``; ``None`` where there are none, not even one that says "no"."""
+        records = [r for r in (await self._ask(name, "SRV")) if isinstance(r, Srv)]
+        if not records:
+            return None
+        # A host of "." says that the service is decidedly not there (RFC 2782).
+        servers = by_weight([record for record in records if record.host], self._rng)[:MOST]
+        of_each = await asyncio.gather(
+            *(self._addresses(server.host, server.port, transport) for server in servers),
+            return_exceptions=True,
+        )
         found: list[Target] = []
-        for record in by_weight(records, self._rng)[:MOST]:
-            with contextlib.suppress(ResolveError):  # the other servers may have addresses
-                found += await self._addresses(record.host, record.port, transport)
+        for targets in of_each:
+            if isinstance(targets, list):
+                found += targets
+            elif not isinstance(targets, ResolveError):  # the other servers may have addresses
+                raise targets
         return found
 
     async def _addresses(self, host: str, port: int, transport: str) -> list[Target]:
         # IPv4 first: what most trunks and phones of small offices speak.
+        answers = await asyncio.gather(
+            self._ask(host, "A"), self._ask(host, "AAAA"), return_exceptions=True
+        )
         found: list[Target] = []
         failure: ResolveError | None = None
-        for kind in ("A", "AAAA"):
-            try:
-                records = await self._ask(host, kind)
-            except ResolveError as error:
-                failure = (
-                    error  # some servers fail only for AAAA, which is no reason not to use an A
-                )
-                continue
-            found += [Target(transport, (r, port)) for r in records[:MOST] if isinstance(r, str)]
+        for records in answers:
+            if isinstance(records, ResolveError):
+                # Some servers fail only for AAAA, which is no reason not to use an A.
+                failure = records
+            elif isinstance(records, BaseException):
+                raise records
+            else:
+                literals = [r for r in records[:MOST] if isinstance(r, str)]
+                found += [Target(transport, (literal, port)) for literal in literals]
         if failure is not None and not found:
             raise failure
         return found
@@ -226,25 +255,34 @@ class Resolver:
 
     async def _ask(self, name: str, kind: str) -> Sequence[Naptr | Srv | str]:
         key = (name.rstrip(".").lower(), kind)
-        now = self._now()
         known = self._known.get(key)
-        if known is not None and known[0] > now:
+        if known is not None and known[0] > self._now():
             return known[1].records
         try:
-            answer = await self._lookup(*key)
+            answer = await self._ask_once(key)
         except OSError as error:
             if known is not None:
-                return known[1].records  # an old answer is better than none
+                # An old answer is better than none, and not each call need find out that the name server is dead.
+                self._known[key] = (self._now() + NONE_TTL, known[1])
+                return known[1].records
             if kind in ("A", "AAAA"):
                 raise ResolveError(f"no address for {name}: {error}") from error
-            # The host's own address will do; that a name server is dead need not be found out for each call.
-            answer = Answer((), NONE_TTL)
+            answer = Answer((), NONE_TTL)  # the host's own address will do
         least, greatest = (LEAST_TTL, GREATEST_TTL) if answer.records else (0.0, NONE_TTL)
         self._known.pop(key, None)
-        self._known[key] = (now + min(max(answer.ttl, least), greatest), answer)
+        self._known[key] = (self._now() + min(max(answer.ttl, least), greatest), answer)
         while len(self._known) > NAMES:
             del self._known[next(iter(self._known))]
         return answer.records
+
+    async def _ask_once(self, key: tuple[str, str]) -> Answer:
+        """Ask, or wait for whoever asks the same at this moment."""
+        asking = self._asking.get(key)
+        if asking is None:
+            asking = asyncio.ensure_future(self._lookup(*key))
+            self._asking[key] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(asking)
 
     def _now(self) -> float:
         return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
@@ -287,7 +325,7 @@ class DnsLookup:
                 dns.nameserver.Do53Nameserver(host, port) for host, port in nameservers
             ]
         self._resolver.lifetime = LOOKUP_TIMEOUT
-        self._resolver.timeout = LOOKUP_TIMEOUT / 2
+        self._resolver.timeout = SERVER_TIMEOUT
 
     async def __call__(self, name: str, kind: str) -> Answer:
         """See :class:`Lookup`."""
@@ -302,7 +340,8 @@ class DnsLookup:
                 return await _system_addresses(name, kind)
             raise OSError(f"no answer from the name servers: {type(error).__name__}") from error
         records = tuple(_record(kind, record) for record in answer)
-        return Answer(records, float(answer.rrset.ttl if answer.rrset is not None else 0))
+        # The least of the chain: an alias may change sooner than what it leads to.
+        return Answer(records, float(answer.chaining_result.minimum_ttl))
 
 
 def _record(kind: str, record: Any) -> Naptr | Srv | str:

@@ -9,6 +9,7 @@ from sipstack.message import ParseError
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _MOST_LINES = 1000
 _MOST_MEDIA = 16
+_MOST_FORMATS = 64
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _REVERSED = {
     "sendrecv": "sendrecv",
@@ -157,10 +158,12 @@ def _number(text: str, most: int) -> int:
 
 
 def _media(lines: Sequence[str]) -> MediaDescription:
-    fields = lines[0][2:].split()
+    fields = lines[0][2:].split(None, 3 + _MOST_FORMATS)
     if len(fields) < 3:
         raise SdpError(400, "Malformed m= line")
     kind, port_text, protocol, *formats = fields
+    if len(formats) > _MOST_FORMATS:
+        raise SdpError(400, "Too many formats in SDP")
     port = _number(port_text.partition("/")[0], 65535)
     maps: dict[int, Codec] = {}
     parameters: dict[int, str] = {}
@@ -396,7 +399,8 @@ class LocalMedia:
             f"c=IN {family} {self.address}",
             "t=0 0",
         )
-        return ("\r\n".join((*head, body)) + "\r\n").encode()
+        # A stream that we refuse is described in its own words, which need not be UTF-8.
+        return ("\r\n".join((*head, body)) + "\r\n").encode("utf-8", "surrogateescape")
 
 
 def _narrowed(allowed: str, wanted: str) -> str:

@@ -5,19 +5,21 @@ from collections.abc import Callable, Sequence
 from sipstack.account import Account, Attempt
 from sipstack.agent import (
     ALLOW,
+    BODIES,
     SDP,
     SUPPORTED,
     Agent,
     Handlers,
     Responder,
     Timer,
-    has_sdp,
+    has_foreign_body,
     sdp_of,
     supports,
 )
 from sipstack.dialog import Dialog
 from sipstack.events import Ended, Event, Info, Referred, Refreshed, Renegotiated, q850_cause
 from sipstack.message import (
+    METHODS,
     Message,
     NameAddr,
     ParseError,
@@ -32,25 +34,6 @@ from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
 from sipstack.session_timer import MIN_SE, SessionTimer
 from sipstack.transport import Address
 
-#: Methods that a user agent may meet and that we have no use for; anything else is unknown to us.
-KNOWN_METHODS = frozenset(
-    [
-        "INVITE",
-        "ACK",
-        "CANCEL",
-        "BYE",
-        "OPTIONS",
-        "REGISTER",
-        "UPDATE",
-        "INFO",
-        "PRACK",
-        "SUBSCRIBE",
-        "NOTIFY",
-        "REFER",
-        "MESSAGE",
-        "PUBLISH",
-    ]
-)
 #: Requests that say where their sender is to be reached from now on (RFC 3261 §12.2.1.1, RFC 3515, RFC 6665).
 _WITH_CONTACT = frozenset(["INVITE", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE", "OPTIONS"])
 #: Seconds after which a re-INVITE that met the peer's own is tried again by the side that made the call (§14.1).
@@ -198,7 +181,8 @@ class Session:
             responder.respond(refusal(request))
 
     def _renegotiate(self, request: Request, responder: Responder) -> None:
-        offers = request.method == "INVITE" or bool(request.body)
+        theirs = sdp_of(request)
+        offers = request.method == "INVITE" or bool(theirs)
         if self._answer is not None and offers:
             if self._answer_has_offer:
                 # Our offer in that 2xx still waits for its answer (RFC 3311 §5.2).
@@ -211,8 +195,8 @@ class Session:
         if self._offering and offers:
             responder.respond(make_response(request, 491))
             return
-        if request.body and not has_sdp(request):
-            responder.respond(make_response(request, 415, headers=[("Accept", SDP)]))
+        if has_foreign_body(request):
+            responder.respond(make_response(request, 415, headers=BODIES))
             return
         try:
             timing = self._timer.asked(request)
@@ -222,8 +206,8 @@ class Session:
             return
         remote: RemoteMedia | None = None
         try:
-            if request.body:
-                body, remote = self._media.answer(sdp_of(request))
+            if theirs:
+                body, remote = self._media.answer(theirs)
             else:
                 body = self._media.offer() if request.method == "INVITE" else b""
         except SdpError as error:
@@ -428,7 +412,7 @@ class Session:
             ("Subscription-State", state),
             ("Content-Type", "message/sipfrag;version=2.0"),
         ]
-        body = f"SIP/2.0 {status} {reason}\r\n".encode()
+        body = f"SIP/2.0 {status} {reason}\r\n".encode("utf-8", "surrogateescape")
         # A phone that does not care for our NOTIFY answers 481 or nothing; the call is not the worse for it.
         self._send("NOTIFY", lambda status, response: None, headers=headers, body=body)
 
@@ -612,19 +596,19 @@ def describe(message: Message, body: bytes) -> None:
 
 
 def unsupported(request: Request) -> list[str]:
-    """The extensions that ``request`` requires and that we do not know (:rfc:`3261` §8.2.2.3)."""
-    return [tag for tag in request.values("Require") if tag.lower() not in SUPPORTED]
+    """The extensions that ``request`` requires and that we do not know, each once (:rfc:`3261` §8.2.2.3)."""
+    required = dict.fromkeys(request.values("Require"))
+    return [tag for tag in required if tag.lower() not in SUPPORTED]
 
 
 def refusal(request: Request) -> Response:
     """The answer to a request that we do not support: 405 with Allow, or 501 for a method nobody knows."""
-    if request.method in KNOWN_METHODS:
+    if request.method in METHODS:
         return make_response(request, 405, headers=[("Allow", ALLOW)])
     return make_response(request, 501, headers=[("Allow", ALLOW)])
 
 
 __all__ = [
-    "KNOWN_METHODS",
     "PendingAnswer",
     "Session",
     "capabilities",

@@ -1,6 +1,8 @@
 """Symmetric response routing (:rfc:`3581`, :rfc:`3261` §18.2): where a request really came from, and answers go."""
 
-from sipstack.message import Request, Via
+from dataclasses import replace
+
+from sipstack.message import Request
 from sipstack.transport import Address
 
 
@@ -15,7 +17,7 @@ def note_source(request: Request, source: Address) -> None:
     if wants_port:
         params += (("rport", str(source[1])),)
     request.remove_first("Via")
-    request.insert_first("Via", str(Via(via.transport, via.host, via.port, params)))
+    request.insert_first("Via", str(replace(via, params=params)))
 
 
 def reply_address(request: Request, source: Address) -> Address:

@@ -6,10 +6,11 @@ import ipaddress
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sipstack.account import Account
-from sipstack.agent import SDP, Dialogue, Handlers, Timer
+from sipstack.agent import BODIES, Dialogue, Handlers, Timer
 from sipstack.alarms import Alarm, Alarms
 from sipstack.incoming import IncomingCall, refused_timing
 from sipstack.message import (
@@ -21,6 +22,7 @@ from sipstack.message import (
     Uri,
     Via,
     check_request,
+    check_response,
     make_response,
     parse_datagram,
 )
@@ -46,7 +48,9 @@ from sipstack.transaction import (
     server_key,
 )
 from sipstack.transport import Address, Transport
+from sipstack.transport.quota import Quota
 from sipstack.transport.stream import StreamTransport
+from sipstack.transport.udp import UdpTransport
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +64,14 @@ LARGEST_DATAGRAM = 1300
 _VIA = 90
 #: Seconds for which a peer that takes no TCP connection is not asked for one again.
 NO_STREAM = 600.0
+#: Seconds that it has to take one, where datagrams would do.
+STREAM_PATIENCE = 1.5
+#: Messages a second, and at once, that a host may send which we have nothing to do with.
+STRANGERS = (50.0, 500.0)
+#: Hosts that we have something to do with, to which that does not apply.
+KNOWN = 4096
+#: Seconds between two lines in the log about a host that sends too much.
+DEAF = 60.0
 
 
 class UserAgent:
@@ -111,10 +123,16 @@ class UserAgent:
         self._secret = self.token().encode()
         self._no_stream: dict[Address, float] = {}
         self._seen_as: dict[tuple[str, str], Address] = {}
+        self._strangers = Quota(*STRANGERS)
+        self._deaf_since = float("-inf")
+        #: Hosts that we sent requests to, or that take part in a call, the last one at the end.
+        self._known: dict[str, None] = {}
         for transport in self._transports:
             transport.receiver = self._receive
             if isinstance(transport, StreamTransport):
                 transport.unreachable = self._unreachable
+            elif isinstance(transport, UdpTransport):
+                transport.undelivered = self._undelivered
 
     # --- what is left, for those who check that nothing is
 
@@ -166,10 +184,11 @@ class UserAgent:
         default = account.transport if account else ""
         literal = literal_target(uri, default or "UDP")
         if literal is not None:
-            if account is not None and uri == account.next_hop:
-                account.learn(literal.address[0])
-            self._expect(literal, uri, account)
-            then([literal])
+            reachable, why = self._usable([literal], uri, account)
+            if reachable:
+                then(reachable)
+            else:
+                self._loop.call_soon(failed, why)
             return
 
         async def ask() -> None:
@@ -178,35 +197,63 @@ class UserAgent:
             except ResolveError as error:
                 failed(str(error))
                 return
-            if account is not None and uri == account.next_hop:
-                for target in targets:
-                    account.learn(target.address[0])
-            for target in targets:
-                self._expect(target, uri, account)
-            then(targets)
+            reachable, why = self._usable(targets, uri, account)
+            if reachable:
+                then(reachable)
+            else:
+                failed(why)
 
         self._spawn(ask())
 
-    def server_failed(self, target: Target) -> None:
+    def _usable(
+        self, targets: Sequence[Target], uri: Uri, account: Account | None
+    ) -> tuple[list[Target], str]:
+        """Those of ``targets`` that there is a way to from here, with the name of each, and why not to the others."""
+        if account is not None and uri == account.next_hop:
+            for target in targets:
+                account.learn(target.address[0])
+        usable: list[Target] = []
+        why = ""
+        for target in targets:
+            try:
+                self._transport_for(target).address_towards(target.address)
+            except OSError as error:
+                why = f"{target.address[0]}: {error}"
+                continue
+            # The name that was asked for, not what DNS made of it. A server of a trunk has the trunk's name whatever
+            # its Contact and Record-Route call it, which mostly is an address.
+            known = account is not None and account.owns(target.address)
+            name = account.server_name if account is not None and known else uri.host
+            usable.append(replace(target, server_name=name))
+        return usable, why
+
+    def server_failed(self, target: Target, retry_after: float | None = None) -> None:
         """Have ``target`` come last among the targets for a while."""
         log.warning("%s:%d (%s) does not serve us now", *target.address, target.transport)
-        self._resolver.failed(target)
+        self._resolver.failed(target, retry_after)
         for watcher in self.server_watchers:
             watcher(target)
 
-    def _expect(self, target: Target, uri: Uri, account: Account | None) -> None:
-        """Say which name a TLS server's certificate has to have: the one that was asked for, not what DNS made of it."""
-        for transport in self._transports:
-            if isinstance(transport, StreamTransport) and transport.name == target.transport:
-                own = account is not None and uri == account.next_hop
-                name = account.server_name if account is not None and own else uri.host
-                transport.expect(target.address, name)
-
-    def _unreachable(self, peer: Address, transport: Transport) -> None:
+    def _unreachable(self, peer: Address, server_name: str, transport: Transport) -> None:
         """A connection could not be made, or broke: what was sent on it counts as undelivered."""
         for entry in list(self._clients.values()):
-            if entry.transport is transport and entry.destination == peer:
+            if (
+                entry.transport is transport
+                and entry.target.address == peer
+                and server_name in ("", entry.target.server_name)
+            ):
                 self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
+
+    def _undelivered(self, peer: Address, quoted: bytes, transport: Transport) -> None:
+        """ICMP says that nobody is at ``peer`` (:rfc:`3261` §18.4).
+
+        Believed only for a request of which the message quotes the branch, which who is not on the way cannot know.
+        """
+        for entry in list(self._clients.values()):
+            if entry.transport is transport and entry.target.address == peer:
+                branch = entry.machine.request.via.branch or ""
+                if branch.encode() in quoted:
+                    self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as seen from ``target``."""
@@ -234,16 +281,11 @@ class UserAgent:
         """
         if self._name:
             request.set("User-Agent", self._name)
-        larger = self._by_stream(request, target)
-        if larger is not None:
-            try:
-                self._add_via(request, larger)
-            except OSError:
-                larger = None
-        if larger is not None:
-            self._start_client(request, larger, self._or_by_datagram(request, target, handlers))
-            return
-        self._send_by(request, target, handlers)
+        stream = self._by_stream(request, target)
+        if stream is not None:
+            self._send_by(request, stream, self._or_by_datagram(request, target, handlers))
+        else:
+            self._send_by(request, target, handlers)
 
     def _send_by(self, request: Request, target: Target, handlers: Handlers) -> None:
         try:
@@ -261,7 +303,15 @@ class UserAgent:
             return None
         if self._no_stream.get(target.address, 0.0) > self._loop.time():
             return None
-        return Target("TCP", target.address)
+        stream = replace(target, transport="TCP")
+        try:
+            transport = self._transport_for(stream)
+        except OSError:
+            return None
+        if isinstance(transport, StreamTransport):
+            # It is only worth a try, given up soon where something swallows what asks for a connection.
+            transport.connect(stream.address, within=STREAM_PATIENCE)
+        return stream
 
     def _or_by_datagram(self, request: Request, target: Target, handlers: Handlers) -> Handlers:
         """Handlers that send ``request`` by UDP after all, where no TCP connection could be made."""
@@ -296,7 +346,7 @@ class UserAgent:
         try:
             if message.get("Via") is None:
                 self._add_via(message, target)
-            self._transmit(message, self._transport_for(target), target.address)
+            self._transmit(message, self._transport_for(target), target)
         except OSError as error:
             # The 2xx comes again, and so does the ACK.
             log.warning("cannot send to %s: %s", target.address[0], error)
@@ -347,9 +397,12 @@ class UserAgent:
         via = Via(transport.name, host, port, (("rport", None), ("branch", branch)))
         message.push_via(via)
 
-    def _transmit(self, message: Message, transport: Transport, destination: Address) -> None:
+    def _transmit(self, message: Message, transport: Transport, target: Target) -> None:
         octets = message.serialize()
-        transport.send(octets, destination)
+        destination = target.address
+        if isinstance(message, Request):
+            self._know(destination[0])
+        transport.send(octets, destination, target.server_name)
         if self.trace is not None:
             self.trace.add(
                 message.call_id,
@@ -370,7 +423,7 @@ class UserAgent:
         machine = (InviteClient if request.method == "INVITE" else NonInviteClient)(
             request, transport.reliable, self.timers
         )
-        entry = _Client(machine, transport, target.address, handlers)
+        entry = _Client(machine, transport, target, handlers)
         self._clients[machine.key] = entry
         self._run(entry, machine.start(self._loop.time()), None)
 
@@ -393,9 +446,9 @@ class UserAgent:
             match effect:
                 case Transmit(message):
                     try:
-                        self._transmit(message, entry.transport, entry.destination)
+                        self._transmit(message, entry.transport, entry.target)
                     except OSError as error:
-                        log.warning("cannot send to %s: %s", entry.destination[0], error)
+                        log.warning("cannot send to %s: %s", entry.target.address[0], error)
                         failed = entry.machine.transport_failed(self._loop.time())
                         self._run(entry, failed, None)
                 case Deliver(message):
@@ -422,6 +475,8 @@ class UserAgent:
     # --- receiving
 
     def _receive(self, octets: bytes, source: Address, transport: Transport) -> None:
+        if source[0] not in self._known and not self._listen_to(source[0], len(octets)):
+            return
         try:
             if not octets.strip(b"\r\n\0 "):
                 return  # a keep-alive
@@ -432,9 +487,39 @@ class UserAgent:
                 self._receive_request(message, octets, source, transport)
         except ParseError as error:
             log.debug("from %s: %s %s", source[0], error.status, error.reason)
-            request = error.request
-            if request is not None and request.method != "ACK":
-                self._answer(request, error.status, error.reason, source, transport)
+            self._refuse(error, source, transport)
+
+    def _refuse(self, wrong: ParseError, source: Address, transport: Transport) -> None:
+        """Say what is wrong with a request, if that is what it was; nobody waits for an answer to an ACK."""
+        request = wrong.request
+        if request is None or request.method == "ACK":
+            return
+        try:
+            note_source(request, source)
+        except ParseError as error:
+            log.debug("from %s: %s: nothing can be noted in it", source[0], error.reason)
+        headers = capabilities() if wrong.status == 501 else ()
+        self._answer(request, wrong.status, wrong.reason, source, transport, headers)
+
+    def _listen_to(self, stranger: str, octets: int) -> bool:
+        """Whether to look at what comes from a host that we have nothing to do with yet."""
+        now = self._loop.time()
+        if self._strangers.takes(stranger, octets, now):
+            return True
+        if now - self._deaf_since > DEAF:
+            self._deaf_since = now
+            log.warning("%s sends too much, and is not listened to for now", stranger)
+        return False
+
+    def _know(self, host: str) -> None:
+        """Listen to ``host`` whatever it sends.
+
+        It must be so: anybody may send datagrams in its name, and nobody must be able to make us deaf to a trunk.
+        """
+        self._known.pop(host, None)
+        self._known[host] = None
+        if len(self._known) > KNOWN:
+            del self._known[next(iter(self._known))]
 
     def _receive_response(
         self, response: Response, octets: bytes, source: Address, transport: Transport
@@ -442,6 +527,10 @@ class UserAgent:
         entry = self._clients.get(client_key(response))
         if entry is None:
             return  # a response to nothing
+        wrong = check_response(response)
+        if wrong is not None:
+            log.debug("from %s: response dropped: %s", source[0], wrong.reason)
+            return
         self._record(response, octets, source, transport)
         self._run(entry, entry.machine.receive(response, self._loop.time()), source)
 
@@ -450,8 +539,7 @@ class UserAgent:
     ) -> None:
         wrong = check_request(request)
         if wrong is not None:
-            if request.method != "ACK":
-                self._answer(request, wrong.status, wrong.reason, source, transport)
+            self._refuse(wrong, source, transport)
             return
         note_source(request, source)
         held = self._servers.get(server_key(request))
@@ -463,6 +551,7 @@ class UserAgent:
         call = self._calls.get((request.call_id, tag)) if tag else None
         if request.method == "ACK":
             if call is not None:
+                self._know(source[0])
                 self._record(request, octets, source, transport)
                 call.acknowledged(request)
             return
@@ -491,6 +580,7 @@ class UserAgent:
             headers = [("Retry-After", "5")]
             self._answer(request, 503, None, source, transport, headers)
             return
+        self._know(source[0])
         entry = self._serve(request, source, transport)
         entry.call = call
         self._run(entry, entry.machine.start(self._loop.time()), source)
@@ -500,7 +590,8 @@ class UserAgent:
         machine = (InviteServer if request.method == "INVITE" else NonInviteServer)(
             request, transport.reliable, self.timers
         )
-        entry = _Server(machine, transport, _reply_to(request, source, transport), self)
+        target = Target(transport.name, _reply_to(request, source, transport))
+        entry = _Server(machine, transport, target, self)
         self._servers[machine.key] = entry
         return entry
 
@@ -516,8 +607,7 @@ class UserAgent:
             self._answer(request, 503, None, source, transport, headers)
             return
         entry = self._serve(request, source, transport)
-        target = Target(transport.name, entry.destination)
-        contact = self.contact(target, request.uri.user or "")
+        contact = self.contact(entry.target, request.uri.user or "")
         try:
             call = IncomingCall(self, request, entry, contact)
         except ParseError as error:
@@ -548,7 +638,7 @@ class UserAgent:
         if answer is not None:
             transport.send(answer.serialize(), _reply_to(request, source, transport))
         elif request.method == "OPTIONS":
-            headers = [("Accept", SDP), *capabilities()]
+            headers = [*BODIES, *capabilities()]
             self._answer(request, 200, None, source, transport, headers)
         elif request.method == "INVITE" and self._on_invite is not None:
             self._receive_invite(request, source, transport)
@@ -605,9 +695,9 @@ class UserAgent:
 class _Entry(Alarm):
     """A transaction, whose alarm is its next deadline."""
 
-    def __init__(self, transport: Transport, destination: Address) -> None:
+    def __init__(self, transport: Transport, target: Target) -> None:
         self.transport = transport
-        self.destination = destination
+        self.target = target
 
 
 class _Client(_Entry):
@@ -615,16 +705,16 @@ class _Client(_Entry):
         self,
         machine: InviteClient | NonInviteClient,
         transport: Transport,
-        destination: Address,
+        target: Target,
         handlers: Handlers,
     ) -> None:
-        super().__init__(transport, destination)
+        super().__init__(transport, target)
         self.machine = machine
         self._handlers = handlers
 
     def deliver(self, message: Message, source: Address | None) -> None:
         assert isinstance(message, Response)
-        self._handlers.response(message, source or self.destination)
+        self._handlers.response(message, source or self.target.address)
 
     def failed(self, status: int) -> None:
         self._handlers.failure(status)
@@ -635,10 +725,10 @@ class _Server(_Entry):
         self,
         machine: InviteServer | NonInviteServer,
         transport: Transport,
-        destination: Address,
+        target: Target,
         agent: UserAgent,
     ) -> None:
-        super().__init__(transport, destination)
+        super().__init__(transport, target)
         self.machine = machine
         self.call: Dialogue
         self.merged: tuple[str, str | None, int] = ("", None, 0)

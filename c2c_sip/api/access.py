@@ -2,13 +2,16 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from typing import Any
 
 import falcon
 
+from c2c_sip.api.attempts import Attempts, ShutOut
 from c2c_sip.api.body import peek
-from c2c_sip.api.errors import not_found, unauthorized
-from c2c_sip.store import Store
+from c2c_sip.api.errors import forbidden, not_found, unauthorized
+from c2c_sip.calling.defaults import effective
+from c2c_sip.store import Actor, Store
 
 Row = dict[str, Any]
 
@@ -43,10 +46,17 @@ def basic_of(req: falcon.Request) -> tuple[str, str] | None:
 
 
 class Access:
-    """Checks tokens and accounts against the store."""
+    """Checks tokens and accounts against the store.
 
-    def __init__(self, store: Store) -> None:
+    :param address: reads a client's address off its request
+    """
+
+    def __init__(
+        self, store: Store, address: Callable[[falcon.Request], str], attempts: Attempts
+    ) -> None:
         self._store = store
+        self.address = address
+        self.attempts = attempts
 
     def session(self, req: falcon.Request) -> Row | None:
         """What the request's token says, or its Basic credentials; ``None`` without any that serve."""
@@ -66,35 +76,78 @@ class Access:
             return None
         account_id, credentials = given
         method = "sha" if len(credentials) == 40 else "md5"
-        account = self._store.account(account_id)
-        owner = self._store.check_user(account_id if account else None, method, credentials)
-        if account is None or owner is None:
+        known = account_id if self._store.account(account_id) else None
+        owner = self._store.users.recall(known, method, credentials)
+        if owner is None:
+            owner = self._checked(req, account_id, known, method, credentials)
+        if owner is None:
             return None
         return {"account_id": account_id, "owner_id": owner, "method": "basic_auth"}
+
+    def _checked(
+        self, req: falcon.Request, wanted: str, known: str | None, method: str, credentials: str
+    ) -> str | None:
+        try:
+            with self.attempts.checking(self.address(req), wanted) as wrong:
+                owner = self._store.users.check(known, method, credentials)
+                if owner is None:
+                    wrong()
+                return owner
+        except ShutOut:
+            # It is no attempt to sign in, but a request without credentials that serve.
+            return None
 
     def required(self, req: falcon.Request) -> Row:
         """The same where there has to be one.
 
         :raises ApiError: 401.
         """
-        session = self.session(req)
-        if session is None:
-            raise unauthorized()
-        return session
+        if "session" not in req.context:
+            session = self.session(req)
+            if session is None:
+                raise unauthorized()
+            req.context.session = session
+        found: Row = req.context.session
+        return found
 
-    def account(self, req: falcon.Request, account_id: str) -> Row:
+    def account(self, req: falcon.Request, account_id: str, change: bool | None = None) -> Row:
         """An account that the request's token may see: its own, or one below it.
 
-        :raises ApiError: 401, or 404 also for another's.
+        :param change: whether the request changes what is kept; by default, if it is not GET or HEAD
+        :raises ApiError: 401, 403 where the user may not change anything, or 404 also for another's.
         """
         session = self.required(req)
         account = self._store.account(account_id)
         if account is None or not self._store.is_within(account_id, session["account_id"]):
             raise not_found()
+        if req.method not in ("GET", "HEAD") if change is None else change:
+            self.may_change(req)
         return account
 
+    def may_change(self, req: falcon.Request) -> None:
+        """Refuse a user whose ``priv_level`` is not ``admin``.
+
+        :raises ApiError: 403, or 401.
+        """
+        session = self.required(req)
+        if session["owner_id"] is None:
+            return
+        user = self._store.users.get(session["account_id"], session["owner_id"])
+        if user is None or user["priv_level"] != "admin":
+            raise forbidden()
+
+    def actor(self, req: falcon.Request) -> Actor:
+        """Who asks, for the audit log.
+
+        :raises ApiError: 401.
+        """
+        session = self.required(req)
+        return Actor(
+            session["account_id"], session["owner_id"], session["method"], self.address(req)[:64]
+        )
+
     def clicktocall(self, req: falcon.Request, account_id: str, identifier: str) -> tuple[Row, Row]:
-        """An account and one of its click-to-calls.
+        """An account and one of its click-to-calls, with what the account says for it.
 
         :raises ApiError: 401 or 404.
         """
@@ -102,4 +155,4 @@ class Access:
         found = self._store.clicktocall(account_id, identifier)
         if found is None:
             raise not_found()
-        return account, found
+        return account, effective(account, found)

@@ -4,18 +4,24 @@ from typing import Any
 
 import falcon
 
-from c2c_sip.api import errors
+from c2c_sip.api import errors, openapi
 from c2c_sip.api.access import Access
-from c2c_sip.api.accounts import Account, Accounts, ApiKey
+from c2c_sip.api.accounts import Account, Accounts, ApiKey, Children, Parents
+from c2c_sip.api.attempts import Attempts
+from c2c_sip.api.audit import AuditLog
 from c2c_sip.api.authentication import ApiAuth, TokenAuth, UserAuth
 from c2c_sip.api.cdrs import Cdr, Cdrs
 from c2c_sip.api.channels import Channel, Channels
 from c2c_sip.api.clicktocalls import ClickToCall, ClickToCalls
+from c2c_sip.api.client import address_reader
 from c2c_sip.api.connect import ActivationState, Connect
+from c2c_sip.api.docs import Docs, OpenApi
 from c2c_sip.api.frame import Frame
-from c2c_sip.api.guarding import Links, NeverCallMe, NeverCalls
+from c2c_sip.api.guarding import Links, NeverCall, NeverCallMe, NeverCalls
 from c2c_sip.api.health import Health, Ready
 from c2c_sip.api.history import History, HistoryItem
+from c2c_sip.api.media import Audio, Media, MediaList, MediaRaw
+from c2c_sip.api.users import User, Users
 from c2c_sip.calling.door import Calling
 from c2c_sip.config import Config
 from c2c_sip.store import Store
@@ -31,16 +37,28 @@ def create_app(
     app.req_options.keep_blank_qs_values = True
     errors.install(app)
     app.add_sink(_nowhere)
-    access = Access(store)
+    address = address_reader(config.http.trusted_proxies)
+    access = Access(store, address, Attempts(max(1, config.http.threads // 2)))
+    audio = Audio(store, access, config)
     account = "/accounts/{account_id}"
     one = account + "/clicktocall/{id}"
     routes: dict[str, Any] = {
-        "/user_auth": UserAuth(store),
-        "/api_auth": ApiAuth(store),
+        "/user_auth": UserAuth(store, access),
+        "/api_auth": ApiAuth(store, access),
         "/token_auth": TokenAuth(store, access),
         "/accounts": Accounts(store, access),
         account: Account(store, access),
         account + "/api_key": ApiKey(store, access),
+        account + "/children": Children(store, access, deep=False),
+        account + "/descendants": Children(store, access, deep=True),
+        account + "/parents": Parents(store, access),
+        account + "/tree": Parents(store, access),
+        account + "/users": Users(store, access),
+        account + "/users/{user_id}": User(store, access),
+        account + "/media": MediaList(store, access),
+        account + "/media/{media_id}": Media(store, access, audio),
+        account + "/media/{media_id}/raw": MediaRaw(access, audio),
+        account + "/audit": AuditLog(store, access),
         account + "/clicktocall": ClickToCalls(store, access),
         one: ClickToCall(store, access),
         one + "/connect": Connect(store, access, calling, config),
@@ -53,20 +71,28 @@ def create_app(
         account + "/cdrs/{cdr_id}": Cdr(store, access),
         account + "/channels": Channels(access, calling),
         account + "/channels/{call_id}": Channel(access, calling),
+        account + "/never_call": NeverCalls(store, access, calling),
+        account + "/never_call/{number}": NeverCall(store, access, calling),
     }
-    never_calls = NeverCalls(store, access, calling)
-    routes[account + "/never_call"] = never_calls
-    for version_ in ("/v1", "/v2"):
-        app.add_route(f"{version_}{account}/never_call/{{number}}", never_calls, suffix="number")
     for path, resource in routes.items():
         if hasattr(resource, "on_get") and not isinstance(resource, Connect):
             # Not of connect, where GET dials: whoever only looks whether there is something must ring nobody.
             resource.on_head = resource.on_get
         app.add_route(f"/v1{path}", resource)
         app.add_route(f"/v2{path}", resource)
-    for prefix in ("", "/v1", "/v2"):
-        app.add_route(f"{prefix}/healthz", Health())
-        app.add_route(f"{prefix}/readyz", Ready(store, calling))
+    watched = {"/healthz": Health(), "/readyz": Ready(store, calling)}
+
+    def describe() -> dict[str, Any]:
+        return openapi.describe(routes | watched, version)
+
+    top: dict[str, Any] = watched | {
+        "/openapi.json": OpenApi(describe),
+        "/docs": Docs(describe),
+    }
+    for path, resource in top.items():
+        resource.on_head = resource.on_get
+        for prefix in ("", "/v1", "/v2"):
+            app.add_route(prefix + path, resource)
     return app
 
 

@@ -144,6 +144,12 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _number(text: str) -> float | int:
+    """A whole number that is written as a float is one: JSON does not tell the two apart."""
+    value = float(text)
+    return int(value) if value.is_integer() and 0 < abs(value) < 1 << 53 else value
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object whose names are told apart: which of two equal ones counts, readers disagree about."""
     found = dict(pairs)
@@ -162,7 +168,9 @@ def _read_json(req: falcon.Request) -> dict[str, Any]:
         )
     try:
         text = found.decode("utf-8")
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_once)
+        value = json.loads(
+            text, parse_constant=_refuse_constant, parse_float=_number, object_pairs_hook=_once
+        )
     except (ValueError, RecursionError) as error:
         raise _malformed(f"the body is not JSON: {type(error).__name__}") from error
     if not isinstance(value, dict):

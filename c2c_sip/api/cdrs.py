@@ -4,6 +4,8 @@ import falcon
 
 from c2c_sip.api import envelope, listing
 from c2c_sip.api.access import Access
+from c2c_sip.api.answers import CDR
+from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import not_found
 from c2c_sip.store import Store
 
@@ -39,6 +41,7 @@ class Cdrs:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=CDR, many=True, answer_types=("text/csv",)))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """CDRs, newest first; also as CSV."""
         self._access.account(req, account_id)
@@ -61,6 +64,7 @@ class Cdr:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=CDR))
     def on_get(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, cdr_id: str
     ) -> None:

@@ -4,8 +4,11 @@ import falcon
 
 from c2c_sip.api import envelope
 from c2c_sip.api.access import Access
+from c2c_sip.api.answers import CHANNEL
 from c2c_sip.api.body import read_data
+from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import invalid, not_found
+from c2c_sip.api.jsonschema import of_document
 from c2c_sip.calling.door import Calling
 from c2c_sip.schemas import CHANNEL_ACTION, validate
 
@@ -17,6 +20,7 @@ class Channels:
         self._access = access
         self._calling = calling
 
+    @operation(Operation(answer={"type": "array", "items": of_document(CHANNEL)}))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """The live legs of the account."""
         self._access.account(req, account_id)
@@ -30,6 +34,7 @@ class Channel:
         self._access = access
         self._calling = calling
 
+    @operation(Operation(answer=CHANNEL))
     def on_get(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, call_id: str
     ) -> None:
@@ -40,11 +45,12 @@ class Channel:
             raise not_found()
         envelope.success(req, resp, channel)
 
+    @operation(Operation(CHANNEL_ACTION, answer=CHANNEL))
     def on_post(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, call_id: str
     ) -> None:
         """Hang the call up."""
-        self._access.account(req, account_id)
+        self._access.account(req, account_id, change=False)
         data = read_data(req)
         errors = validate(CHANNEL_ACTION, data)
         if errors:

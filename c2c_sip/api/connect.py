@@ -1,19 +1,31 @@
 """``…/{id}/connect``: the activation, and its state."""
 
 import threading
-from ipaddress import ip_address, ip_network
+from typing import Any
 
 import falcon
 
 from c2c_sip.api import envelope, page
 from c2c_sip.api.access import Access, Row
+from c2c_sip.api.answers import ACTIVATION
 from c2c_sip.api.body import read_contact, read_text
+from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, not_found, unauthorized
+from c2c_sip.calling.defaults import effective
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.guard import Proof
 from c2c_sip.config import Config
+from c2c_sip.schemas import CONTACT
 from c2c_sip.store import Store
 
+#: What is accepted of it is for the click-to-call to say; a number or a SIP URI in any case.
+_CONTACT: dict[str, Any] = {
+    "type": "string",
+    "maxLength": 256,
+    "pattern": CONTACT,
+    "examples": ["+12025550102"],
+}
+_FORM = {"type": "object", "properties": {"contact": _CONTACT}, "required": ["contact"]}
 #: Hangup causes that mean that nobody answered.
 _UNANSWERED = frozenset({"NO_ANSWER", "NO_USER_RESPONSE", "ALLOTTED_TIMEOUT"})
 #: What a browser calls a request that nobody has asked for yet.
@@ -37,12 +49,47 @@ class Connect:
         # A request that waits for a call holds one of the server's threads; two are kept for the others.
         self._waiting = threading.BoundedSemaphore(max(1, config.http.threads - 2))
 
+    @operation(
+        Operation(
+            request_types={
+                "application/json": {
+                    "anyOf": [
+                        _FORM,
+                        {"type": "object", "properties": {"data": _FORM}, "required": ["data"]},
+                    ]
+                },
+                "application/x-www-form-urlencoded": _FORM,
+                "multipart/form-data": _FORM,
+            },
+            answer=ACTIVATION,
+            status=(200, 202),
+            problems=(429, 504),
+            who="depends",
+        )
+    )
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
-        """Start a call."""
+        """Start a call.
+
+        With `?blocking=true` the answer comes when the two are connected (200) or it is known that they will not be
+        (503, 504); without, at once.
+        """
         self._start(req, resp, account_id, id)
 
+    @operation(
+        Operation(
+            query={"contact": _CONTACT | {"required": True}},
+            answer=ACTIVATION,
+            status=(200, 202),
+            problems=(405, 429, 504),
+            who="depends",
+            answer_types=("text/html",),
+        )
+    )
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
-        """Start a call, from a link."""
+        """Start a call, from a link.
+
+        `contact` is required; `?blocking=true` waits for the outcome.
+        """
         if is_prefetch(req):
             message = {"message": "a call is not started ahead of time"}
             raise ApiError(503, "service_unavailable", message)
@@ -53,6 +100,7 @@ class Connect:
         definition = self._store.clicktocall(account_id, id) if account else None
         if account is None or definition is None:
             raise not_found()
+        definition = effective(account, definition)
         session = self._access.session(req)
         authenticated = session is not None and self._store.is_within(
             account_id, session["account_id"]
@@ -80,7 +128,7 @@ class Connect:
                 definition,
                 contact,
                 authenticated=authenticated,
-                client=client_address(req, self._config.http.trusted_proxies),
+                client=self._access.address(req),
                 link=link,
                 brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
             )
@@ -117,6 +165,7 @@ class ActivationState:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=ACTIVATION, who="depends"))
     def on_get(
         self,
         req: falcon.Request,
@@ -126,10 +175,11 @@ class ActivationState:
         activation_id: str,
     ) -> None:
         """Its state; public if the click-to-call is."""
-        definition = self._store.clicktocall(account_id, id)
-        if definition is None:
+        account = self._store.account(account_id)
+        definition = self._store.clicktocall(account_id, id) if account else None
+        if account is None or definition is None:
             raise not_found()
-        if definition.get("auth_required"):
+        if effective(account, definition).get("auth_required"):
             self._access.account(req, account_id)
         row = self._store.activation(id, activation_id)
         if row is None:
@@ -145,19 +195,3 @@ def is_prefetch(req: falcon.Request) -> bool:
     if any(word in purpose.lower() for purpose in purposes for word in _AHEAD):
         return True
     return (req.get_header("Sec-Fetch-Dest") or "document").lower() not in _DESTINATIONS
-
-
-def client_address(req: falcon.Request, trusted: tuple[str, ...]) -> str:
-    """Where the request came from; what a trusted proxy (an address or a network) says of it is believed."""
-    networks = [ip_network(entry, strict=False) for entry in trusted]
-    address: str = req.remote_addr
-    for hop in reversed((req.get_header("X-Forwarded-For") or "").split(",")):
-        try:
-            known = any(ip_address(address) in network for network in networks)
-            further = ip_address(hop.strip())
-        except ValueError:
-            break
-        if not known:
-            break
-        address = str(further)
-    return address

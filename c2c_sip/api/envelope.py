@@ -108,15 +108,22 @@ def iso(moment: float) -> str:
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def times(created: float) -> dict[str, Any]:
+    """When something was, in Kazoo's three ways."""
+    return {
+        "timestamp": int(created) + GREGORIAN,
+        "unix_timestamp": int(created),
+        "iso_8601": iso(created),
+    }
+
+
 def activation(row: Mapping[str, Any]) -> dict[str, Any]:
     """A history object, from its row."""
     created = row["created"]
     shown = {
         "id": row["id"],
         "contact": row["contact"],
-        "timestamp": int(created) + GREGORIAN,
-        "unix_timestamp": int(created),
-        "iso_8601": iso(created),
+        **times(created),
         "call_id": row.get("call_id"),
         "cdr_id": row.get("cdr_id"),
         "extension_call_id": row.get("extension_call_id"),
@@ -145,9 +152,7 @@ def cdr(row: Mapping[str, Any]) -> dict[str, Any]:
         "direction": "outbound",
         "from": row["from_uri"],
         "to": row["to_uri"],
-        "timestamp": int(row["created"]) + GREGORIAN,
-        "unix_timestamp": int(row["created"]),
-        "iso_8601": iso(row["created"]),
+        **times(row["created"]),
         "answered": row["answered"] is not None,
         "duration_seconds": row["duration_seconds"],
         "billing_seconds": row["billing_seconds"],

@@ -43,6 +43,11 @@ def unauthorized() -> ApiError:
     return ApiError(401, "invalid_credentials", headers=headers)
 
 
+def forbidden() -> ApiError:
+    """403: a user who may look, and call, but not change."""
+    return ApiError(403, "forbidden")
+
+
 def invalid(errors: Errors) -> ApiError:
     """400 with what is wrong, by field."""
     return ApiError(400, "validation error", errors)

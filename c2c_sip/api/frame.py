@@ -14,6 +14,16 @@ from c2c_sip.store import Store
 TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 
+#: What keeps a browser from making more of an answer than it is. A resource that is a page says otherwise itself.
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
 class Frame:
     """The middleware."""
 
@@ -26,7 +36,7 @@ class Frame:
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Before the route is looked for."""
         envelope.start(req, self._node, self._version)
-        if "\0" in req.path or "%00" in req.query_string:
+        if "\0" in req.path:
             raise not_found()  # nothing that is kept has it in its name, and PostgreSQL fails on it
         if req.method == "POST":
             self._tunnel(req)
@@ -47,7 +57,9 @@ class Frame:
     ) -> None:
         """After the answer is made."""
         self._store.release()
-        resp.set_header("X-Content-Type-Options", "nosniff")
+        for name, value in _HEADERS.items():
+            if resp.get_header(name) is None:
+                resp.set_header(name, value)
         if isinstance(resource, (Connect, ActivationState, NeverCallMe)) and self._origins:
             resp.append_header("Vary", "Origin")
             origin = req.get_header("Origin")

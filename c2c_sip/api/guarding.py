@@ -8,8 +8,11 @@ import falcon
 
 from c2c_sip.api import envelope
 from c2c_sip.api.access import Access, Row
+from c2c_sip.api.answers import LINK_MADE, NEVER_CALLED
 from c2c_sip.api.body import read_data
+from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import invalid, not_found
+from c2c_sip.api.jsonschema import of_document
 from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, canonical, read_contact
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.links import LIFETIME, Link
@@ -27,6 +30,15 @@ class Links:
         self._access = access
         self._calling = calling
 
+    @operation(
+        Operation(
+            LINK,
+            body_also={"oneOf": [{"required": ["contact"]}, {"required": ["pattern"]}]},
+            answer=LINK_MADE,
+            status=(200, 201),
+            problems=(403,),
+        )
+    )
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
         """Sign one, for a contact or for those that a pattern is in."""
         account, definition = self._access.clicktocall(req, account_id, id)
@@ -68,6 +80,7 @@ class NeverCallMe:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @operation(Operation(answer={"type": "object", "required": ["never_call"]}, who="anybody"))
     def on_post(
         self,
         req: falcon.Request,
@@ -94,15 +107,28 @@ class NeverCalls:
         self._access = access
         self._calling = calling
 
+    @operation(
+        Operation(
+            answer={"type": "array", "items": of_document(NEVER_CALLED)}, query={"start_key": {}}
+        )
+    )
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """The numbers, in their order."""
         self._access.account(req, account_id)
-        start = req.get_param("start_key") or ""
+        start = (req.get_param("start_key") or "").partition("\0")[0]
         rows = self._store.guard.never_calls(account_id, PAGE + 1, start)
         shown = rows[:PAGE]
         more = {"next_start_key": shown[-1]["number"]} if len(rows) > PAGE else {}
         envelope.success(req, resp, [_entry(row) for row in shown], page_size=len(shown), **more)
 
+    @operation(
+        Operation(
+            NEVER_CALL,
+            answer={"type": "object", "required": ["number"]},
+            status=(201, 201),
+            problems=(403,),
+        )
+    )
     def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """Put a number on it."""
         account = self._access.account(req, account_id)
@@ -114,17 +140,6 @@ class NeverCalls:
         self._store.guard.never_call(account_id, number, "account", time.time())
         envelope.success(req, resp, {"number": number}, status=201)
 
-    def on_delete_number(
-        self, req: falcon.Request, resp: falcon.Response, account_id: str, number: str
-    ) -> None:
-        """Take one from it."""
-        account = self._access.account(req, account_id)
-        if len(number) > MAX_LENGTH or not self._store.guard.call_again(
-            account_id, self._canonical(account, number)
-        ):
-            raise not_found()
-        envelope.success(req, resp, {"number": number})
-
     def _canonical(self, account: Row, text: str) -> str:
         region = self._calling.region(account)
         try:
@@ -132,6 +147,30 @@ class NeverCalls:
         except Unreadable as error:
             detail = {"message": error.message, "cause": text}
             raise invalid({"number": {error.rule: detail}}) from error
+
+
+class NeverCall:
+    """``…/never_call/{number}``: one of them."""
+
+    def __init__(self, store: Store, access: Access, calling: Calling) -> None:
+        self._store = store
+        self._access = access
+        self._calling = calling
+
+    @operation(Operation(answer={"type": "object", "required": ["number"]}, problems=(403,)))
+    def on_delete(
+        self, req: falcon.Request, resp: falcon.Response, account_id: str, number: str
+    ) -> None:
+        """Take it from the list."""
+        account = self._access.account(req, account_id)
+        region = self._calling.region(account)
+        try:
+            known = canonical(read_contact(number, region), region)
+        except Unreadable as error:
+            raise not_found() from error
+        if len(number) > MAX_LENGTH or not self._store.guard.call_again(account_id, known):
+            raise not_found()
+        envelope.success(req, resp, {"number": number})
 
 
 def _entry(row: Row) -> Row:

@@ -4,6 +4,8 @@ import falcon
 import peewee as pw
 
 from c2c_sip.api import envelope
+from c2c_sip.api.answers import STATUS
+from c2c_sip.api.describe import Operation, operation
 from c2c_sip.calling.door import Calling
 from c2c_sip.store import Store, StoreError
 
@@ -11,6 +13,7 @@ from c2c_sip.store import Store, StoreError
 class Health:
     """Whether the process answers."""
 
+    @operation(Operation(answer=STATUS, who="anybody"))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Always, if at all."""
         envelope.success(req, resp, {"status": "ok"})
@@ -23,6 +26,7 @@ class Ready:
         self._store = store
         self._calling = calling
 
+    @operation(Operation(answer=STATUS, who="anybody", problems=(429,)))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """200, 429 when all lines are taken, 503 with the reasons."""
         readiness = self._calling.readiness()

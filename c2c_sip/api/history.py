@@ -4,6 +4,8 @@ import falcon
 
 from c2c_sip.api import envelope, listing
 from c2c_sip.api.access import Access
+from c2c_sip.api.answers import ACTIVATION
+from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import not_found
 from c2c_sip.store import Store
 
@@ -35,6 +37,7 @@ class History:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=ACTIVATION, many=True, answer_types=("text/csv",)))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
         """History objects, newest first; also as CSV."""
         self._access.clicktocall(req, account_id, id)
@@ -57,6 +60,7 @@ class HistoryItem:
         self._store = store
         self._access = access
 
+    @operation(Operation(answer=ACTIVATION))
     def on_get(
         self,
         req: falcon.Request,

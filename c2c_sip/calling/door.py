@@ -55,6 +55,8 @@ class LegRoute:
 
     destination: routing.Destination
     caller: routing.Caller
+    #: A contact at the account's own trunk, wherever that is.
+    at_home: bool = False
 
 
 @dataclass(slots=True)
@@ -91,10 +93,12 @@ class Calling:
         self._codecs = codec_list(config.media.codecs)
         self._guard = Guard(config, store.guard, wall(), verify_captcha)
         self._refusals = Refusals(store, new_id=lambda: secrets.token_hex(16), later=engine.later)
-        self._switches = routing.trunk_hosts(config.trunks)
         networks = self._guard.networks
         #: Asked for each address that a call is sent to; most are the same few.
         self._accepted = lru_cache(HOSTS)(lambda host: not is_forbidden(host, networks))
+        # One at a time: whitelists take the processor only, and each thread at it is one more that the interpreter
+        # gives a turn before the one that sends audio.
+        self._deciding = threading.Lock()
         self._lock = threading.Lock()
         self._live: dict[str, _Live] = {}
         #: Activations admitted and not ended, by click-to-call: a slot is taken before the record is written.
@@ -183,17 +187,18 @@ class Calling:
         def dialled(read: Contact) -> list[str]:
             return self._dialled(account, clicktocall, read, rules)
 
-        checked = policy.check(
-            clicktocall,
-            contact,
-            account,
-            authenticated=authenticated or link is not None,
-            rules=rules,
-            dialled=dialled,
-        )
+        with self._deciding:
+            checked = policy.check(
+                clicktocall,
+                contact,
+                account,
+                authenticated=authenticated or link is not None,
+                rules=rules,
+                dialled=dialled,
+            )
         if link is not None and link.pattern is not None:
             policy.check_link(link.pattern, checked, dialled(checked.contact))
-        routes = self._routes(account, clicktocall, checked.contact, rules)
+        routes = self._routes(account, clicktocall, checked, rules)
         called = canonical(checked.contact, rules.region)
         guard.check_never_call(account["id"], called, contact)
         minutes = guard.minutes(account, now)
@@ -251,12 +256,12 @@ class Calling:
         self,
         account: Mapping[str, Any],
         clicktocall: Mapping[str, Any],
-        contact: Contact,
+        checked: policy.Checked,
         rules: Rules,
     ) -> dict[str, LegRoute]:
         """Where both legs go and whom they show, by role."""
         config = self._config
-        region = rules.region
+        region, contact = rules.region, checked.contact
         own_realm = str(account.get("realm") or "")
         realm = str(clicktocall.get("realm") or own_realm)
         extension = read_extension(clicktocall["extension"], region)
@@ -275,7 +280,9 @@ class Calling:
                 to_extension, routing.caller(shown_to_extension, to_extension, own_realm, region)
             ),
             "contact": LegRoute(
-                to_contact, routing.caller(shown_to_contact, to_contact, own_realm, region)
+                to_contact,
+                routing.caller(shown_to_contact, to_contact, own_realm, region),
+                checked.at_home,
             ),
         }
 
@@ -399,7 +406,6 @@ class Calling:
             where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
             return self._outbound(where) if where is not None else None
 
-        where = route.destination
         return LegPlan(
             role=role,
             outbound=self._outbound(route.destination),
@@ -410,7 +416,7 @@ class Calling:
             timeout=timeout,
             redirect=redirect,
             accepted=self._accepted,
-            at_home=role == "extension" or where.uri.host.lower() in self._switches,
+            at_home=role == "extension" or route.at_home,
         )
 
     def _transfer(

@@ -70,6 +70,7 @@ class Guard:
         self._records = records
         self._verify_captcha = verify_captcha
         self._switches = trunk_hosts(config.trunks)
+        self._trunks = frozenset(trunk.domain.lower() for trunk in config.trunks)
         self.networks = networks_of(config)
         self._lock = threading.Lock()
         self._meters: dict[str, Meter] = {}
@@ -99,6 +100,7 @@ class Guard:
             kinds=frozenset(guard.number_kinds),
             sip_hosts=frozenset(guard.sip_hosts),
             switches=self._switches,
+            trunks=self._trunks,
             networks=self.networks,
         )
 

@@ -7,11 +7,10 @@ The order of the refusals here, each with the name that its record has (``docs/g
 ``whitelist``  the click-to-call has a whitelist, and none of its patterns is in the contact
 ``host``       a SIP URI from the public, of a host that neither realm, whitelist nor settings name
 ``address``    a SIP URI of this machine, of an inner network, or of nobody
-``short``      from the public, a number that is not one in full, without a whitelist that has it,
-               or a short code of the region's, or a feature code
 ``emergency``  an emergency number, also with something before or behind it
 ``premium``    and ``shared-cost``, ``satellite``, ``personal``: numbers that cost more than others
 ``country``    a number of a country that is not listed
+``short``      from the public, a short code of the region's, or a feature code
 =============  ==================================================================================
 """
 
@@ -37,6 +36,7 @@ from c2c_sip.calling.contact import (
 from c2c_sip.calling.numbering import ANYWHERE, readings
 from c2c_sip.calling.pattern import Pattern, PatternError
 from sipstack.message import Uri
+from sipstack.message.uri import hostport_text
 
 MOST_STATES = 4000
 """States that the patterns of one whitelist may have together."""
@@ -93,6 +93,7 @@ class Rules:
     :param kinds: of the kinds of numbers that are refused, those that are not
     :param sip_hosts: hosts at which the public may call anybody
     :param switches: the trunks' hosts, in lower case, which take the user of a SIP URI for a number
+    :param trunks: the trunks' domains as they are written, in lower case: ``host`` or ``host:port``
     :param networks: inner networks that SIP URIs may lead into
     """
 
@@ -101,15 +102,20 @@ class Rules:
     kinds: frozenset[str] = frozenset()
     sip_hosts: frozenset[str] = frozenset()
     switches: frozenset[str] = frozenset()
+    trunks: frozenset[str] = frozenset()
     networks: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A contact that may be called: its text without surrounding blanks, and what it says."""
+    """A contact that may be called: its text without surrounding blanks, and what it says.
+
+    :param at_home: it is a SIP URI of the account's realm which is a trunk, wherever that is
+    """
 
     text: str
     contact: Contact
+    at_home: bool = False
 
 
 def check(
@@ -156,20 +162,22 @@ def check(
             forms += spellings("", number)
         if not _passes(whitelist, forms):
             raise refuse("pattern", "The contact is not on the whitelist", "whitelist")
+    at_home = (
+        isinstance(read, Uri)
+        and _host(read.host) == _host(own)
+        and hostport_text(_host(read.host), read.port) in rules.trunks
+    )
     if isinstance(read, Uri):
         known = _host(read.host) == _host(own) or _host(read.host) in map(_host, rules.sip_hosts)
         if public and not whitelist and not known:
             message = "A SIP URI of another realm must be on the whitelist"
             raise refuse("pattern", message, "host")
-        if _host(read.host) not in rules.switches and is_forbidden_host(read.host, rules.networks):
+        if not at_home and is_forbidden_host(read.host, rules.networks):
             raise refuse("forbidden", "An address that is not to be called", "address")
-    elif public and not whitelist and read.e164 is None:
-        raise refuse("format", "The number must be one in full, with its area code", "short")
-    if number is not None:
-        found = refused_number(number, rules, public=public)
-        if found is not None:
-            raise refuse("forbidden", found[1], found[0])
-    return Checked(text, read)
+    found = refused_number(number, rules, public=public) if number is not None else None
+    if found is not None:
+        raise refuse("forbidden", found[1], found[0])
+    return Checked(text, read, at_home)
 
 
 def check_link(pattern: str, checked: Checked, dialled: Sequence[str]) -> None:

@@ -156,7 +156,49 @@ _GUARD = (
     """,
 )
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _DIALOGS, 3: _GUARD}
+#: Users as documents, audio, and the audit log. (SQLite takes any type; BYTEA is PostgreSQL's for octets.)
+_DOCUMENTS = (
+    "ALTER TABLE user_ ADD COLUMN document TEXT NOT NULL DEFAULT '{}'",
+    "ALTER TABLE user_ ADD COLUMN priv_level VARCHAR(16) NOT NULL DEFAULT 'admin'",
+    "ALTER TABLE user_ ADD COLUMN enabled INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE user_ ADD COLUMN revision INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE user_ ADD COLUMN modified DOUBLE PRECISION NOT NULL DEFAULT 0",
+    "CREATE INDEX user_list ON user_ (account_id, created, id)",
+    "CREATE INDEX token_owner ON token (owner_id)",
+    """
+    CREATE TABLE media (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        document TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        created DOUBLE PRECISION NOT NULL,
+        modified DOUBLE PRECISION NOT NULL,
+        content_type VARCHAR(64),
+        content_length INTEGER,
+        file VARCHAR(64)
+    )
+    """,
+    "CREATE INDEX media_list ON media (account_id, created, id)",
+    "CREATE TABLE media_content (id VARCHAR(32) NOT NULL PRIMARY KEY, octets BYTEA NOT NULL)",
+    """
+    CREATE TABLE audit (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL,
+        created DOUBLE PRECISION NOT NULL,
+        actor_account_id VARCHAR(32),
+        actor_id VARCHAR(32),
+        method VARCHAR(16) NOT NULL,
+        client VARCHAR(64) NOT NULL,
+        action VARCHAR(16) NOT NULL,
+        kind VARCHAR(16) NOT NULL,
+        target_id VARCHAR(64) NOT NULL,
+        changes TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX audit_list ON audit (account_id, created, id)",
+)
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _DIALOGS, 3: _GUARD, 4: _DOCUMENTS}
 NEWEST = max(MIGRATIONS)
 
 #: What PostgreSQL's advisory lock is known by: of two nodes that start on an empty database, one waits.

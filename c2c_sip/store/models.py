@@ -38,6 +38,11 @@ def bind(database: pw.Database) -> Any:
         md5_hash = pw.CharField(255)
         sha_hash = pw.CharField(255)
         created = pw.DoubleField()
+        document = pw.TextField(default="{}")
+        priv_level = pw.CharField(16, default="admin")
+        enabled = pw.IntegerField(default=1)
+        revision = pw.IntegerField(default=1)
+        modified = pw.DoubleField(default=0.0)
 
         class Meta:
             table_name = "user_"
@@ -168,6 +173,46 @@ def bind(database: pw.Database) -> Any:
             table_name = "signing_key"
             database: pw.Database
 
+    class Media(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
+        document = pw.TextField()
+        revision = pw.IntegerField(default=1)
+        created = pw.DoubleField()
+        modified = pw.DoubleField()
+        content_type = pw.CharField(64, null=True)
+        content_length = pw.IntegerField(null=True)
+        file = pw.CharField(64, null=True)
+
+        class Meta:
+            table_name = "media"
+            database: pw.Database
+
+    class MediaContent(Base):
+        id = pw.CharField(32, primary_key=True)
+        octets = pw.BlobField()
+
+        class Meta:
+            table_name = "media_content"
+            database: pw.Database
+
+    class Audit(Base):
+        id = pw.CharField(32, primary_key=True)
+        account_id = pw.CharField(32)
+        created = pw.DoubleField()
+        actor_account_id = pw.CharField(32, null=True)
+        actor_id = pw.CharField(32, null=True)
+        method = pw.CharField(16)
+        client = pw.CharField(64)
+        action = pw.CharField(16)
+        kind = pw.CharField(16)
+        target_id = pw.CharField(64)
+        changes = pw.TextField()
+
+        class Meta:
+            table_name = "audit"
+            database: pw.Database
+
     class SchemaVersion(Base):
         version = pw.IntegerField(primary_key=True)
 
@@ -186,6 +231,9 @@ def bind(database: pw.Database) -> Any:
         NeverCall=NeverCall,
         Spent=Spent,
         SigningKey=SigningKey,
+        Media=Media,
+        MediaContent=MediaContent,
+        Audit=Audit,
         SchemaVersion=SchemaVersion,
     )
     database.bind(list(vars(models).values()))

@@ -5,6 +5,8 @@ import hmac
 import os
 import secrets
 import threading
+from collections import OrderedDict
+from collections.abc import Sequence
 
 #: scrypt's cost: 16 MiB and about 50 ms on a desktop, bearable on a 64 MB box.
 N, R, P = 2**14, 8, 1
@@ -14,9 +16,9 @@ _MEMORY = 64 * 1024 * 1024
 _slots = threading.BoundedSemaphore(2)
 
 
-def slow_hash(secret: str) -> str:
-    """``scrypt$N$r$p$salt$hash`` of a secret."""
-    salt = os.urandom(16)
+def slow_hash(secret: str, like: str | None = None) -> str:
+    """``scrypt$N$r$p$salt$hash`` of a secret; with the salt of another such hash where it is ``like`` that."""
+    salt = os.urandom(16) if like is None else bytes.fromhex(like.split("$")[4])
     return f"scrypt${N}${R}${P}${salt.hex()}${_scrypt(secret, salt, N, R, P).hex()}"
 
 
@@ -34,6 +36,53 @@ def verify(secret: str, stored: str) -> bool:
     _, n, r, p, salt, expected = stored.split("$")
     found = _scrypt(secret, bytes.fromhex(salt), int(n), int(r), int(p))
     return hmac.compare_digest(found, bytes.fromhex(expected))
+
+
+def find(secret: str, stored: Sequence[str]) -> int | None:
+    """Which of the hashes is that of ``secret``, ``None`` where none is.
+
+    One hash is computed for each salt that there is among them, and one where there are none at all.
+    """
+    computed: dict[str, bytes] = {}
+    found = None
+    for index, one in enumerate(stored or [NOBODY]):
+        salted, _, expected = one.rpartition("$")
+        if salted not in computed:
+            _, n, r, p, salt = salted.split("$")
+            computed[salted] = _scrypt(secret, bytes.fromhex(salt), int(n), int(r), int(p))
+        # All of them are looked at, whichever it is.
+        if hmac.compare_digest(computed[salted], bytes.fromhex(expected)) and stored:
+            found = index
+    return found
+
+
+class Known:
+    """What was found right lately, without knowing what it is: a keyed hash of the secret and of what it was right for.
+
+    So a changed password is not known any more.
+    """
+
+    MOST = 1024
+
+    def __init__(self) -> None:
+        self._key = os.urandom(32)
+        self._marks: OrderedDict[bytes, None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def _mark(self, secret: str, stored: str) -> bytes:
+        return hmac.digest(self._key, f"{secret}\0{stored}".encode(), "sha256")
+
+    def has(self, secret: str, stored: str) -> bool:
+        """Whether this secret was right for this hash."""
+        with self._lock:
+            return self._mark(secret, stored) in self._marks
+
+    def add(self, secret: str, stored: str) -> None:
+        """Remember that it is."""
+        with self._lock:
+            self._marks[self._mark(secret, stored)] = None
+            if len(self._marks) > self.MOST:
+                self._marks.popitem(last=False)
 
 
 def user_hashes(username: str, password: str) -> tuple[str, str]:

@@ -5,27 +5,30 @@ import os
 import re
 import secrets as random_source
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from typing import Any
 
 import peewee as pw
 from playhouse.db_url import connect as connect_url
 
 from c2c_sip.store import secrets
+from c2c_sip.store.audit import NOBODY, Actor, Audit
 from c2c_sip.store.errors import StoreError, Taken
 from c2c_sip.store.filters import Filter
 from c2c_sip.store.guarding import GuardRecords
+from c2c_sip.store.media import MediaRecords
 from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
+from c2c_sip.store.pages import Span, as_texts, contains, page
 from c2c_sip.store.row import Row, find_row
+from c2c_sip.store.users import UserRecords
 from c2c_sip.store.writer import Change, Writer, new_row
 
 #: Seconds that a token lives after it was last used.
 TOKEN_LIFETIME = 3600.0
+#: Accounts that may be above one another.
+DEEPEST = 16
 
 
 def _sqlite(path: str) -> pw.Database:
@@ -53,23 +56,10 @@ def _sqlite(path: str) -> pw.Database:
 _NO_SECONDS = {"duration_seconds": 0, "billing_seconds": 0, "ringing_seconds": 0}
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Which part of a list is wanted: ``limit`` rows from the one with (created, id) ``start`` on; times are Unix."""
-
-    limit: int
-    start: tuple[float, str] | None = None
-    ascending: bool = False
-    created_from: float | None = None
-    created_to: float | None = None
-    modified_from: float | None = None
-    modified_to: float | None = None
-
-
 class Store:
     """One database, opened by :meth:`open`. May be used from any thread: each reads on a connection of its own."""
 
-    def __init__(self, database: pw.Database) -> None:
+    def __init__(self, database: pw.Database, media_directory: str = "") -> None:
         self._database = database
         self.models = bind(database)
         try:
@@ -78,17 +68,25 @@ class Store:
             database.close()
         self._writer = Writer(database)
         self.guard = GuardRecords(database, self.models, self._writer)
+        self.audit = Audit(self.models)
+        self.users = UserRecords(self.models, self._writer, self.audit)
+        self.media = MediaRecords(self.models, self._writer, self.audit, media_directory)
 
     @classmethod
-    def open(cls, url: str) -> "Store":
+    def open(cls, url: str, media_directory: str = "") -> "Store":
         """Open ``sqlite:///FILE`` or ``postgresql://…`` and bring it up to date.
+
+        :param media_directory: where uploaded audio is kept; empty: in the database
 
         :raises StoreError: it cannot be opened, or is newer than the program.
         """
         try:
             if url.startswith("sqlite:///"):
-                return cls(_sqlite(url.removeprefix("sqlite:///")))
-            return cls(connect_url(re.sub(r"^postgres(ql)?://", "psycopg3://", url)))
+                return cls(_sqlite(url.removeprefix("sqlite:///")), media_directory)
+            if not re.match(r"postgres(ql)?://", url):
+                raise StoreError(f"no such database: {url.partition(':')[0]}")
+            database = connect_url(re.sub(r"^postgres(ql)?://", "psycopg3://", url))
+            return cls(database, media_directory)
         except (pw.PeeweeException, ImportError, RuntimeError) as error:
             raise StoreError(f"the database cannot be opened: {error}") from error
 
@@ -137,6 +135,7 @@ class Store:
         password: str | None = None,
         parent_id: str | None = None,
         document: Mapping[str, Any] | None = None,
+        by: Actor = NOBODY,
     ) -> Row:
         """A new account with a user and an API key, which are told here and never again.
 
@@ -148,7 +147,7 @@ class Store:
         username = username or "admin"
         password = password or random_source.token_urlsafe(12)
         now = time.time()
-        user = self._user_row(account_id, username, password, now)
+        user = self.users.new(account_id, {"username": username}, password, now)
         key, key_row = self._key_row(account_id, now)
 
         def work() -> None:
@@ -162,6 +161,8 @@ class Store:
             ).execute()
             self.models.User.insert(**user).execute()
             self.models.ApiKey.insert(**key_row).execute()
+            after = dict(document or {}) | {"name": name, "realm": realm.lower()}
+            self.audit.add(by, account_id, "create", "account", account_id, None, after)
 
         try:
             self._write(work)
@@ -174,17 +175,6 @@ class Store:
             "api_key": key,
             "username": username,
             "password": password,
-        }
-
-    def _user_row(self, account_id: str, username: str, password: str, now: float) -> Row:
-        md5, sha = secrets.user_hashes(username, password)
-        return {
-            "id": random_source.token_hex(16),
-            "account": account_id,
-            "username": username,
-            "md5_hash": secrets.slow_hash(md5),
-            "sha_hash": secrets.slow_hash(sha),
-            "created": now,
         }
 
     def _key_row(self, account_id: str, now: float) -> tuple[str, Row]:
@@ -232,68 +222,77 @@ class Store:
         }
 
     def update_account(
-        self, account_id: str, document: Mapping[str, Any], revision: int
+        self, account_id: str, document: Mapping[str, Any], revision: int, by: Actor = NOBODY
     ) -> Row | None:
         """Replace the document of an account that is still of ``revision``; ``None`` where it is not.
 
         :raises Taken: the realm is in use.
         """
         model = self.models.Account
-        kept = {
-            k: v
-            for k, v in document.items()
-            if k not in ("id", "name", "realm", "parent_id", "revision")
-        }
+        own = ("id", "name", "realm", "parent_id", "revision")
+        document = dict(document) | {"realm": str(document["realm"]).lower()}
         changes = {
             model.name: document["name"],
-            model.realm: str(document["realm"]).lower(),
-            model.document: json.dumps(kept),
+            model.realm: document["realm"],
+            model.document: json.dumps({k: v for k, v in document.items() if k not in own}),
             model.revision: revision + 1,
         }
+
+        def work() -> bool:
+            mine = (model.id == account_id) & (model.revision == revision)
+            row = model.select().where(mine).dicts().first()
+            if row is None or not model.update(changes).where(mine).execute():
+                return False
+            ours = ("id", "parent_id", "revision")
+            before = {k: v for k, v in self._account_row(row).items() if k not in ours}
+            after = {k: v for k, v in document.items() if k not in ours}
+            self.audit.add(by, account_id, "update", "account", account_id, before, after)
+            return True
+
         try:
-            changed = self._write(
-                lambda: (
-                    model.update(changes)
-                    .where(model.id == account_id, model.revision == revision)
-                    .execute()
-                )
-            )
+            changed = self._write(work)
         except pw.IntegrityError as error:
             raise Taken("realm") from error
         return self.account(account_id) if changed else None
 
+    def children(self, account_id: str, span: Span) -> list[Row]:
+        """The accounts right below one, in the order of time, each with ``created``."""
+        model = self.models.Account
+        rows = page(model, [model.parent_id == account_id], span, model.created)
+        return [self._account_row(row) | {"created": row["created"]} for row in rows]
+
+    def descendants(self, account_id: str, span: Span) -> list[Row]:
+        """All the accounts below one, in the order of time, each with ``created``."""
+        model = self.models.Account
+        children = model.select(model.id).where(model.parent_id == account_id)
+        below = children.cte("below", recursive=True, columns=("id",))
+        other = model.alias()
+        deeper = other.select(other.id).join(below, on=(other.parent_id == below.c.id))
+        # UNION, not UNION ALL: whatever the table says, this ends.
+        all_below = children.union(deeper).cte("below", recursive=True, columns=("id",))
+        wanted = all_below.select_from(all_below.c.id)
+        rows = page(model, [model.id.in_(wanted)], span, model.created)
+        return [self._account_row(row) | {"created": row["created"]} for row in rows]
+
+    def lineage(self, account_id: str) -> list[Row]:
+        """An account and those above it, from itself up, as ``id``, ``name`` and ``realm``."""
+        found: list[Row] = []
+        current: str | None = account_id
+        while current is not None and len(found) <= DEEPEST:
+            row = self.account(current)
+            if row is None:
+                break
+            found.append({name: row[name] for name in ("id", "name", "realm")})
+            current = row["parent_id"]
+        return found
+
     def is_within(self, account_id: str, ancestor_id: str) -> bool:
         """Whether an account is ``ancestor_id`` or below it in the tree."""
-        current: str | None = account_id
-        for _ in range(32):
-            if current is None or current == ancestor_id:
-                return current is not None
-            row = (
-                self.models.Account.select(self.models.Account.parent_id)
-                .where(self.models.Account.id == current)
-                .dicts()
-                .first()
-            )
-            current = row["parent_id"] if row else None
-        return False
+        if account_id == ancestor_id:
+            return True
+        return any(row["id"] == ancestor_id for row in self.lineage(account_id))
 
     # --- who may do what
-
-    def check_user(self, account_id: str | None, method: str, credentials: str) -> str | None:
-        """The user of an account whose md5 or sha1 of ``user:password`` this is. Takes as long for a wrong one."""
-        users = []
-        if account_id is not None:
-            users = list(
-                self.models.User.select().where(self.models.User.account == account_id).dicts()
-            )
-        found = None
-        for user in users:
-            stored = user["md5_hash"] if method == "md5" else user["sha_hash"]
-            if secrets.verify(credentials.lower(), stored):
-                found = user["id"]
-        if not users:
-            secrets.verify(credentials, secrets.NOBODY)
-        return found
 
     def check_api_key(self, key: str) -> str | None:
         """The account of an API key."""
@@ -310,7 +309,7 @@ class Store:
         row = query.order_by(self.models.ApiKey.created.desc()).dicts().first()
         return str(row["id"]) if row else None
 
-    def replace_api_key(self, account_id: str) -> str:
+    def replace_api_key(self, account_id: str, by: Actor = NOBODY) -> str:
         """A new API key for an account; those before no longer serve."""
         key, row = self._key_row(account_id, time.time())
         model = self.models.ApiKey
@@ -318,6 +317,7 @@ class Store:
         def work() -> None:
             model.delete().where(model.account == account_id).execute()
             model.insert(**row).execute()
+            self.audit.add(by, account_id, "create", "api_key", row["id"])
 
         self._write(work)
         return key
@@ -372,19 +372,24 @@ class Store:
 
     # --- click-to-calls
 
-    def create_clicktocall(self, account_id: str, document: Mapping[str, Any]) -> Row:
+    def create_clicktocall(
+        self, account_id: str, document: Mapping[str, Any], by: Actor = NOBODY
+    ) -> Row:
         """Keep a new click-to-call; its document with ``id``."""
         identifier = random_source.token_hex(16)
         now = time.time()
-        self._write(
-            lambda: self.models.ClickToCall.insert(
+
+        def work() -> None:
+            self.models.ClickToCall.insert(
                 id=identifier,
                 account=account_id,
                 document=json.dumps(dict(document)),
                 created=now,
                 modified=now,
             ).execute()
-        )
+            self.audit.add(by, account_id, "create", "clicktocall", identifier, None, document)
+
+        self._write(work)
         return dict(document) | {"id": identifier, "revision": 1}
 
     def clicktocall(self, account_id: str, identifier: str) -> Row | None:
@@ -408,20 +413,20 @@ class Store:
         """
         model = self.models.ClickToCall
         conditions = [model.account == account_id, model.deleted.is_null()]
-        conditions += [self._contains(model.document, group) for group in containing]
-        rows = self._page(model, conditions, span, model.modified)
+        conditions += [contains(model.document, group) for group in containing]
+        rows = page(model, conditions, span, model.modified)
         return [
             json.loads(row["document"]) | {"id": row["id"], "created": row["created"]}
             for row in rows
         ]
 
-    def _contains(self, column: Any, texts: tuple[str, ...]) -> Any:
-        sqlite = isinstance(self._database, pw.SqliteDatabase)
-        find = pw.fn.INSTR if sqlite else pw.fn.STRPOS
-        return reduce(or_, (find(column, text) > 0 for text in texts))
-
     def update_clicktocall(
-        self, account_id: str, identifier: str, document: Mapping[str, Any], revision: int
+        self,
+        account_id: str,
+        identifier: str,
+        document: Mapping[str, Any],
+        revision: int,
+        by: Actor = NOBODY,
     ) -> Row | None:
         """Replace the document of a click-to-call that is still of ``revision``; ``None`` where it is not."""
         model = self.models.ClickToCall
@@ -430,37 +435,50 @@ class Store:
             model.revision: revision + 1,
             model.modified: time.time(),
         }
-        changed = self._write(
-            lambda: (
-                model.update(changes)
-                .where(
-                    model.id == identifier,
-                    model.account == account_id,
-                    model.revision == revision,
-                    model.deleted.is_null(),
-                )
-                .execute()
-            )
-        )
+        before = self._change_clicktocall(account_id, identifier, changes, revision)
+
+        def work() -> bool:
+            found = before()
+            if found is None:
+                return False
+            self.audit.add(by, account_id, "update", "clicktocall", identifier, found, document)
+            return True
+
+        changed = self._write(work)
         return dict(document) | {"id": identifier, "revision": revision + 1} if changed else None
 
-    def delete_clicktocall(self, account_id: str, identifier: str, revision: int) -> bool:
+    def delete_clicktocall(
+        self, account_id: str, identifier: str, revision: int, by: Actor = NOBODY
+    ) -> bool:
         """Take a click-to-call that is still of ``revision`` away; its records stay."""
+        changes = {self.models.ClickToCall.deleted: time.time()}
+        before = self._change_clicktocall(account_id, identifier, changes, revision)
+
+        def work() -> bool:
+            found = before()
+            if found is None:
+                return False
+            self.audit.add(by, account_id, "delete", "clicktocall", identifier, found)
+            return True
+
+        return bool(self._write(work))
+
+    def _change_clicktocall(
+        self, account_id: str, identifier: str, changes: Mapping[Any, Any], revision: int
+    ) -> Callable[[], Row | None]:
+        """What changes a click-to-call that is still of ``revision``, and gives its document before."""
         model = self.models.ClickToCall
-        return bool(
-            self._write(
-                lambda: (
-                    model.update({model.deleted: time.time()})
-                    .where(
-                        model.id == identifier,
-                        model.account == account_id,
-                        model.revision == revision,
-                        model.deleted.is_null(),
-                    )
-                    .execute()
-                )
-            )
-        )
+
+        def work() -> Row | None:
+            mine = (model.id == identifier) & (model.account == account_id)
+            mine &= (model.revision == revision) & model.deleted.is_null()
+            document = model.select(model.document).where(mine).scalar()
+            if document is None or not model.update(changes).where(mine).execute():
+                return None
+            found: Row = json.loads(document)
+            return found
+
+        return work
 
     # --- activations and their legs
 
@@ -522,8 +540,8 @@ class Store:
         """Records of a click-to-call in the order of time. They are filtered by column, or by ``second``."""
         model = self.models.Activation
         conditions = [model.clicktocall == clicktocall_id]
-        conditions += [each.condition(self._columns_of(model)) for each in filters]
-        return self._page(model, conditions, span, pw.fn.COALESCE(model.ended, model.created))
+        conditions += [each.condition(as_texts(model)) for each in filters]
+        return page(model, conditions, span, pw.fn.COALESCE(model.ended, model.created))
 
     def history_items(self, clicktocall_id: str) -> int:
         """How many records a click-to-call has."""
@@ -534,8 +552,8 @@ class Store:
         """CDRs of an account in the order of time. They are filtered by column, or by ``second``."""
         model = self.models.Cdr
         conditions = [model.account == account_id]
-        conditions += [each.condition(self._columns_of(model)) for each in filters]
-        rows = self._page(model, conditions, span, pw.fn.COALESCE(model.ended, model.created))
+        conditions += [each.condition(as_texts(model)) for each in filters]
+        rows = page(model, conditions, span, pw.fn.COALESCE(model.ended, model.created))
         return [_cdr(row) for row in rows]
 
     def cdr(self, account_id: str, identifier: str) -> Row | None:
@@ -548,39 +566,6 @@ class Store:
             .first()
         )
         return _cdr(row) if row else None
-
-    def _columns_of(self, model: Any) -> dict[str, Any]:
-        """What rows are filtered by, as texts: the columns by their names, and the second of their making."""
-        columns = {
-            name: column
-            if isinstance(column, (pw.CharField, pw.TextField))
-            else column.cast("TEXT")
-            for name, column in model._meta.columns.items()
-        }
-        sqlite = isinstance(self._database, pw.SqliteDatabase)
-        # SQLite's cast cuts off, PostgreSQL's rounds.
-        whole = model.created if sqlite else pw.fn.FLOOR(model.created)
-        return columns | {"second": whole.cast("BIGINT").cast("TEXT")}
-
-    def _page(self, model: Any, conditions: Sequence[Any], span: Span, modified: Any) -> list[Row]:
-        conditions = list(conditions)
-        # To the end of the second: times are shown in whole ones.
-        if span.created_from is not None:
-            conditions.append(model.created >= span.created_from)
-        if span.created_to is not None:
-            conditions.append(model.created < span.created_to + 1)
-        if span.modified_from is not None:
-            conditions.append(modified >= span.modified_from)
-        if span.modified_to is not None:
-            conditions.append(modified < span.modified_to + 1)
-        if span.start is not None:
-            # As one value, so that a page deep in a long list is found by the index.
-            place, start = pw.Tuple(model.created, model.id), pw.Tuple(*span.start)
-            conditions.append(place >= start if span.ascending else place <= start)
-        order = (model.created, model.id)
-        query = model.select().where(*conditions)
-        query = query.order_by(*(order if span.ascending else (c.desc() for c in order)))
-        return [dict(row) for row in query.limit(span.limit).dicts()]
 
 
 def _cdr(row: Mapping[str, Any]) -> Row:

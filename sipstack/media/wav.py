@@ -91,6 +91,29 @@ def read(octets: bytes) -> Clip:
 
     :raises WavError: it is no such file, or too large.
     """
+    kind, channels, rate, bits, sound = _checked(octets)
+    if kind in (_ULAW, _ALAW) and (channels, rate) == (1, RATE):
+        if kind == _ULAW:
+            return Clip(sound, sound.translate(ULAW_TO_ALAW))
+        return Clip(sound.translate(ALAW_TO_ULAW), sound)
+    samples = _mixed(_samples(kind, bits, sound), channels)
+    if rate != RATE:
+        samples = resample(samples, rate)
+    return Clip(encode(samples, "PCMU"), encode(samples, "PCMA"))
+
+
+def check(octets: bytes) -> None:
+    """Whether :func:`read` can read it, without doing the work.
+
+    :raises WavError: it can't.
+    """
+    _, channels, rate, bits, sound = _checked(octets)
+    if rate != RATE:
+        _conversion(rate, len(sound) * 8 // (bits * channels))
+
+
+def _checked(octets: bytes) -> tuple[int, int, int, int, bytes]:
+    """Format, channels, rate and bits of a sample, and the sound, whole samples of it."""
     if len(octets) > MOST_BYTES:
         raise WavError(f"larger than {MOST_BYTES >> 20} MiB")
     kind, channels, rate, bits, sound = _chunks(octets)
@@ -111,14 +134,7 @@ def read(octets: bytes) -> Clip:
         raise WavError("there is no sound in it")
     if len(sound) // block > MOST_SECONDS * rate:
         raise WavError(f"longer than {MOST_SECONDS:.0f} s")
-    if kind in (_ULAW, _ALAW) and (channels, rate) == (1, RATE):
-        if kind == _ULAW:
-            return Clip(sound, sound.translate(ULAW_TO_ALAW))
-        return Clip(sound.translate(ALAW_TO_ULAW), sound)
-    samples = _mixed(_samples(kind, bits, sound), channels)
-    if rate != RATE:
-        samples = resample(samples, rate)
-    return Clip(encode(samples, "PCMU"), encode(samples, "PCMA"))
+    return kind, channels, rate, bits, sound
 
 
 _BITS = {
@@ -212,19 +228,8 @@ def resample(samples: Sequence[int], rate: int) -> Sequence[int]:
 
     :raises WavError: it would take too long.
     """
-    common = math.gcd(rate, RATE)
-    up, down = RATE // common, rate // common
-    if up > 640:
-        raise WavError(f"{rate} Hz is no common rate")
-    passed = min(3400.0, 0.43 * rate)
-    stopped = min(RATE - passed, rate - passed) if rate < RATE else RATE - passed
-    # Kaiser: length and shape for 60 dB between the two. In input samples on either side of the one in the middle.
-    side = math.ceil((60.0 - 7.95) / (2.285 * 2 * math.pi * (stopped - passed) / rate) / 2)
+    up, down, side, cutoff = _conversion(rate, len(samples))
     count = len(samples) * up // down
-    if count * 2 * side > MOST_WORK:
-        seconds = len(samples) / rate
-        raise WavError(f"{seconds:.0f} s at {rate} Hz take too long to convert to {RATE} Hz")
-    cutoff = (passed + stopped) / 2 / rate
     filters = [_taps(phase / up, side, cutoff) for phase in range(up)]
     padded = array("h", bytes(2 * side)) + array("h", samples) + array("h", bytes(2 * side))
     made = array("h")
@@ -233,6 +238,22 @@ def resample(samples: Sequence[int], rate: int) -> Sequence[int]:
         level = round(sum(map(mul, filters[phase], padded[whole + 1 : whole + 1 + 2 * side])))
         made.append(-32768 if level < -32768 else 32767 if level > 32767 else level)
     return made
+
+
+def _conversion(rate: int, length: int) -> tuple[int, int, int, float]:
+    """How ``length`` samples are converted: up by, down by, filter's samples on either side, its cutoff."""
+    common = math.gcd(rate, RATE)
+    up, down = RATE // common, rate // common
+    if up > 640:
+        raise WavError(f"{rate} Hz is no common rate")
+    passed = min(3400.0, 0.43 * rate)
+    stopped = min(RATE - passed, rate - passed) if rate < RATE else RATE - passed
+    # Kaiser: length and shape for 60 dB between the two. In input samples on either side of the one in the middle.
+    side = math.ceil((60.0 - 7.95) / (2.285 * 2 * math.pi * (stopped - passed) / rate) / 2)
+    if length * up // down * 2 * side > MOST_WORK:
+        seconds = length / rate
+        raise WavError(f"{seconds:.0f} s at {rate} Hz take too long to convert to {RATE} Hz")
+    return up, down, side, (passed + stopped) / 2 / rate
 
 
 def _taps(fraction: float, side: int, cutoff: float) -> list[float]:

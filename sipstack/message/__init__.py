@@ -2,11 +2,12 @@
 
 from sipstack.message.errors import ParseError
 from sipstack.message.headers import CSeq, NameAddr, Via
-from sipstack.message.message import REASONS, Message, Request, Response, make_response
-from sipstack.message.parser import check_request, parse_datagram
+from sipstack.message.message import METHODS, REASONS, Message, Request, Response, make_response
+from sipstack.message.parser import check_request, check_response, parse_datagram
 from sipstack.message.uri import Params, Uri
 
 __all__ = [
+    "METHODS",
     "REASONS",
     "CSeq",
     "Message",
@@ -18,6 +19,7 @@ __all__ = [
     "Uri",
     "Via",
     "check_request",
+    "check_response",
     "make_response",
     "parse_datagram",
 ]

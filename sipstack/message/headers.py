@@ -8,10 +8,10 @@ from sipstack.message.errors import ParseError
 from sipstack.message.uri import (
     MOST_PARAMS,
     PORT,
+    WORTH_REMEMBERING,
     Params,
     Uri,
     hostport_text,
-    params_text,
     parse_hostport,
     split_usual,
 )
@@ -41,36 +41,45 @@ COMPACT = {
 
 TOKEN = re.compile(r"[A-Za-z0-9!%*_+`'~.-]+\Z")
 #: What nearly all values are like, in one look; whatever does not match is read step by step.
-_USUAL_PARAMS = re.compile(r"(?:;[A-Za-z0-9!%*_+`'~.-]+(?:=[^\x00-\x20\x7f;=\"]+)?)*\Z")
-_USUAL_ADDRESS = re.compile(r'(?:"([^"\\]*)"[ \t]*)?<([^<>"\s]*)>(;[^\s"]*)?\Z')
+_PARAMS = r"((?:;[A-Za-z0-9!%*_+`'~.-]++(?:=[^\x00-\x20\x7f;=\"]++)?+)*+)\Z"
+_USUAL_PARAMS = re.compile(_PARAMS)
+_USUAL_ADDRESS = re.compile(r'(?:"([^"\\]*+)"[ \t]*+)?<([^<>"\s]*+)>' + _PARAMS)
 _USUAL_VIA = re.compile(
-    rf"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]+) ([A-Za-z0-9._-]+)(?::({PORT}))?(;[^\s\"]*)?\Z"
+    rf"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]++) ([A-Za-z0-9._-]++)(?::({PORT}))?" + _PARAMS
+)
+_VIA_HEAD = re.compile(
+    r"[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]*/[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]*"
+    r"/[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]+([^ \t].*)\Z"
 )
 _USUAL_CSEQ = re.compile(r"([0-9]{1,9}) ([A-Za-z0-9!%*_+`'~.-]+)\Z")
 #: Names as they are spelled on the wire, and for comparison; bounded, since a peer may spell as it likes.
-_SPELLINGS: dict[str, str] = {}
+SPELLINGS: dict[str, str] = {}
 _MOST_SPELLINGS = 2000
-#: Characters above which an address is not kept, so that no peer can fill the memory with long ones.
-_WORTH_REMEMBERING = 200
 _STOPS = re.compile(r'[",<>\\]')
 _PARAM_STOPS = re.compile(r'[";\\]')
+_QUOTE_STOPS = re.compile(r'["\\]')
+#: What stands in a quoted string only as a quoted pair: the rest of the control characters stand in none (§25.1).
+_NEEDS_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
+_ESCAPED = r"\\\g<0>"
 
 
 def canonical(name: str) -> str:
     """A header's name for comparison: lower case, the compact form spelled out."""
-    known = _SPELLINGS.get(name)
+    known = SPELLINGS.get(name)
     if known is None:
         lowered = name.lower()
         known = COMPACT.get(lowered, lowered)
-        if len(_SPELLINGS) < _MOST_SPELLINGS and len(name) < 64:
-            _SPELLINGS[name] = known
+        if len(SPELLINGS) < _MOST_SPELLINGS and len(name) < 64:
+            SPELLINGS[name] = known
     return known
 
 
 def split_values(text: str) -> list[str]:
     """Cut a comma-joined header value, leaving commas in quoted strings and angle brackets alone.
 
-    :raises ParseError: a quote or bracket is not closed, or there is an empty value.
+    Nothing between two commas is no value.
+
+    :raises ParseError: a quote or bracket is not closed.
     """
     if "," not in text:
         return [text.strip()]
@@ -158,6 +167,13 @@ def parse_params(text: str) -> Params:
     return tuple(params)
 
 
+def params_text(params: Params) -> str:
+    """The inverse of :func:`parse_params`."""
+    if not params:
+        return ""
+    return "".join([f";{n}" if v is None else f";{n}={v}" for n, v in params])
+
+
 def unquote_string(text: str) -> str:
     """The content of a quoted string (with its quotes), escapes undone."""
     inner = text[1:-1]
@@ -165,9 +181,10 @@ def unquote_string(text: str) -> str:
 
 
 def quote_string(text: str) -> str:
-    """A quoted string with this content."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    """A quoted string with this content, which must have no line ends."""
+    if '"' in text or "\\" in text or not text.isprintable():
+        text = _NEEDS_ESCAPE.sub(_ESCAPED, text)
+    return f'"{text}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,14 +202,14 @@ class NameAddr:
         :raises ParseError: it is neither.
         """
         # The same address stands in each message of a call, and a trunk's routes in all of them.
-        return _remembered(text) if len(text) < _WORTH_REMEMBERING else cls._parse(text)
+        return _remembered(text) if len(text) < WORTH_REMEMBERING else cls._parse(text)
 
     @classmethod
     def _parse(cls, text: str) -> "NameAddr":
         usual = _USUAL_ADDRESS.match(text)
         if usual is not None:
             quoted, address, after = usual.groups()
-            return cls(quoted or "", Uri.parse(address), parse_params(after) if after else ())
+            return cls(quoted or "", Uri.parse(address), split_usual(after) if after else ())
         text = text.strip()
         name = ""
         if text.startswith('"'):
@@ -204,7 +221,8 @@ class NameAddr:
             before, _, rest = text.partition("<")
             name = name or " ".join(before.split())
             address, closed, after = rest.partition(">")
-            if not closed or '"' in before:
+            # Of what needs quotes and has none, only what could be read in another way is refused.
+            if not closed or '"' in before or "," in before:
                 raise ParseError(400, "Malformed address")
             return cls(name, Uri.parse(address.strip()), parse_params(after))
         # Without brackets everything after the semicolon belongs to the header, not to the URI (§20).
@@ -215,8 +233,7 @@ class NameAddr:
 
     def __str__(self) -> str:
         name = f"{quote_string(self.display_name)} " if self.display_name else ""
-        params = params_text(self.params) if self.params else ""
-        return f"{name}<{self.uri}>{params}"
+        return f"{name}<{self.uri}>{params_text(self.params)}"
 
     @property
     def tag(self) -> str | None:
@@ -244,7 +261,7 @@ def _remembered(text: str) -> NameAddr:
 def _quoted_end(text: str) -> int:
     position = 1
     while True:
-        found = re.compile(r'["\\]').search(text, position)
+        found = _QUOTE_STOPS.search(text, position)
         if found is None:
             raise ParseError(400, "Unbalanced quotes")
         if found.group() == '"':
@@ -260,6 +277,7 @@ class Via:
     host: str
     port: int | None
     params: Params = ()
+    protocol: str = "SIP/2.0"
 
     @classmethod
     def parse(cls, text: str) -> "Via":
@@ -271,29 +289,24 @@ class Via:
         if usual is not None:
             transport, host, port_text, after = usual.groups()
             port = int(port_text) if port_text else None
-            return cls(transport.upper(), host, port, parse_params(after) if after else ())
+            return cls(transport.upper(), host, port, split_usual(after) if after else ())
         return cls._parse_slowly(text)
 
     @classmethod
     def _parse_slowly(cls, text: str) -> "Via":
+        # White space is allowed around the slashes, the colon and the semicolons.
         head, semicolon, after = text.partition(";")
-        protocol, _, sent_by = head.strip().replace("\t", " ").partition(" ")
-        pieces = (protocol + sent_by if protocol.count("/") < 2 else protocol).split("/")
-        if protocol.count("/") < 2:
-            # White space around the slashes is allowed.
-            before, _, last = head.strip().rpartition("/")
-            transport, _, sent_by = last.strip().partition(" ")
-            pieces = [piece.strip() for piece in before.split("/")] + [transport]
-        if len(pieces) != 3 or pieces[0].upper() != "SIP" or pieces[1] != "2.0":
+        found = _VIA_HEAD.match(head)
+        if found is None:
             raise ParseError(400, "Malformed Via")
-        if not TOKEN.match(pieces[2]):
-            raise ParseError(400, "Malformed Via")
+        name, version, transport, sent_by = found.groups()
         host, port = parse_hostport("".join(sent_by.split()))
-        return cls(pieces[2].upper(), host, port, parse_params(semicolon + after))
+        protocol = f"{name.upper()}/{version}"
+        return cls(transport.upper(), host, port, parse_params(semicolon + after), protocol)
 
     def __str__(self) -> str:
         sent_by = hostport_text(self.host, self.port)
-        return f"SIP/2.0/{self.transport} {sent_by}{params_text(self.params)}"
+        return f"{self.protocol}/{self.transport} {sent_by}{params_text(self.params)}"
 
     def param(self, name: str) -> str | None:
         """The value of a parameter (lower-case ``name``)."""
@@ -313,8 +326,9 @@ class Via:
 
     @property
     def received(self) -> str | None:
-        """The address that the message really came from."""
-        return self.param("received")
+        """The address that the message really came from, an IPv6 one without the brackets that some give it."""
+        value = self.param("received")
+        return None if value is None else value.removeprefix("[").removesuffix("]")
 
     @property
     def rport(self) -> int | None:

@@ -5,15 +5,35 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sipstack.message.errors import ParseError
-from sipstack.message.headers import CSeq, NameAddr, Via, canonical, split_values
+from sipstack.message.headers import SPELLINGS, CSeq, NameAddr, Via, canonical, split_values
 from sipstack.message.uri import Uri
 
-#: What must never stand in a header line that we write: it would begin another one. All but tab.
+#: What must not stand in a header line, except in a quoted pair (RFC 3261 §25.1); of them, no line end even there.
 _CONTROLS = bytes(code for code in (*range(32), 127) if code != 9)
-#: But a quoted pair in a quoted string may be of any of them, except what ends a line (RFC 3261 §25.1).
-QUOTED_CONTROL = re.compile(r"\\[\x00-\x09\x0b\x0c\x0e-\x1f\x7f]")
+_QUOTED_PAIR = re.compile(rb"\\[^\r\n]")
 _UNSAFE_NAME = re.compile(r"[^A-Za-z0-9!%*_+`'~.-]")
+_NOT_IN_CALL_ID = re.compile(r"[\x00-\x20\x7f]")
 _NUMBER = re.compile(r"[0-9]{1,10}\Z")
+
+METHODS = frozenset(
+    [
+        "INVITE",
+        "ACK",
+        "CANCEL",
+        "BYE",
+        "OPTIONS",
+        "REGISTER",
+        "UPDATE",
+        "INFO",
+        "PRACK",
+        "SUBSCRIBE",
+        "NOTIFY",
+        "REFER",
+        "MESSAGE",
+        "PUBLISH",
+    ]
+)
+"""The methods of the RFCs; any other is unknown."""
 
 REASONS: dict[int, str] = {
     100: "Trying",
@@ -74,6 +94,11 @@ REASONS: dict[int, str] = {
 """The default reason phrase of each status."""
 
 
+def without_quoted_pairs(head: bytes) -> bytes:
+    """Header lines without what is escaped in them, to look for what may be there only escaped."""
+    return _QUOTED_PAIR.sub(b"", head) if b"\\" in head else head
+
+
 class Message:
     """What requests and responses share. Headers keep their order and spelling; bodies are bytes."""
 
@@ -108,11 +133,12 @@ class Message:
         if index is None:
             index = self._index = {}
             for name, value in self._headers:
-                known = canonical(name)
-                if known in index:
-                    index[known].append(value)
-                else:
+                known = SPELLINGS.get(name) or canonical(name)
+                lines = index.get(known)
+                if lines is None:
                     index[known] = [value]
+                else:
+                    lines.append(value)
         return index
 
     def get(self, name: str) -> str | None:
@@ -196,10 +222,12 @@ class Message:
         return lines[0]
 
     def _number(self, name: str) -> int | None:
-        text = self.get(name)
-        if text is None:
+        lines = self._indexed().get(canonical(name))
+        if lines is None:
             return None
-        text = text.strip()
+        if len(lines) > 1 and len(set(lines)) > 1:
+            raise ParseError(400, f"Several {name} headers")
+        text = lines[0].strip()
         if not _NUMBER.match(text):
             raise ParseError(400, f"Malformed {name} header")
         return int(text)
@@ -234,7 +262,9 @@ class Message:
         """All Via values, topmost first."""
         found: list[Via] | None = self._cache.get("vias")
         if found is None:
-            found = self._cache["vias"] = [Via.parse(value) for value in self.values("via")]
+            values = self.values("via")
+            found = [self.via, *map(Via.parse, values[1:])] if values else []
+            self._cache["vias"] = found
         return found
 
     @property
@@ -259,7 +289,7 @@ class Message:
         found: str | None = self._cache.get("call-id")
         if found is None:
             text = self._one("call-id", "Call-ID").strip()
-            if not text or len(text) > 512 or " " in text:
+            if not text or len(text) > 512 or _NOT_IN_CALL_ID.search(text):
                 raise ParseError(400, "Malformed Call-ID header")
             found = self._cache["call-id"] = text
         return found
@@ -347,10 +377,8 @@ class Message:
         lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
         octets = "\r\n".join(lines).encode("utf-8", "surrogateescape")
         if len(octets.translate(None, _CONTROLS)) != len(octets) - 2 * (len(lines) + 1):
-            safe = QUOTED_CONTROL.sub("", octets.decode("utf-8", "surrogateescape")).encode(
-                "utf-8", "surrogateescape"
-            )
-            if len(safe.translate(None, _CONTROLS)) != len(safe) - 2 * (len(lines) + 1):
+            rest = without_quoted_pairs(octets)
+            if len(rest.translate(None, _CONTROLS)) != len(rest) - 2 * (len(lines) + 1):
                 raise ValueError("control character in a header")
         return octets + self.body
 

@@ -1,6 +1,8 @@
 """Bodies of several parts (:rfc:`5621`, :rfc:`2046` §5.1): the one part that is looked for."""
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 
 #: Parts looked at, and how deep in one another; an offer is the first or second of two.
 _MOST_PARTS = 16
@@ -21,20 +23,29 @@ def find_part(content_type: str | None, body: bytes, wanted: str, depth: int = 0
     boundary = _BOUNDARY.search(content_type or "")
     if not kind.startswith("multipart/") or boundary is None or depth >= _DEEPEST:
         return None
-    mark = b"--" + (boundary.group(1) or boundary.group(2)).encode("utf-8", "surrogateescape")
-    # The line end before a boundary belongs to it, also before the first.
-    parts = (b"\r\n" + body).split(b"\r\n" + mark, _MOST_PARTS + 1)[1:]
-    for part in parts[:_MOST_PARTS]:
-        if part.startswith(b"--"):
-            return None
+    for part in _parts(body, boundary.group(1) or boundary.group(2)):
         headers, separator, content = part.partition(b"\r\n\r\n")
-        if not separator:
-            continue
-        inner = _content_type(headers)
-        found = find_part(inner, content, wanted, depth + 1)
-        if found is not None:
-            return found
+        if separator:
+            found = find_part(_content_type(headers), content, wanted, depth + 1)
+            if found is not None:
+                return found
     return None
+
+
+def _parts(body: bytes, boundary: str) -> Iterator[bytes]:
+    """The parts, each with the line end before its headers."""
+    mark = re.escape(boundary.encode("utf-8", "surrogateescape"))
+    # The line end before a delimiter belongs to it, also before the first. It is a whole line, as another boundary
+    # may begin with this one.
+    body = b"\r\n" + body
+    start: int | None = None
+    delimiters = re.finditer(rb"\r\n--" + mark + rb"(--)?[ \t]*(?=\r\n|\Z)", body)
+    for delimiter in islice(delimiters, _MOST_PARTS + 1):
+        if start is not None:
+            yield body[start : delimiter.start()]
+        if delimiter.group(1) is not None:
+            return
+        start = delimiter.end()
 
 
 def _content_type(headers: bytes) -> str | None:

@@ -1,7 +1,9 @@
 """SIP, SIPS and foreign URIs (:rfc:`3261` §19.1)."""
 
+import ipaddress
 import re
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from urllib.parse import unquote
 
 from sipstack.message.errors import ParseError
@@ -11,19 +13,25 @@ Params = tuple[tuple[str, str | None], ...]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*\Z")
 _HOST = re.compile(r"[A-Za-z0-9._-]+\Z")
-_IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-]+)?\Z")
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9_.-]{1,16})?\Z")
+#: What makes a telephone number easier to read, and no other one (:rfc:`3966` §3).
+_SEPARATORS = str.maketrans("", "", "-.()")
+#: Parameters without which a URI is another one (§19.1.4).
+_TELLING = frozenset(["user", "ttl", "method", "maddr", "transport"])
 #: Characters that a URI can never have as they are, whatever part they are in.
 FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"]')
 _LONGEST = 2048
+#: Characters above which nothing is kept, so that no peer can fill the memory with long ones.
+WORTH_REMEMBERING = 200
 MOST_PARAMS = 64
 #: A port that there is, without leading zeros.
 PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
 #: What nearly all URIs are like, in one look; whatever does not match is read step by step.
 _USUAL = re.compile(
-    r"(sips?):"
-    r"(?:([^\x00-\x20\x7f<>\"@:;?]+)(?::([^\x00-\x20\x7f<>\"@;?]*))?@)?"
-    rf"([A-Za-z0-9._-]+)(?::({PORT}))?"
-    r"((?:;[^\x00-\x20\x7f<>\"?@;=]+(?:=[^\x00-\x20\x7f<>\"?@;]*)?)*)\Z"
+    r"(sips?+):"
+    r"(?:([^\x00-\x20\x7f<>\"@:;?]++)(?::([^\x00-\x20\x7f<>\"@;?]*+))?+@)?"
+    rf"([A-Za-z0-9._-]++)(?::({PORT}))?"
+    r"((?:;[^\x00-\x20\x7f<>\"?@;=]++(?:=[^\x00-\x20\x7f<>\"?@;]*+)?+)*+)\Z"
 )
 
 
@@ -31,7 +39,8 @@ _USUAL = re.compile(
 class Uri:
     """A URI. One that is not ``sip`` or ``sips`` keeps what follows its scheme in ``opaque``.
 
-    ``user``, ``password`` and the parameters are kept as written, with their escapes; an IPv6 ``host`` has no brackets.
+    ``user``, ``password`` and the parameters are kept as written, with their escapes, which :attr:`unescaped_user` and
+    :meth:`param` undo; an IPv6 ``host`` has no brackets.
     """
 
     scheme: str
@@ -49,6 +58,11 @@ class Uri:
 
         :raises ParseError: 400 where it is none; 416 is for the caller to say, who knows which schemes serve.
         """
+        # The same few stand in each message of a call, and the servers' own in all of them.
+        return _remembered(text) if len(text) < WORTH_REMEMBERING else cls._parse(text)
+
+    @classmethod
+    def _parse(cls, text: str) -> "Uri":
         usual = _USUAL.match(text)
         if usual is not None and len(text) <= _LONGEST:
             scheme, user, password, host, port_text, tail = usual.groups()
@@ -73,7 +87,7 @@ class Uri:
         if at:
             user, has_password, secret = userinfo.partition(":")
             password = secret if has_password else None
-            if not user or "@" in userinfo or "?" in hostpart.partition("?")[0]:
+            if not user or "@" in userinfo:
                 raise ParseError(400, "Malformed URI")
         else:
             hostpart = rest
@@ -84,35 +98,34 @@ class Uri:
         return cls(scheme, user, password, host, port, _params(param_texts), headers)
 
     def __str__(self) -> str:
-        scheme, user, host = self.scheme, self.user, self.host
-        if scheme not in ("sip", "sips"):
-            return f"{scheme}:{self.opaque}"
-        if user is None:
-            userinfo = ""
-        else:
-            userinfo = f"{user}@" if self.password is None else f"{user}:{self.password}@"
-        if ":" in host:
-            host = f"[{host}]"
-        text = (
-            f"{scheme}:{userinfo}{host}"
-            if self.port is None
-            else f"{scheme}:{userinfo}{host}:{self.port}"
-        )
-        if self.params:
-            text += params_text(self.params)
-        if self.headers:
-            text += "?" + "&".join([f"{name}={value or ''}" for name, value in self.headers])
-        return text
+        if self.scheme not in ("sip", "sips"):
+            return f"{self.scheme}:{self.opaque}"
+        text = hostport_text(self.host, self.port)
+        if self.user is not None:
+            password = "" if self.password is None else f":{self.password}"
+            text = f"{self.user}{password}@{text}"
+        for name, value in self.params:
+            text += f";{name}" if value is None else f";{name}={value}"
+        mark = "?"
+        for name, value in self.headers:
+            text += f"{mark}{name}" if value is None else f"{mark}{name}={value}"
+            mark = "&"
+        return f"{self.scheme}:{text}"
+
+    @property
+    def unescaped_user(self) -> str:
+        """The user part, its escapes undone; may have any character."""
+        return _unescaped(self.user or "")
 
     def has_param(self, name: str) -> bool:
-        """Whether there is a parameter of this name, with or without a value."""
-        return any(known.lower() == name for known, _ in self.params)
+        """Whether there is a parameter of this name (lower case), with or without a value."""
+        return any(_unescaped(known).lower() == name for known, _ in self.params)
 
     def param(self, name: str) -> str | None:
-        """The value of a parameter (lower-case ``name``)."""
+        """The value of a parameter (lower-case ``name``), its escapes undone."""
         for known, value in self.params:
-            if known.lower() == name:
-                return value
+            if _unescaped(known).lower() == name:
+                return None if value is None else _unescaped(value)
         return None
 
     def with_params(self, *params: tuple[str, str | None]) -> "Uri":
@@ -120,40 +133,65 @@ class Uri:
         return replace(self, params=params)
 
     def equivalent(self, other: "Uri") -> bool:
-        """Comparison by :rfc:`3261` §19.1.4."""
+        """Comparison by :rfc:`3261` §19.1.4, of telephone numbers by :rfc:`3966` §4, and of others by their text."""
         if self.scheme != other.scheme:
             return False
+        if self.scheme == "tel":
+            return _number(self.opaque) == _number(other.opaque)
         if self.scheme not in ("sip", "sips"):
             return self.opaque == other.opaque
-        if _unescaped(self.user) != _unescaped(other.user):
+        if _exact(self.user) != _exact(other.user):
             return False
-        if _unescaped(self.password) != _unescaped(other.password):
+        if _exact(self.password) != _exact(other.password):
             return False
-        if self.host.lower() != other.host.lower() or self.port != other.port:
+        if _host(self.host) != _host(other.host) or self.port != other.port:
             return False
-        ours = {unquote(n).lower(): unquote(v or "").lower() for n, v in self.params}
-        theirs = {unquote(n).lower(): unquote(v or "").lower() for n, v in other.params}
-        for name in ours.keys() | theirs.keys():
-            if name in ours and name in theirs:
-                if ours[name] != theirs[name]:
-                    return False
-            elif name in ("user", "ttl", "method", "maddr", "transport"):
-                # These change what the URI means, so one that lacks them is another URI.
-                return False
-        return sorted((n.lower(), unquote(v or "")) for n, v in self.headers) == sorted(
-            (n.lower(), unquote(v or "")) for n, v in other.headers
-        )
+        ours, theirs = _compared(self.params), _compared(other.params)
+        if any(ours[name] != theirs[name] for name in ours.keys() & theirs.keys()):
+            return False
+        if not _TELLING.isdisjoint(ours.keys() ^ theirs.keys()):
+            return False
+        return sorted(_pairs(self.headers)) == sorted(_pairs(other.headers))
 
 
-def _unescaped(text: str | None) -> str | None:
-    return None if text is None else unquote(text)
+@lru_cache(maxsize=1024)
+def _remembered(text: str) -> Uri:
+    return Uri._parse(text)
+
+
+def _unescaped(text: str) -> str:
+    # Octets that are no UTF-8 stay different from each other.
+    return unquote(text, errors="surrogateescape") if "%" in text else text
+
+
+def _exact(text: str | None) -> str | None:
+    return None if text is None else _unescaped(text)
+
+
+def _pairs(params: Params) -> list[tuple[str, str]]:
+    return [(_unescaped(name).lower(), _unescaped(value or "")) for name, value in params]
+
+
+def _compared(params: Params) -> dict[str, str]:
+    return {name: value.lower() for name, value in _pairs(params)}
+
+
+def _host(text: str) -> str:
+    return str(ipaddress.IPv6Address(text)) if ":" in text else text.lower()
+
+
+def _number(opaque: str) -> tuple[str, dict[str, str]]:
+    digits, _, after = opaque.partition(";")
+    params = tuple(_pair(part) for part in after.split(";") if part[:1] not in ("", "="))
+    return digits.translate(_SEPARATORS).lower(), _compared(params)
 
 
 def parse_hostport(text: str) -> tuple[str, int | None]:
     """(host, port) of ``host``, ``host:port``, ``[v6]`` or ``[v6]:port``."""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
-        if not bracket or not _IPV6.match(host) or (rest and not rest.startswith(":")):
+        host = _ipv6(host) if bracket else ""
+        if not host or (rest and not rest.startswith(":")):
             raise ParseError(400, "Malformed host")
         port_text = rest[1:] if rest else None
     else:
@@ -171,27 +209,35 @@ def parse_hostport(text: str) -> tuple[str, int | None]:
     return host, port
 
 
+def _ipv6(text: str) -> str:
+    """An IPv6 literal that can be used as one; empty where ``text`` is none."""
+    # The grammar of RFC 3261 has a colon too many before an IPv4 address at the end (RFC 5118 §4.10).
+    text = text.replace(":::", "::")
+    if not _IPV6.match(text):
+        return ""
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return ""
+    return text
+
+
 def hostport_text(host: str, port: int | None) -> str:
     """The inverse of :func:`parse_hostport`."""
     literal = f"[{host}]" if ":" in host else host
     return literal if port is None else f"{literal}:{port}"
 
 
-def params_text(params: Params) -> str:
-    """Parameters as they are written, each behind its semicolon."""
-    return "".join([f";{n}" if v is None else f";{n}={v}" for n, v in params])
-
-
 def split_usual(text: str) -> Params:
     """The parameters of a text that is known to begin with a semicolon, and to have no quotes or empty names."""
-    count = text.count(";")
-    if count == 1:
-        name, equals, value = text[1:].partition("=")
-        return ((name, value if equals else None),)
-    if count > MOST_PARAMS:
+    pieces = text[1:].split(";")
+    if len(pieces) > MOST_PARAMS:
         raise ParseError(400, "Too many parameters")
-    pairs = [part.partition("=") for part in text[1:].split(";")]
-    return tuple([(name, value if equals else None) for name, equals, value in pairs])
+    params: list[tuple[str, str | None]] = []
+    for piece in pieces:
+        name, equals, value = piece.partition("=")
+        params.append((name, value if equals else None))
+    return tuple(params)
 
 
 def _params(texts: list[str]) -> Params:

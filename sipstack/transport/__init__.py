@@ -31,8 +31,11 @@ class Transport(Protocol):
 
     receiver: Receiver | None
 
-    def send(self, data: bytes, destination: Address) -> None:
-        """Send one message; :class:`OSError` where that is known to be impossible."""
+    def send(self, data: bytes, destination: Address, server_name: str = "") -> None:
+        """Send one message; :class:`OSError` where that is known to be impossible.
+
+        ``server_name`` is the name that the certificate of a TLS server has to have; none for an answer.
+        """
 
     def address_towards(self, destination: Address) -> Address:
         """The local address from which ``destination`` is reached; never a wildcard.

@@ -1,8 +1,15 @@
 """Cutting a byte stream into SIP messages by Content-Length (:rfc:`3261` §18.3). Pure."""
 
+import re
+from collections.abc import Iterator
+
 #: Bytes of a start line with its headers, and of a body, that are waited for.
 LARGEST_HEAD = 64 * 1024
 LARGEST_BODY = 256 * 1024
+
+
+_PING = b"\r\n\r\n"
+_FOLD = re.compile(rb"\n[ \t]+")
 
 
 class FramingError(Exception):
@@ -18,32 +25,36 @@ class Framing:
         #: Bytes of the message that is being waited for, once its head is complete.
         self._needed = 0
 
-    def feed(self, data: bytes) -> list[bytes]:
+    def feed(self, data: bytes) -> Iterator[bytes]:
         """Take bytes; the messages that are complete. An empty one is the ping of :rfc:`5626` §3.5.1: CRLF CRLF.
 
-        :raises FramingError: the head is too long, or says no length that can be read.
+        :raises FramingError: after the messages before it: the head is too long, or says no length that can be read.
         """
         self._buffer += data
-        messages: list[bytes] = []
         while True:
-            if not self._needed and not (self._skip_line_ends(messages) and self._read_head()):
-                return messages
+            if not self._needed:
+                yield from self._skip_line_ends()
+                if not self._read_head():
+                    return
             if len(self._buffer) < self._needed:
-                return messages
-            messages.append(bytes(self._buffer[: self._needed]))
+                return
+            message = bytes(self._buffer[: self._needed])
             del self._buffer[: self._needed]
             self._needed = self._searched = 0
+            yield message
 
-    def _skip_line_ends(self, messages: list[bytes]) -> bool:
-        while self._buffer[:4] == b"\r\n\r\n":
-            messages.append(b"")
-            del self._buffer[:4]
-        if self._buffer[:2] == b"\r\n" and len(self._buffer) > 2 and self._buffer[2:3] != b"\r":
-            del self._buffer[:2]
-        return bool(self._buffer) and self._buffer[:1] != b"\r"
+    def _skip_line_ends(self) -> Iterator[bytes]:
+        while self._buffer.startswith(b"\r\n"):
+            if self._buffer.startswith(_PING):
+                del self._buffer[:4]
+                yield b""
+            elif _PING.startswith(self._buffer):
+                return  # may become a ping yet
+            else:
+                del self._buffer[:2]
 
     def _read_head(self) -> bool:
-        end = self._buffer.find(b"\r\n\r\n", self._searched)
+        end = self._buffer.find(_PING, self._searched)
         if end < 0:
             # Each byte is searched once, however small the pieces are that it comes in.
             self._searched = max(0, len(self._buffer) - 3)
@@ -58,7 +69,9 @@ class Framing:
 
 def _content_length(head: bytes) -> int:
     lengths: set[bytes] = set()
-    for line in head.split(b"\r\n")[1:]:
+    # Lines are what the parser takes for lines, or the two would not agree on where a message ends.
+    head = _FOLD.sub(b" ", head.replace(b"\r\n", b"\n"))
+    for line in head.split(b"\n")[1:]:
         name, _, value = line.partition(b":")
         if name.strip().lower() in (b"content-length", b"l"):
             lengths.add(value.strip())

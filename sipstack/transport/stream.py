@@ -1,36 +1,46 @@
 """SIP over TCP and TLS: messages framed by Content-Length on connections that are reused (:rfc:`3261` §18)."""
 
 import asyncio
-import ipaddress
 import logging
+import socket
 import ssl
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from sipstack.transport import Address, Receiver
 from sipstack.transport.framing import Framing, FramingError
-from sipstack.transport.route import route_to
+from sipstack.transport.quota import network_of
+from sipstack.transport.route import Routes
 
 log = logging.getLogger(__name__)
 
-#: Connections held at once, ours and those made to us; the oldest idle one makes room.
+#: Connections held at once, of those that we make, and of those made to us; the one that was idle longest makes room.
 CONNECTIONS = 512
+#: Of those made to us, by one peer (of IPv6, by one network of 64 bits).
+CONNECTIONS_OF_ONE = 32
 #: Seconds to set up a connection, TLS handshake included.
 CONNECT_TIMEOUT = 8.0
-#: Seconds without a byte after which a connection made to us is closed; ours are kept open by SIP itself.
+#: Seconds without a byte after which a connection made to us is closed; ours are kept open by pings.
 IDLE_TIMEOUT = 300.0
-#: Of those, by one peer's address.
-CONNECTIONS_OF_ONE = 32
 #: Seconds between two pings on a connection of ours (:rfc:`5626` §4.4.1), which keep it open through a NAT and show
 #: that it is; and the seconds to the pong, from a peer that has ever sent one.
 PING, PONG = 60.0, 10.0
 #: Bytes waiting to be sent to a peer that does not read, before it counts as dead.
 SEND_BUFFER = 1024 * 1024
+#: The port that we name before there is a connection, where nothing listens: it has to be some port.
+UNHEARD_PORT = 5061
+#: Seconds until connections are accepted again when there are no file descriptors left.
+EXHAUSTED = 1.0
 
 
 class StreamTransport:
     """All connections of one local address. ``tls`` and ``server_tls`` make it TLS: for ours, and for those to us.
 
-    Connections are found by the peer's address; one that we make is asked for when there is something to send.
+    Connections are found by the peer's address; one that we make is asked for when there is something to send. Over
+    TLS, requests go only by connections that we made, and whose certificate has the name of the server that was asked
+    for: neither a peer that connected to us from that address, nor the certificate of another name that leads there,
+    will do. ``tls_by_name`` has contexts of their own for some names.
     """
 
     reliable = True
@@ -43,18 +53,23 @@ class StreamTransport:
         *,
         tls: ssl.SSLContext | None = None,
         server_tls: ssl.SSLContext | None = None,
+        tls_by_name: Mapping[str, ssl.SSLContext] | None = None,
     ) -> None:
         self.name = "TLS" if tls is not None else "TCP"
         self.receiver: Receiver | None = None
-        #: Called with the address of a peer that cannot be reached or whose connection broke.
-        self.unreachable: Callable[[Address, StreamTransport], None] | None = None
+        #: Called with the address and server name of a peer that cannot be reached or whose connection broke.
+        self.unreachable: Callable[[Address, str, StreamTransport], None] | None = None
         self.local_address: Address = (host, port)
         self._loop = loop
         self._tls = tls
         self._server_tls = server_tls
-        self._server: asyncio.Server | None = None
-        self._connections: dict[Address, _Connection] = {}
-        self._names: dict[Address, str] = {}
+        self._tls_by_name = dict(tls_by_name or {})
+        self._routes = Routes(host, loop.time)
+        #: Those that we made, by address and, over TLS, verified name; and those that were made to us.
+        self._ours: dict[tuple[Address, str], _Connection] = {}
+        self._guests: dict[Address, _Connection] = {}
+        #: Those made to us by where they come from, from the first moment on: a TLS handshake takes its time.
+        self._guests_of: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
@@ -65,83 +80,159 @@ class StreamTransport:
         if self._tls is not None and self._server_tls is None:
             return
         host, port = self.local_address
-        self._server = await self._loop.create_server(
-            lambda: _Connection(self, None), host, port, ssl=self._server_tls, backlog=128
-        )
-        self.local_address = (host, self._server.sockets[0].getsockname()[1])
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setblocking(False)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listening.bind((host, port))
+            listening.listen(128)
+        except OSError:
+            listening.close()
+            raise
+        self.local_address = (host, listening.getsockname()[1])
+        accepting = self._spawn(self._accept(listening))
+        # Not before the loop has let go of it.
+        accepting.add_done_callback(lambda _: listening.close())
 
-    def expect(self, destination: Address, server_name: str) -> None:
-        """Say which name the certificate of ``destination`` has to have."""
-        if len(self._names) >= CONNECTIONS:
-            self._names.clear()
-        self._names[destination] = server_name
+    def send(self, data: bytes, destination: Address, server_name: str = "") -> None:
+        """Send on the connection to ``destination``, which is made if there is none.
 
-    def send(self, data: bytes, destination: Address) -> None:
-        """Send on the connection to ``destination``, which is made if there is none."""
-        connection = self._connections.get(destination)
+        A ``server_name`` is that of a request's server; an answer has none, and goes back on whatever it can.
+        """
+        self.connect(destination, server_name).write(data)
+
+    def connect(
+        self, destination: Address, server_name: str = "", within: float = CONNECT_TIMEOUT
+    ) -> "_Connection":
+        """The connection to ``destination``; a new one is given up after ``within`` seconds."""
+        way = (destination, server_name if self._tls is not None else "")
+        connection = self._ours.get(way)
+        if connection is None and not way[1]:
+            connection = self._guests.get(destination) or self._any_of_ours(destination)
         if connection is None:
-            connection = _Connection(self, destination)
-            self._hold(destination, connection)
-            task = self._loop.create_task(self._connect(connection, destination))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        connection.write(data)
+            connection = _Connection(self, way)
+            if len(self._ours) >= CONNECTIONS:
+                _close_oldest(self._ours)
+            self._ours[way] = connection
+            self._spawn(self._make(connection, way, within))
+        return connection
+
+    def _any_of_ours(self, destination: Address) -> "_Connection | None":
+        return next((held for (peer, _), held in self._ours.items() if peer == destination), None)
 
     def address_towards(self, destination: Address) -> Address:
-        """Our address on the route to ``destination``."""
-        host, port = self.local_address
-        if not ipaddress.ip_address(host).is_unspecified:
-            return host, port
-        return route_to(destination), port
+        """Our address on the route to ``destination``.
+
+        Where nothing listens, the port is that of our connection to it, by which alone we can be reached.
+        """
+        port = self.local_address[1]
+        if not port:
+            connection = self._any_of_ours(destination)
+            port = (connection and connection.local_port) or UNHEARD_PORT
+        return self._routes.towards(destination), port
 
     def close(self) -> None:
         """Close all connections and stop accepting."""
-        if self._server is not None:
-            self._server.close()
         for task in self._tasks:
             task.cancel()
-        for connection in list(self._connections.values()):
+        for connection in (*self._ours.values(), *self._guests.values()):
             connection.close()
-        self._connections.clear()
+        self._ours.clear()
+        self._guests.clear()
 
-    async def _connect(self, connection: "_Connection", destination: Address) -> None:
-        host = self.local_address[0]
-        local = None if ipaddress.ip_address(host).is_unspecified else (host, 0)
-        name = self._names.get(destination, destination[0]) if self._tls else None
+    # --- making connections, and taking them
+
+    async def _make(
+        self, connection: "_Connection", way: tuple[Address, str], within: float
+    ) -> None:
+        destination, name = way
+        context = self._tls_by_name.get(name, self._tls)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
+            local = self._routes.towards(destination)
+            async with asyncio.timeout(within):
                 await self._loop.create_connection(
                     lambda: connection,
                     *destination,
-                    ssl=self._tls,
-                    server_hostname=name,
-                    local_addr=local,
+                    ssl=context,
+                    server_hostname=None if context is None else name or destination[0],
+                    local_addr=(local, 0),
                 )
-        except (OSError, TimeoutError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            ValueError,
+        ) as error:  # ValueError: no name for a certificate
             log.warning("no %s connection to %s: %s", self.name, destination[0], error or "timeout")
-            self.lost(destination, connection)
+            self.lost(connection)
 
-    def _hold(self, peer: Address, connection: "_Connection") -> None:
-        if len(self._connections) >= CONNECTIONS:
-            oldest = min(self._connections, key=lambda a: self._connections[a].last_active)
-            self._connections.pop(oldest).close()
-        self._connections[peer] = connection
+    async def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                accepted, peer = await self._loop.sock_accept(listening)
+            except ConnectionError:
+                continue  # gone before we looked
+            except OSError as error:
+                log.error("no connection can be taken: %s", error)
+                await asyncio.sleep(EXHAUSTED)
+                continue
+            host = network_of(peer[0])
+            if self._guests_of[host] >= CONNECTIONS_OF_ONE:
+                log.warning("%s has too many connections, one more is closed", peer[0])
+                accepted.close()
+            elif self._guests_of.total() >= CONNECTIONS and not _close_oldest(self._guests):
+                accepted.close()
+            else:
+                accepted.setblocking(False)
+                self._spawn(self._take(accepted, host))
 
-    def made(self, peer: Address, connection: "_Connection") -> None:
-        """A connection is up; one that a peer made is found by its address from now on."""
-        if sum(held[0] == peer[0] for held in self._connections) >= CONNECTIONS_OF_ONE:
-            log.warning("%s has too many connections, one more is closed", peer[0])
-            connection.abort()
-            return
-        if self._connections.get(peer) is not connection:
-            self._hold(peer, connection)
+    async def _take(self, accepted: socket.socket, host: str) -> None:
+        """One connection made to us, from its handshake to its end."""
+        self._guests_of[host] += 1
+        connection = _Connection(self, None)
+        try:
+            await self._loop.connect_accepted_socket(
+                lambda: connection,
+                accepted,
+                ssl=self._server_tls,
+                ssl_handshake_timeout=CONNECT_TIMEOUT if self._server_tls is not None else None,
+            )
+            await connection.gone
+        except OSError as error:
+            log.debug("no handshake with %s: %s", host, error)
+        finally:
+            self._guests_of[host] -= 1
+            if not self._guests_of[host]:
+                del self._guests_of[host]
 
-    def lost(self, peer: Address, connection: "_Connection") -> None:
-        """A connection broke or was never made."""
-        if self._connections.get(peer) is connection:
-            del self._connections[peer]
-            if self.unreachable is not None:
-                self.unreachable(peer, self)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    # --- what connections say
+
+    def taken(self, peer: Address, connection: "_Connection") -> None:
+        """A connection that ``peer`` made is up, and is found by its address from now on."""
+        self._guests[peer] = connection
+
+    def lost(self, connection: "_Connection") -> None:
+        """A connection broke or was never made; nothing if it was given up by ourselves."""
+        if self.forget(connection) and self.unreachable is not None:
+            self.unreachable(*connection.way, self)
+
+    def forget(self, connection: "_Connection") -> bool:
+        """Do not find ``connection`` any more; whether it was found until now."""
+        if self._ours.get(connection.way) is connection:
+            del self._ours[connection.way]
+            return True
+        if self._guests.get(connection.way[0]) is connection:
+            del self._guests[connection.way[0]]
+            return True
+        return False
 
     def received(self, message: bytes, peer: Address) -> None:
         """One framed message from a peer."""
@@ -150,35 +241,44 @@ class StreamTransport:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, ours (``peer`` given) or the peer's."""
+    """One connection, ours (the ``way`` given) or the peer's."""
 
-    def __init__(self, owner: StreamTransport, peer: Address | None) -> None:
+    def __init__(self, owner: StreamTransport, way: tuple[Address, str] | None) -> None:
         self.last_active = owner._loop.time()
+        #: The peer's address, and the name that its certificate had to have.
+        self.way: tuple[Address, str] = way or (("", 0), "")
+        #: Set when it is over.
+        self.gone: asyncio.Future[None] = owner._loop.create_future()
         self._owner = owner
-        self._peer = peer
-        self._ours = peer is not None
+        self._ours = way is not None
         self._framing = Framing()
         self._stream: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
         self._idle: asyncio.TimerHandle | None = None
         self._pong_seen = False
         self._pong_wanted = False
+        self._given_up = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._stream = transport
+        if self._given_up:
+            transport.abort()
+            return
         transport.set_write_buffer_limits(high=SEND_BUFFER)
-        if self._peer is None:
-            name = transport.get_extra_info("peername")
-            self._peer = (name[0], name[1])
-        self._owner.made(self._peer, self)
         for octets in self._waiting:
             transport.write(octets)
         self._waiting.clear()
         if self._ours:
             self._idle = self._owner._loop.call_later(PING, self._ping)
-        else:
-            self._watch()
+            return
+        name = transport.get_extra_info("peername")
+        if name is None:  # gone before it was up
+            transport.abort()
+            return
+        self.way = (name[0], name[1]), ""
+        self._owner.taken(self.way[0], self)
+        self._watch()
 
     def _ping(self) -> None:
         self._pong_wanted = True
@@ -187,7 +287,7 @@ class _Connection(asyncio.Protocol):
 
     def _pinged(self) -> None:
         if self._pong_wanted and self._pong_seen:
-            log.warning("%s does not answer on its connection any more", self._peer)
+            log.warning("%s does not answer on its connection any more", self.way[0])
             self.abort()
         else:
             # A peer that never answers a ping does not know what it is.
@@ -197,9 +297,16 @@ class _Connection(asyncio.Protocol):
         loop = self._owner._loop
         rest = self.last_active + IDLE_TIMEOUT - loop.time()
         if rest <= 0:
-            self.close()
+            self._owner.forget(self)
+            self.abort()
         else:
             self._idle = loop.call_later(rest, self._watch)
+
+    @property
+    def local_port(self) -> int:
+        """Our port; 0 as long as the connection is not up."""
+        name = self._stream.get_extra_info("sockname") if self._stream is not None else None
+        return int(name[1]) if name else 0
 
     def write(self, octets: bytes) -> None:
         """Send, or keep until the connection is up."""
@@ -209,37 +316,48 @@ class _Connection(asyncio.Protocol):
             self._stream.write(octets)
 
     def pause_writing(self) -> None:
-        log.warning("%s does not read, connection closed", self._peer)
+        log.warning("%s does not read, connection closed", self.way[0])
         self.abort()
 
     def data_received(self, data: bytes) -> None:
         self.last_active = self._owner._loop.time()
-        assert self._peer is not None
         # Whatever comes shows that the other end is there; only a line end by itself is an answer to our ping.
         self._pong_wanted = False
         self._pong_seen = self._pong_seen or (self._ours and data == b"\r\n")
         try:
             for message in self._framing.feed(data):
                 if message:
-                    self._owner.received(message, self._peer)
+                    self._owner.received(message, self.way[0])
                 else:
                     self.write(b"\r\n")  # the pong of RFC 5626 §3.5.1
         except FramingError as error:
-            log.warning("from %s: %s, connection closed", self._peer[0], error)
+            log.warning("from %s: %s, connection closed", self.way[0][0], error)
             self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._idle is not None:
             self._idle.cancel()
-        if self._peer is not None:
-            self._owner.lost(self._peer, self)
+        if not self.gone.done():
+            self.gone.set_result(None)
+        self._owner.lost(self)
 
     def close(self) -> None:
         """Close after what is waiting has been sent."""
+        self._given_up = True
         if self._stream is not None:
             self._stream.close()
 
     def abort(self) -> None:
         """Close at once."""
+        self._given_up = True
         if self._stream is not None:
             self._stream.abort()
+
+
+def _close_oldest(held: dict[Any, _Connection]) -> bool:
+    """Close the connection that was idle longest; False if there is none."""
+    if not held:
+        return False
+    oldest = min(held, key=lambda way: held[way].last_active)
+    held.pop(oldest).abort()
+    return True

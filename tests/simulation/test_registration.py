@@ -13,11 +13,12 @@ from sipstack.digest import Credentials, DigestServer
 from sipstack.message import Request, Response, Uri, make_response, parse_datagram
 from sipstack.registrar import Registrar
 from sipstack.registration import Registration
+from sipstack.resolver import Answer, Resolver, Srv
 from sipstack.symmetric import note_source, reply_address
 from sipstack.transport import Address, Transport
 from sipstack.useragent import UserAgent
 from tests.simulation.clock import run
-from tests.simulation.network import VirtualNetwork
+from tests.simulation.network import VirtualNetwork, VirtualTransport
 
 US, PROVIDER = "192.0.2.1", "192.0.2.7"
 
@@ -161,3 +162,94 @@ def test_a_deaf_registrar_is_asked_with_the_timers_of_the_rfc_and_does_not_hold_
     provider = simulate(work, seconds=40.0)
     first = provider.seen[0][0]
     assert [round(t - first, 1) for t, _ in provider.seen[:6]] == [0.0, 0.5, 1.5, 3.5, 7.5, 11.5]
+
+
+class Names:
+    """A DNS that is a dictionary."""
+
+    def __init__(self, zone: dict[tuple[str, str], tuple[Srv | str, ...]]) -> None:
+        self.zone = zone
+
+    async def __call__(self, name: str, kind: str) -> Answer:
+        return Answer(self.zone.get((name, kind), ()), 60.0)
+
+
+def test_an_address_of_a_family_that_we_do_not_speak_is_not_the_end_of_a_registration() -> None:
+    """The provider's only server with an IPv4 address is deaf at first: its IPv6 one must not be tried by us."""
+
+    async def main() -> tuple[bool, bool]:
+        loop = asyncio.get_running_loop()
+        network = VirtualNetwork(1)
+        registrar = Registrar(DigestServer("p", b"s"), {"acct": "pw"}.get, new_tag=lambda: "t")
+        provider = Provider(registrar, deaf=True)
+        network.transport(PROVIDER, receiver=provider.receive)
+        zone: dict[tuple[str, str], tuple[Srv | str, ...]] = {
+            ("provider.test", "A"): (PROVIDER,),
+            ("provider.test", "AAAA"): ("2001:db8::7",),
+        }
+        agent = UserAgent(
+            [network.transport(US)],
+            loop=loop,
+            rng=random.Random(1),
+            resolver=Resolver(Names(zone), clock=loop.time),
+        )
+        account = Account(
+            name="provider",
+            domain=Uri.parse("sip:provider.test"),
+            username="acct",
+            credentials=Credentials("acct", "pw"),
+            make_cnonce=agent.token,
+        )
+        registration = Registration(agent, account, expires=300, rng=random.Random(2))
+        task = asyncio.create_task(registration.run())
+        await asyncio.sleep(60)
+        provider.deaf = False
+        await asyncio.sleep(200)
+        alive = not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        agent.close()
+        return alive, registration.registered
+
+    assert run(main(), 1) == (True, True)
+
+
+def test_a_machine_without_a_network_yet_registers_when_it_has_one() -> None:
+    class NotYet(VirtualTransport):
+        up = False
+
+        def address_towards(self, destination: Address) -> Address:
+            if not self.up:
+                raise OSError("Network is unreachable")
+            return super().address_towards(destination)
+
+    async def main() -> tuple[bool, str, bool]:
+        loop = asyncio.get_running_loop()
+        network = VirtualNetwork(1)
+        registrar = Registrar(DigestServer("p", b"s"), {"acct": "pw"}.get, new_tag=lambda: "t")
+        network.transport(PROVIDER, receiver=Provider(registrar).receive)
+        ours = network.transport(US)
+        ours.__class__ = NotYet
+        agent = UserAgent([ours], loop=loop, rng=random.Random(1))
+        account = Account(
+            name="provider",
+            domain=Uri.parse(f"sip:{PROVIDER}"),
+            username="acct",
+            credentials=Credentials("acct", "pw"),
+            make_cnonce=agent.token,
+        )
+        registration = Registration(agent, account, expires=300, rng=random.Random(2))
+        task = asyncio.create_task(registration.run())
+        await asyncio.sleep(1)
+        before = registration.last_error
+        NotYet.up = True
+        await asyncio.sleep(60)
+        alive = not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        agent.close()
+        return alive, before, registration.registered
+
+    alive, before, registered = run(main(), 1)
+    assert "Network is unreachable" in before
+    assert (alive, registered) == (True, True)

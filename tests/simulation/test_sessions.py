@@ -50,6 +50,15 @@ def test_of_several_offers_at_once_the_latest_counts() -> None:
     assert outcome.phone.call.directions == ["sendrecv", "sendonly", "sendrecv"]
 
 
+def test_a_lost_ack_of_a_re_invite_is_sent_again_when_its_200_comes_again() -> None:
+    plan = Plan(Script(), 60.0, meddle=offers((3.0, "sendonly")), dead_at=3.0005, alive_at=3.4)
+    outcome = good(plan)
+    assert outcome.phone.call.directions == ["sendrecv", "sendonly"]
+    assert outcome.phone.call.unacknowledged is None
+    assert "dead" in [passage.fate for passage in outcome.network.journal]
+    assert outcome.phone.call.ended_by == "them"
+
+
 def test_a_refused_offer_changes_nothing() -> None:
     outcome = good(
         Plan(Script(statuses=(("INVITE", 488),)), 10.0, meddle=offers((3.0, "sendonly")))

@@ -209,7 +209,8 @@ def test_a_realm_in_use_is_named_as_such(api: Api) -> None:
         api.patch("", {"realm": "OTHER.example"}),
         api.request("PUT", "/v1/accounts", json={"data": {"name": "C", "realm": "other.example"}}),
     ):
-        assert answer.status_code == 400
+        assert answer.status_code == 409
+        assert answer.json["message"] == "validation error"
         assert "unique" in answer.json["data"]["realm"]
 
 

@@ -563,11 +563,11 @@ def test_two_patches_at_the_same_time_both_take_effect(
     update = api.store.update_clicktocall
     first = threading.Event()
 
-    def other_first(account_id: str, found: str, document: Any, revision: int) -> Any:
+    def other_first(*arguments: Any) -> Any:
         if not first.is_set():
             first.set()
             assert api.patch(one, {"a": 1}).status_code == 200
-        return update(account_id, found, document, revision)
+        return update(*arguments)
 
     monkeypatch.setattr(api.store, "update_clicktocall", other_first)
     assert api.patch(one, {"b": 2}).status_code == 200

@@ -96,3 +96,17 @@ def test_a_database_that_cannot_be_used_is_one_line_without_its_password(
 def test_every_command_has_help(run: Run) -> None:
     for command in ("demo", "serve", "init", "account", "check-config"):
         assert run(command, "--help").exit_code == 0
+
+
+def test_numbers_are_kept_from_being_called_by_all_or_by_one_account(run: Run) -> None:
+    account = json.loads(run("init", "--json").stdout)["id"]
+    assert run("never-call", "add", "(415) 555-0123").stdout == "+14155550123\n"
+    assert run("never-call", "add", "+14155550199", "--account", account).exit_code == 0
+    assert run("never-call", "list").stdout == "+14155550123\n"
+    (row,) = json.loads(run("never-call", "list", "--account", account, "--json").stdout)
+    assert (row["number"], row["source"]) == ("+14155550199", "operator")
+    assert run("never-call", "remove", "4155550123").exit_code == 0
+    assert run("never-call", "remove", "4155550123").exit_code == 1
+    assert run("never-call", "list").stdout == ""
+    assert run("never-call", "add", "nonsense").exit_code == 2
+    assert run("never-call", "add", "+14155550123", "--account", "nobody").exit_code == 1

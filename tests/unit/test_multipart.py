@@ -45,3 +45,18 @@ def test_what_comes_after_the_last_boundary_or_the_most_parts_is_not_looked_at()
     assert find_part("multipart/mixed;boundary=b1", body, "application/sdp") is None
     many = parts(*[("c: text/plain", b"x")] * 100, ("c: application/sdp", SDP))
     assert find_part("multipart/mixed;boundary=b1", many, "application/sdp") is None
+
+
+def test_a_boundary_that_begins_as_another_is_another() -> None:
+    inner = parts(("c: text/plain", b"x"), ("c: application/sdp", SDP), boundary="b11")
+    outer = parts(("c: multipart/alternative;boundary=b11", inner), ("c: application/sdp", b"no"))
+    assert find_part("multipart/mixed;boundary=b1", outer, "application/sdp") == SDP
+    text = parts(("c: text/plain", b"--b1 is no boundary here"), ("c: application/sdp", SDP))
+    assert find_part("multipart/mixed;boundary=b1", text, "application/sdp") == SDP
+
+
+def test_a_part_needs_no_headers_and_may_be_the_last_without_an_end() -> None:
+    body = b"preamble\r\n--b1\r\n\r\nplain\r\n--b1  \r\nc: application/sdp\r\n\r\nv=0\r\n--b1--"
+    assert find_part("multipart/mixed;boundary=b1", body, "application/sdp") == b"v=0"
+    cut = b"--b1\r\nc: application/sdp\r\n\r\nv=0\r\n"
+    assert find_part("multipart/mixed;boundary=b1", cut, "application/sdp") is None

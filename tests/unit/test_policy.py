@@ -370,9 +370,9 @@ def test_costly_emergency_and_short_numbers_are_refused_and_may_be_allowed(
     assert allowed(contact, rules=replace(everywhere, kinds=frozenset({kind})), whitelist=["."])
 
 
-def test_a_number_that_is_not_one_in_full_is_rung_for_the_known_or_by_the_whitelist() -> None:
+def test_an_extension_is_rung_for_anybody_and_a_short_code_for_the_known() -> None:
     for contact in ("101", "1002", "5550123", "tel:101"):
-        assert reason(contact) == "short"
+        assert allowed(contact)
         assert allowed(contact, authenticated=True)
         assert allowed(contact, whitelist=[r"^\d+$"])
     assert reason("411", whitelist=["^411$"]) == "short"
@@ -443,8 +443,22 @@ def test_an_inner_address_is_refused_for_everybody_unless_the_settings_allow_it(
     rules = Rules(networks=tuple(map(ip_network, nets)))
     assert allowed(contact, rules=rules, authenticated=True)
     assert reason(contact, rules=rules) == "host"
-    trunk = Rules(switches=frozenset({host.strip("[]")}))
-    assert allowed(contact, rules=trunk, authenticated=True)
+
+
+def test_the_account_s_own_trunk_may_be_inside_and_no_other_port_of_its_host() -> None:
+    rules = Rules(switches=frozenset({"10.0.0.5"}), trunks=frozenset({"10.0.0.5:5070"}))
+    account = {"realm": "10.0.0.5"}
+
+    def at_home(contact: str, account: Mapping[str, Any] = account) -> bool:
+        return check({}, contact, account, authenticated=True, rules=rules).at_home
+
+    assert at_home("sip:101@10.0.0.5:5070")
+    for contact in ("sip:101@10.0.0.5", "sip:101@10.0.0.5:22;transport=tcp"):
+        with pytest.raises(Refusal):
+            at_home(contact)
+    with pytest.raises(Refusal):
+        at_home("sip:101@10.0.0.5:5070", {"realm": "other.example"})
+    assert not at_home("sip:101@example.com")
 
 
 def test_hosts_that_are_listed_may_be_called_by_the_public() -> None:

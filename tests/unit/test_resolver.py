@@ -78,6 +78,16 @@ ZONE: Zone = {
     ("two.example.com", "A"): ("192.0.2.2",),
     ("tls.example.com", "A"): ("192.0.2.3",),
     ("plain.example.com", "A"): ("192.0.2.4", "192.0.2.5"),
+    ("_sip._tcp.tcp-only.example.com", "SRV"): (Srv(0, 1, "two.example.com", 5075),),
+    ("tcp-only.example.com", "A"): ("192.0.2.4",),
+    ("named.example.com", "NAPTR"): (
+        Naptr(10, 10, "SIP+D2U", "_sip._udp.example.com"),
+        Naptr(20, 10, "SIPS+D2T", "elsewhere.example.com"),
+    ),
+    ("named.example.com", "A"): ("192.0.2.4",),
+    ("elsewhere.example.com", "SRV"): (Srv(0, 1, "tls.example.com", 5099),),
+    ("_sip._udp.closed.example.com", "SRV"): (Srv(0, 0, "", 0),),
+    ("closed.example.com", "A"): ("192.0.2.4",),
 }
 
 
@@ -89,7 +99,19 @@ ZONE: Zone = {
         ("sips:192.0.2.9", ["TLS 192.0.2.9 5061"]),
         ("sip:[2001:db8::9]", ["UDP 2001:db8::9 5060"]),
         ("sip:example.com;maddr=192.0.2.8", ["UDP 192.0.2.8 5060"]),
-        ("sip:example.com", ["TLS 192.0.2.3 5061"]),
+        (
+            "sip:example.com",
+            [
+                "TLS 192.0.2.3 5061",
+                "TCP 192.0.2.1 5070",
+                "TCP 2001:db8::1 5070",
+                "TCP 192.0.2.2 5071",
+                "UDP 192.0.2.2 5060",
+            ],
+        ),
+        ("sip:tcp-only.example.com", ["TCP 192.0.2.2 5075"]),
+        ("sips:named.example.com", ["TLS 192.0.2.3 5099"]),
+        ("sips:named.example.com;transport=tcp", ["TLS 192.0.2.4 5061"]),
         (
             "sip:example.com;transport=tcp",
             ["TCP 192.0.2.1 5070", "TCP 2001:db8::1 5070", "TCP 192.0.2.2 5071"],
@@ -120,6 +142,51 @@ def test_a_default_transport_decides_without_naptr() -> None:
 def test_a_name_without_an_address_says_so() -> None:
     with pytest.raises(ResolveError, match=r"nowhere\.example"):
         find(ZONE, "sip:nowhere.example")
+
+
+def test_a_service_that_is_decidedly_not_there_is_not_looked_for_at_the_host() -> None:
+    with pytest.raises(ResolveError):
+        find(ZONE, "sip:closed.example.com;transport=udp")
+
+
+def test_a_transport_that_nobody_here_speaks_says_so() -> None:
+    with pytest.raises(ResolveError, match="SCTP"):
+        find(ZONE, "sip:example.com;transport=sctp")
+
+
+def test_who_asks_the_same_at_the_same_moment_asks_once() -> None:
+    dns = Dns(ZONE)
+    names = resolver(dns)
+
+    async def work() -> list[list[Target]]:
+        uri = Uri.parse("sip:plain.example.com:5060")
+        return await asyncio.gather(*(names.resolve(uri) for _ in range(5)))
+
+    assert len(asyncio.run(work())) == 5
+    assert sorted(dns.asked) == [("plain.example.com", "A"), ("plain.example.com", "AAAA")]
+
+
+def test_a_dead_name_server_is_not_found_out_for_each_call() -> None:
+    clock, dns = Clock(), Dns(ZONE, ttl=20)
+    names = resolver(dns, clock)
+    uri = Uri.parse("sip:plain.example.com:5060")
+    asyncio.run(names.resolve(uri))
+    dns.zone = None
+    clock.now += 21
+    for _ in range(3):
+        assert targets(asyncio.run(names.resolve(uri)))[0] == "UDP 192.0.2.4 5060"
+    assert len(dns.asked) == 4
+
+
+def test_a_server_may_say_for_how_long_it_is_to_be_left_alone() -> None:
+    clock = Clock()
+    names = resolver(Dns(ZONE), clock)
+    uri = Uri.parse("sip:plain.example.com:5060")
+    names.failed(Target("UDP", ("192.0.2.4", 5060)), 300.0)
+    clock.now += 299
+    assert asyncio.run(names.resolve(uri))[0].address[0] == "192.0.2.5"
+    clock.now += 2
+    assert asyncio.run(names.resolve(uri))[0].address[0] == "192.0.2.4"
 
 
 def test_servers_of_one_priority_share_by_weight() -> None:

@@ -88,6 +88,7 @@ def test_hold_is_understood_in_both_styles(lines: str, direction: str, ours: str
         (offer("m=audio 4000 RTP/AVP 0\r\n", head=""), 400),
         (offer("m=audio 99999 RTP/AVP 0\r\n"), 400),
         (offer("m=audio 4000 RTP/AVP 0\r\n" * 40), 400),
+        (offer("m=audio 4000 RTP/AVP" + " 0" * 65 + "\r\n"), 400),
         (offer("m=audio 4000 RTP/AVP 0\r\na=x:\x07\r\n"), 400),
     ],
 )

@@ -452,16 +452,16 @@ def test_a_name_that_two_accounts_have_names_neither(fresh: Store) -> None:
 def test_a_user_is_known_by_both_of_kazoo_s_hashes_and_by_nothing_else(fresh: Store) -> None:
     made = account(fresh, username="jo", password="pässword")
     md5, sha = store_secrets.user_hashes("jo", "pässword")
-    owner = fresh.check_user(made["id"], "md5", md5)
+    owner = fresh.users.check(made["id"], "md5", md5)
     assert owner is not None
-    assert fresh.check_user(made["id"], "sha", sha) == owner
-    assert fresh.check_user(made["id"], "md5", md5.upper()) == owner
-    assert fresh.check_user(made["id"], "md5", sha) is None
-    assert fresh.check_user(made["id"], "sha", md5) is None
-    assert fresh.check_user(made["id"], "md5", "pässword") is None
-    assert fresh.check_user(None, "md5", md5) is None
+    assert fresh.users.check(made["id"], "sha", sha) == owner
+    assert fresh.users.check(made["id"], "md5", md5.upper()) == owner
+    assert fresh.users.check(made["id"], "md5", sha) is None
+    assert fresh.users.check(made["id"], "sha", md5) is None
+    assert fresh.users.check(made["id"], "md5", "pässword") is None
+    assert fresh.users.check(None, "md5", md5) is None
     other = account(fresh, "Other", username="jo", password="else")
-    assert fresh.check_user(other["id"], "md5", md5) is None
+    assert fresh.users.check(other["id"], "md5", md5) is None
 
 
 def test_no_secret_is_in_the_database(tmp_path: Path, cheap: None) -> None:
@@ -498,8 +498,8 @@ def test_a_wrong_name_costs_as_many_hashes_as_a_wrong_password(
     monkeypatch.setattr(store_secrets, "_scrypt", counting)
     costs = []
     for attempt in (
-        lambda: fresh.check_user(made["id"], "md5", "0" * 32),
-        lambda: fresh.check_user(None, "md5", "0" * 32),
+        lambda: fresh.users.check(made["id"], "md5", "0" * 32),
+        lambda: fresh.users.check(None, "md5", "0" * 32),
         lambda: fresh.check_api_key(made["api_key"][:16] + "0" * 48),
         lambda: fresh.check_api_key("0" * 64),
         lambda: fresh.check_api_key("\0" * 64),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
+import random
 import socket
 import struct
 import wave
@@ -19,6 +21,23 @@ from tests.interop.programs.base import (
     until,
 )
 from tests.interop.programs.kamailio import Kamailio
+
+
+def _two_free_ports(host: str) -> int:
+    """A port that is free for UDP and TCP, and so is the next, which baresip takes for TLS."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for _ in range(200):
+        # Below those that the system gives out by itself, which programs starting beside us get.
+        first = random.randrange(11000, 31000, 2)
+        with contextlib.ExitStack() as held:
+            try:
+                for port in (first, first + 1):
+                    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                        held.enter_context(socket.socket(family, kind)).bind((host, port))
+            except OSError:
+                continue
+            return first
+    raise RuntimeError("no two free ports")
 
 
 class Baresip(Program):
@@ -41,7 +60,7 @@ class Baresip(Program):
         source = self.folder / "tone.wav"
         _write_tone(source, tone)
         (self.folder / "config").write_text(
-            f"sip_listen {way.literal}:{free_port(host=way.host)}\n"
+            f"sip_listen {way.literal}:{_two_free_ports(way.host)}\n"
             + (
                 f"sip_certificate {certificate.own}\nsip_cafile {certificate.authority}\n"
                 if certificate

@@ -1,0 +1,176 @@
+"""What answers look like, as Cerberus schemas: for the description of the API, which the tests hold against them."""
+
+from typing import Any
+
+from c2c_sip.schemas import ACCOUNT, CLICKTOCALL, MEDIA, USER
+
+Fields = dict[str, Any]
+
+
+def _text(description: str = "", nullable: bool = False) -> Fields:
+    found: Fields = {"type": "string", "required": True, "nullable": nullable}
+    return found | ({"meta": {"description": description}} if description else {})
+
+
+def _whole(description: str = "", nullable: bool = False) -> Fields:
+    return _text(description, nullable) | {"type": "integer"}
+
+
+def _flag(description: str = "") -> Fields:
+    return _text(description) | {"type": "boolean"}
+
+
+_ID = _text("32 hexadecimal digits.")
+#: When something was, in Kazoo's three ways.
+_TIMES: Fields = {
+    "timestamp": _whole("Gregorian seconds, Kazoo's own: Unix time plus 62167219200."),
+    "unix_timestamp": _whole(),
+    "iso_8601": _text(),
+}
+_SECONDS: Fields = {
+    "duration_seconds": _whole(),
+    "billing_seconds": _whole("From the answer on."),
+    "ringing_seconds": _whole(),
+}
+
+CLICKTOCALL_SHOWN: Fields = CLICKTOCALL | {
+    "id": _ID,
+    "history_items": _whole("How many activations there were."),
+}
+CLICKTOCALL_SUMMARY: Fields = {
+    "id": _ID,
+    "name": _text(),
+    "extension": _text(),
+    "realm": _text(),
+}
+ACCOUNT_SHOWN: Fields = ACCOUNT | {
+    "id": _ID,
+    "realm": _text(),
+    "parent_id": _text(nullable=True),
+}
+ACCOUNT_MADE: Fields = ACCOUNT_SHOWN | {
+    "api_key": _text("Told this once only."),
+    "username": _text("Of its first user."),
+    "password": _text("Told this once only."),
+}
+ACCOUNT_NAMED: Fields = {"id": _ID, "name": _text()}
+ACCOUNT_SUMMARY: Fields = ACCOUNT_NAMED | {
+    "realm": _text(),
+    "tree": {
+        "type": "list",
+        "required": True,
+        "schema": {"type": "string"},
+        "meta": {"description": "The accounts above it, the topmost first."},
+    },
+}
+USER_SHOWN: Fields = {k: v for k, v in USER.items() if k != "password"} | {"id": _ID}
+MEDIA_SHOWN: Fields = MEDIA | {
+    "id": _ID,
+    "content_type": {"type": "string", "meta": {"description": "Once there is audio."}},
+    "content_length": {"type": "integer", "meta": {"description": "Octets of it."}},
+}
+AUDIT_ENTRY: Fields = {
+    "id": _ID,
+    **_TIMES,
+    "actor_account_id": _text("The account of whoever did it.", nullable=True),
+    "actor_id": _text("The user.", nullable=True),
+    "method": _text("How he had signed in."),
+    "client": _text("The address that he asked from."),
+    "action": _text("`create`, `update`, `upload` or `delete`."),
+    "kind": _text("Of what."),
+    "target_id": _text("Its id."),
+    "changes": {
+        "type": "dict",
+        "required": True,
+        "meta": {"description": "The fields that have changed, each `from` and `to`."},
+    },
+}
+API_KEY: Fields = {"api_key_id": _text("The first 16 digits of the key.", nullable=True)}
+API_KEY_MADE: Fields = {"api_key": _text("Told this once only."), "api_key_id": _text()}
+SIGNED_IN: Fields = {
+    "account_id": _ID,
+    "account_name": _text(),
+    "owner_id": _text("The user's id.", nullable=True),
+    "method": _text(),
+    "is_reseller": _flag(),
+    "reseller_id": _text(nullable=True),
+    "language": _text(),
+    "apps": {"type": "list", "required": True},
+}
+TOKEN: Fields = {
+    "account_id": _ID,
+    "owner_id": _text(nullable=True),
+    "method": _text(),
+    "created": _text(),
+    "expires": _text(),
+}
+ACTIVATION: Fields = {
+    "id": _ID,
+    "contact": _text(),
+    **_TIMES,
+    "call_id": _text("Call-ID of the leg to the contact.", nullable=True),
+    "cdr_id": _text("Its CDR.", nullable=True),
+    "extension_call_id": _text(nullable=True),
+    "extension_cdr_id": _text(nullable=True),
+    "state": _text()
+    | {
+        "allowed": [
+            "initiated",
+            "extension_ringing",
+            "extension_answered",
+            "contact_ringing",
+            "connected",
+            "ended",
+        ]
+    },
+    "result": _text("`success` once the two were connected.", nullable=True)
+    | {"allowed": ["success", "error"]},
+    "cause": _text("Kazoo's hangup cause.", nullable=True),
+    "sip_status": _whole(nullable=True),
+    **_SECONDS,
+    "rule": {"type": "string", "meta": {"description": "Why it was refused, if it was."}},
+    "times": {"type": "integer", "meta": {"description": "How often, where one stands for all."}},
+}
+CDR: Fields = {
+    "id": _ID,
+    "call_id": _text(),
+    "activation_id": _ID,
+    "role": _text("`extension`, `contact` or `transfer`."),
+    "direction": _text(),
+    "from": _text(),
+    "to": _text(),
+    **_TIMES,
+    "answered": _flag(),
+    **_SECONDS,
+    "hangup_cause": _text(nullable=True),
+    "cause": _text(nullable=True),
+    "sip_status": _whole(nullable=True),
+    "hangup_by": _text(nullable=True),
+    "media": {"type": "dict", "required": True, "nullable": True},
+}
+CHANNEL: Fields = {
+    "id": _text(),
+    "call_id": _text(),
+    "uuid": _text(),
+    "other_leg_call_id": _text(),
+    "activation_id": _ID,
+    "clicktocall_id": _ID,
+    "role": _text(),
+    "direction": _text(),
+    "answered": _flag(),
+    "state": _text(),
+    "from": _text(),
+    "to": _text(),
+    "elapsed_s": _whole(),
+}
+LINK_MADE: Fields = {
+    "id": _ID,
+    "url": _text("Activates without a token."),
+    "link": _text("Its signed part."),
+    "expires": _text(),
+    "uses": _whole("Calls that it is good for."),
+    "contact": {"type": "string"},
+    "pattern": {"type": "string"},
+}
+NEVER_CALLED: Fields = {"number": _text(), "source": _text(), "created": _text()}
+STATUS: Fields = {"status": _text()}

@@ -1,0 +1,44 @@
+"""Where a request comes from, as far as it can be believed."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+import falcon
+
+
+def address_reader(trusted: tuple[str, ...]) -> Callable[[falcon.Request], str]:
+    """What reads a client's address off its request.
+
+    :param trusted: addresses and networks of the proxies whose ``X-Forwarded-For`` is believed: each has put the address
+        that it was asked from at the end of it, so that it is read from there as long as the one who wrote is trusted
+    """
+    networks = [ip_network(entry, strict=False) for entry in trusted]
+
+    def read(req: falcon.Request) -> str:
+        peer = req.remote_addr
+        current = _address(peer)
+        for hop in reversed((req.get_header("X-Forwarded-For") or "").split(",")):
+            if current is None or not any(current in network for network in networks):
+                break
+            further = _address(hop)
+            if further is None:
+                break
+            current = further
+        return str(current) if current is not None else str(peer)
+
+    return read
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    """An address in any of the ways that proxies write it: also in brackets, and with a port."""
+    text = text.strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    # Of a socket for both families: it is the IPv4 address that anybody would write down.
+    return getattr(found, "ipv4_mapped", None) or found

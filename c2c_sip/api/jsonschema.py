@@ -1,0 +1,87 @@
+"""Cerberus' schemas as JSON Schemas, for the description of the API."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from c2c_sip.schemas import MEANINGS
+
+Schema = dict[str, Any]
+
+_TYPES = {
+    "dict": "object",
+    "list": "array",
+    "string": "string",
+    "integer": "integer",
+    "float": "number",
+    "boolean": "boolean",
+}
+_SIZES = {"string": "Length", "list": "Items", "dict": "Properties"}
+
+
+def of_document(fields: Mapping[str, Any], partial: bool = False) -> Schema:
+    """The JSON Schema of an object with these fields; it may have any others.
+
+    :param partial: it is to be merged into another: nothing is required, and null takes away what is not
+    """
+    described = {name: rules for name, rules in fields.items() if not _prose(rules)}
+    found: Schema = {
+        "type": "object",
+        "properties": {name: _of_field(rules, partial) for name, rules in described.items()},
+    }
+    required = [name for name, rules in described.items() if rules.get("required")]
+    if required and not partial:
+        found["required"] = required
+    told = [f"`{name}`: {text}" for name, rules in fields.items() if (text := _prose(rules))]
+    if told:
+        found["description"] = "Also: " + "; ".join(told)
+    return found
+
+
+def _prose(rules: Mapping[str, Any]) -> str:
+    """What is told of a field in words only: where what is accepted depends on what else there is."""
+    return str(rules.get("meta", {}).get("prose", ""))
+
+
+def _of_field(rules: Mapping[str, Any], partial: bool) -> Schema:
+    kinds = rules.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else list(kinds)
+    found: Schema = {}
+    if "dict" in kinds:
+        found = of_document(rules.get("schema", {}), partial)
+        if not found["properties"]:
+            del found["properties"]
+        if "valuesrules" in rules:
+            found["additionalProperties"] = _of_field(rules["valuesrules"], partial)
+    if "list" in kinds and "schema" in rules:
+        found["items"] = _of_field(rules["schema"], False)
+    names = [_TYPES[kind] for kind in kinds]
+    if rules.get("nullable") or (partial and names and not rules.get("required")):
+        names.append("null")
+    if names:
+        found["type"] = names[0] if len(names) == 1 else names
+    for kind in kinds:
+        for rule, prefix in (("minlength", "min"), ("maxlength", "max")):
+            if rule in rules and kind in _SIZES:
+                found[prefix + _SIZES[kind]] = rules[rule]
+    for rule, keyword in (("min", "minimum"), ("max", "maximum")):
+        if rule in rules:
+            found[keyword] = rules[rule]
+    if "allowed" in rules:
+        found["enum"] = [*rules["allowed"], *([None] if "null" in names else [])]
+    checks = rules.get("check_with", ())
+    meant = [
+        MEANINGS[check]
+        for check in (checks if isinstance(checks, list) else [checks] if checks else [])
+    ]
+    clashing = sum(len(meaning) for meaning in meant) != len(
+        {k for m in meant for k in m} - set(found)
+    )
+    if clashing:
+        found["allOf"] = list(meant)
+    else:
+        for meaning in meant:
+            found |= meaning
+    for word in ("description", "readOnly", "writeOnly", "examples", "default"):
+        if word in rules.get("meta", {}):
+            found[word] = rules["meta"][word]
+    return found

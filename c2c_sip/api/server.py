@@ -1,0 +1,202 @@
+"""The HTTP server: waitress, with every size, count and time of a client's bounded.
+
+Waitress reads a request whole before one of its threads has to do with it, so a slow client holds no thread; what is
+added here is that it does not hold its connection for ever either, and that one client does not hold all of them.
+"""
+
+import copy
+import json
+import threading
+import time
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import waitress.server
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.task import ErrorTask
+
+#: Connections at once, and from one address that is not a trusted proxy's.
+MOST_CONNECTIONS = 500
+MOST_OF_ONE = 100
+#: The largest request that is read at all, in bytes; the API's own limit for a document is below it.
+LARGEST_REQUEST = 256 * 1024
+LARGEST_HEADER = 32 * 1024
+#: Seconds that the head of a request may take, and that a connection may be idle; half a second of it when many are.
+HEADER_TIME = 10.0
+IDLE_TIME = 30.0
+#: Bytes a second that a body has to come with, and an answer to be taken with.
+SLOWEST = 8 * 1024
+
+
+class _Parser(HTTPRequestParser):  # type: ignore[misc]
+    """Lets only uploads be large."""
+
+    adj: Any
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if not self.adj.is_upload(self.path):
+            self.adj = self.adj.of_documents
+
+
+class _ErrorTask(ErrorTask):  # type: ignore[misc]
+    """What waitress itself refuses, in the envelope of everything else."""
+
+    def execute(self) -> None:
+        error = self.request.error
+        message = error.reason.lower().replace(" ", "_")
+        body = json.dumps(
+            {
+                "data": {"message": error.reason},
+                "status": "error",
+                "error": str(error.code),
+                "message": message,
+                "request_id": "",
+            }
+        ).encode()
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers += [
+            ("Content-Type", "application/json"),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]
+    """One connection, which knows since when it has been waited for."""
+
+    parser_class = _Parser
+    error_task_class = _ErrorTask
+
+    def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:
+        others = sum(1 for channel in server.active_channels.values() if channel.addr[0] == addr[0])
+        super().__init__(server, sock, addr, adj, map=map)
+        #: Since when a request is being read, an answer being taken; ``None`` where neither is.
+        self.reading: float | None = None
+        self.sending: float | None = None
+        if others >= MOST_OF_ONE and not adj.is_proxy(addr[0]):
+            self.will_close = True
+
+    def received(self, data: bytes) -> bool:
+        if self.reading is None:
+            self.reading = time.time()
+        done = bool(super().received(data))
+        if self.request is None:
+            self.reading = None
+        return done
+
+    def overdue(self, now: float, crowded: bool) -> bool:
+        """Whether whoever is at the other end has taken too long."""
+        unsent = self.total_outbufs_len
+        if not unsent:
+            self.sending = None
+        elif self.sending is None:
+            self.sending = now
+        if self.reading is not None:
+            # A request before this one is still being answered: it is not the client that takes so long.
+            if self.requests:
+                self.reading = now
+            request = self.request
+            length = getattr(request, "content_length", 0) if request is not None else 0
+            return now - self.reading > HEADER_TIME + length / SLOWEST
+        if self.sending is not None:
+            return bool(now - self.sending > HEADER_TIME + unsent / SLOWEST)
+        if self.requests:
+            return False
+        return now - float(self.last_activity) > (IDLE_TIME / 60 if crowded else IDLE_TIME)
+
+
+class HttpServer:
+    """Serves a WSGI application in threads.
+
+    :param listen: ``HOST:PORT``
+    :param max_upload: bytes of a request whose path is one of ``is_upload``
+    :param proxies: addresses and networks of proxies, which bring many clients' connections
+    :raises OSError: the address is taken
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        listen: str,
+        threads: int,
+        max_upload: int,
+        is_upload: Callable[[str], bool],
+        proxies: tuple[str, ...] = (),
+    ) -> None:
+        networks = [ip_network(proxy, strict=False) for proxy in (*proxies, "127.0.0.0/8", "::1")]
+
+        def is_proxy(address: str) -> bool:
+            try:
+                read = ip_address(address.partition("%")[0])
+            except ValueError:
+                return False
+            return any(read in network for network in networks)
+
+        self._sockets: dict[int, Any] = {}
+        self._server = waitress.server.create_server(
+            app,
+            map=self._sockets,
+            listen=listen,
+            threads=threads,
+            ident=None,
+            # Of a form around the file, too.
+            max_request_body_size=max_upload + 64 * 1024,
+            max_request_header_size=LARGEST_HEADER,
+            connection_limit=MOST_CONNECTIONS,
+            channel_timeout=120,
+            clear_untrusted_proxy_headers=False,
+        )
+        adj = self._server.adj
+        adj.is_proxy = is_proxy
+        adj.is_upload = is_upload
+        adj.of_documents = copy.copy(adj)
+        adj.of_documents.max_request_body_size = LARGEST_REQUEST
+        self._listening = [
+            one for one in self._sockets.values() if isinstance(one, waitress.server.BaseWSGIServer)
+        ]
+        for server in self._listening:
+            server.channel_class = _Channel
+        host = listen.rpartition(":")[0]
+        port = self._listening[0].effective_port
+        self.url = f"http://{host}:{port}"
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        """Answer what has been asked, and let go of all sockets."""
+        self._ends.set()
+        self._thread.join(timeout)
+
+    def _serve(self) -> None:
+        """Waitress's own loop, but one that ends: its sockets must not be closed under it by another thread."""
+        swept = 0.0
+        while not self._ends.is_set():
+            # Not select: with the sockets of 170 calls, a new connection's descriptor is beyond what it can do.
+            wasyncore.loop(timeout=0.2, use_poll=True, map=self._sockets, count=1)
+            now = time.time()
+            if now - swept > 0.5:
+                swept = now
+                self._sweep(now)
+        self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=2)
+        # What the last requests have to say is still to be sent.
+        wasyncore.loop(timeout=0.05, use_poll=True, map=self._sockets, count=4)
+        wasyncore.close_all(map=self._sockets, ignore_all=True)
+
+    def _sweep(self, now: float) -> None:
+        """Let go of those who take too long; of the idle ones sooner when there is little room."""
+        channels = [c for server in self._listening for c in server.active_channels.values()]
+        crowded = len(channels) > MOST_CONNECTIONS * 3 // 4
+        for channel in channels:
+            if channel.overdue(now, crowded):
+                channel.will_close = True

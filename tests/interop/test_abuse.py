@@ -1,0 +1,378 @@
+"""What fraudsters try with a public activation URL: what each attack gets, and that no packet is sent for it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from tests.interop.conftest import Start
+from tests.interop.programs import HOST, Service, until
+
+NUMBER = "+14155550123"
+#: What conf/c2c_sip.toml recommends for the open web.
+LIMITS = """
+[guard]
+countries = []
+per_address = 60
+per_contact = 10
+per_clicktocall = 300
+per_account = 1000
+per_service = 5000
+"""
+
+
+class BusyTrunk:
+    """A trunk at which everybody is busy: each call that is attempted there is one Call-ID."""
+
+    def __init__(self) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((HOST, 0))
+        self.port = self.socket.getsockname()[1]
+        self.packets = 0
+        self.dialled: dict[str, str] = {}
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def settings(self) -> str:
+        return f'\n[[trunk]]\nname = "t"\ndomain = "{HOST}:{self.port}"\nregister = false\n'
+
+    def _run(self) -> None:
+        while True:
+            try:
+                data, source = self.socket.recvfrom(65535)
+            except OSError:
+                return
+            self.packets += 1
+            head = data.decode(errors="replace").split("\r\n\r\n")[0].split("\r\n")
+            if not head[0].startswith("INVITE"):
+                continue
+            fields = {line.partition(":")[0]: line for line in head[1:]}
+            self.dialled[fields["Call-ID"]] = head[0].split()[1]
+            to = fields["To"] + ";tag=busy"
+            kept = [fields["Via"], fields["From"], to, fields["Call-ID"], fields["CSeq"]]
+            answer = ["SIP/2.0 486 Busy Here", *kept, "Content-Length: 0", "", ""]
+            self.socket.sendto("\r\n".join(answer).encode(), source)
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+@pytest.fixture
+def trunk() -> Iterator[BusyTrunk]:
+    trunk = BusyTrunk()
+    yield trunk
+    trunk.close()
+
+
+class Attacker:
+    """Posts without a token, on connections that stay open."""
+
+    def __init__(self, service: Service) -> None:
+        self._where = service.url.removeprefix("http://")
+        self.statuses: Counter[int] = Counter()
+        self.took = 0.0
+
+    def one(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> tuple[int, dict[str, Any]]:  # fmt: skip
+        connection = http.client.HTTPConnection(self._where, timeout=30)
+        try:
+            return self._ask(connection, method, path, body, headers or {})
+        finally:
+            connection.close()
+
+    def many(self, count: int, path: str, body: Callable[[int], Any], headers: Callable[[int], dict[str, str]] = lambda n: {}, threads: int = 6) -> None:  # fmt: skip
+        numbers = iter(range(count))
+        lock = threading.Lock()
+
+        def work() -> None:
+            connection = http.client.HTTPConnection(self._where, timeout=30)
+            while True:
+                with lock:
+                    number = next(numbers, None)
+                if number is None:
+                    connection.close()
+                    return
+                status, _ = self._ask(connection, "POST", path, body(number), headers(number))
+                with lock:
+                    self.statuses[status] += 1
+
+        began = time.monotonic()
+        workers = [threading.Thread(target=work) for _ in range(threads)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        self.took = time.monotonic() - began
+
+    @staticmethod
+    def _ask(connection: http.client.HTTPConnection, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[int, dict[str, Any]]:  # fmt: skip
+        content = body if isinstance(body, (bytes, str)) or body is None else json.dumps(body)
+        kind = {"Content-Type": "application/json"} if content is not None else {}
+        connection.request(method, path, content, kind | headers)
+        answer = connection.getresponse()
+        octets = answer.read()
+        return answer.status, json.loads(octets) if octets[:1] == b"{" else {}
+
+
+def reason(answer: dict[str, Any]) -> str:
+    data = answer["data"]
+    if "reason" in data:
+        return str(data["reason"])
+    return next(
+        (str(d.get("reason", rule)) for rules in data.values() for rule, d in rules.items()), ""
+    )
+
+
+def _sip(host: str, user: str = "x") -> str:
+    return f"sip:{user}@{host}"
+
+
+#: (attack, contact, whitelist, why it is refused)
+CONTACTS: list[tuple[str, Any, list[str], str]] = [
+    ("loopback", _sip("127.0.0.1"), [], "host"),
+    ("loopback that the whitelist has", _sip("127.0.0.1"), ["."], "address"),
+    ("loopback in one number", _sip("2130706433"), ["."], "address"),
+    ("loopback in hexadecimal", _sip("0x7f.1"), ["."], "address"),
+    ("loopback in octal", _sip("0177.0.0.1"), ["."], "address"),
+    ("loopback by IPv6", _sip("[::1]"), ["."], "address"),
+    ("loopback mapped", _sip("[::ffff:127.0.0.1]"), ["."], "address"),
+    ("loopback by name", _sip("localhost"), ["."], "address"),
+    ("loopback over TCP", _sip("127.0.0.1") + ";transport=tcp", ["."], "address"),
+    ("the cloud's metadata", _sip("169.254.169.254"), [], "host"),
+    ("the cloud's metadata that the whitelist has", _sip("169.254.169.254:80"), ["."], "address"),
+    ("the cloud's metadata in one number", _sip("2852039166"), ["."], "address"),
+    ("the office's network", _sip("192.168.1.1"), ["."], "address"),
+    ("a group", _sip("224.0.1.75"), ["."], "address"),
+    ("nobody", _sip("0.0.0.0"), ["."], "address"),
+    ("elsewhere by maddr", _sip("example.test") + ";maddr=10.0.0.1", ["."], "format"),
+    ("headers in a URI", _sip("example.test") + "?Route=%3Csip:10.0.0.1%3E", ["."], "format"),
+    ("another's network", _sip("elsewhere.test"), [], "host"),
+    ("premium", "+19005550123", [], "premium"),
+    ("premium, nationally", "1 (900) 555-0123", ["."], "premium"),
+    ("premium, by its prefix", "011 1 900 555 0123", ["."], "premium"),
+    ("premium in a tel URI", "tel:%2B1900-555-0123;ext=7", ["."], "premium"),
+    ("premium at the realm", _sip("example.test", "+19005550123") + ";user=phone", [], "premium"),
+    ("premium in escapes", _sip("example.test", "%2B1%39005550123"), [], "premium"),
+    ("premium in digits of India", "+१९००५५५०१२३", ["."], "premium"),
+    ("premium with more behind", "+1900555012399", ["."], "premium"),
+    ("premium after zeros", "0000019005550123", ["."], "premium"),
+    ("a satellite", "+881612345678", [], "satellite"),
+    ("the police", "911", [], "emergency"),
+    ("the police, with a line before", "9-911", ["."], "emergency"),
+    ("forwarding the office's phone", "*72 900 555 0123", [], "short"),
+    ("Jamaica", "+1 876 555 0123", [], "country"),
+    ("headers in a number", "+14155550123\r\nRoute: <sip:10.0.0.1>", [], "format"),
+    ("headers in a URI's user", _sip("example.test", "x\r\nVia: y"), ["."], "format"),
+    ("headers in escapes", _sip("example.test", "x%0d%0aVia:y"), ["."], "format"),
+    ("a name", '"Bob" <sip:x@example.test>', ["."], "format"),
+    ("a script", "<script>alert(1)</script>", ["."], "format"),
+    ("a list", ["+14155550123"], [], "type"),
+    ("nothing", None, [], "required"),
+    ("a long text", "1" * 60_000, [], "maxLength"),
+]  # fmt: skip
+
+
+def test_no_contact_of_these_is_called_and_nothing_is_sent(start: Start, trunk: BusyTrunk) -> None:
+    env = {"C2C_SIP_SIP__LISTEN": "udp:0.0.0.0:0,tcp:0.0.0.0:0"}
+    service = start(Service, LIMITS + trunk.settings(), env=env).start()
+    attacker = Attacker(service)
+    paths = {}
+    for whitelist in ([], ["."]):
+        made = service.define(extension="101", whitelist=whitelist)
+        paths[bool(whitelist)] = f"{service.base}/clicktocall/{made}"
+    for attack, contact, whitelist, why in CONTACTS:
+        path = f"{paths[bool(whitelist)]}/connect"
+        status, answer = attacker.one("POST", path, {"contact": contact})
+        assert status == 400, (attack, answer)
+        found = {rule for rules in answer["data"].values() for rule in rules} | {reason(answer)}
+        assert why in found, (attack, answer)
+        if isinstance(contact, str) and len(contact) < 1000:
+            status, _ = attacker.one("GET", f"{path}?contact={quote(contact)}")
+            assert status == 400, attack
+        # Whoever has a token may call other hosts, and no other addresses.
+        if why in ("address", "premium", "emergency", "satellite", "country"):
+            status, answer = service.http("POST", path, {"contact": contact})
+            assert status == 400, (attack, answer)
+    assert trunk.packets == 0
+    assert service.http("GET", f"{service.base}/channels")[1]["data"] == []
+    _, history = service.http("GET", f"{paths[True]}/history?paginate=false")
+    rules = {row["rule"] for row in history["data"]}
+    assert {"address", "premium", "emergency", "contact"} <= rules
+    assert {row["result"] for row in history["data"]} == {"error"}
+
+
+def test_a_name_that_leads_inside_rings_nobody(start: Start, trunk: BusyTrunk) -> None:
+    inside = socket.gethostname()
+    try:
+        address = socket.gethostbyname(inside)
+    except OSError:
+        pytest.skip("this machine's own name has no address")
+    env = {"C2C_SIP_SIP__LISTEN": "udp:0.0.0.0:0"}
+    service = start(Service, trunk.settings(), env=env).start()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
+        ear.bind((address, 0))
+        ear.settimeout(0.5)
+        made = service.define(extension="101", whitelist=["."])
+        activation = service.connect(made, f"sip:x@{inside}:{ear.getsockname()[1]}")
+        record = service.ended(made, activation["id"])
+        assert record["result"] == "error"
+        with pytest.raises(TimeoutError):
+            ear.recv(1)
+    assert trunk.packets == 0
+
+
+def test_headers_are_injected_by_no_field(start: Start, trunk: BusyTrunk) -> None:
+    service = start(Service, trunk.settings()).start()
+    evil = "x\r\nRoute: <sip:10.0.0.1>"
+    fields = ["name", "extension", "realm", "outbound_callee_id_name", "outbound_callee_id_number", "caller_id_number"]  # fmt: skip
+    good = {"name": "n", "extension": "101"}
+    documents = [good | {field: evil} for field in fields]
+    documents += [good | {"custom_sip_headers": {"X-A": evil}}, good | {"custom_sip_headers": {evil: "x"}}]  # fmt: skip
+    documents += [good | {"custom_application_vars": {"a": evil}}, good | {"whitelist": [evil, "("]}]  # fmt: skip
+    for document in documents:
+        status, answer = service.http("PUT", f"{service.base}/clicktocall", {"data": document})
+        assert status == 400, (document, answer)
+    assert trunk.packets == 0
+
+
+def test_ten_thousand_activations_from_one_address_are_sixty(
+    start: Start, trunk: BusyTrunk
+) -> None:
+    service = start(Service, LIMITS + trunk.settings()).start()
+    made = service.define(extension="101")
+    attacker = Attacker(service)
+    path = f"{service.base}/clicktocall/{made}/connect"
+    attacker.many(10_000, path, lambda n: {"contact": f"+1415555{n:04}"})
+    assert attacker.statuses == {200: 60, 503: 9940}
+    until(lambda: len(trunk.dialled) == 60, 10, "the calls")
+    time.sleep(1.5)  # the number of refusals is written every second
+    _, history = service.http("GET", f"{service.base}/clicktocall/{made}/history?paginate=false")
+    refused = [row for row in history["data"] if row.get("rule") == "per_address"]
+    assert len(refused) <= 25
+    assert sum(row["times"] for row in refused) == 9940
+    assert len(trunk.dialled) == 60
+
+
+def test_a_thousand_addresses_call_no_number_more_than_ten_times_nor_a_click_to_call_300(
+    start: Start, trunk: BusyTrunk
+) -> None:
+    env = {"C2C_SIP_HTTP__TRUSTED_PROXIES": HOST}
+    service = start(Service, LIMITS + trunk.settings(), env=env).start()
+
+    def source(n: int) -> dict[str, str]:
+        return {"X-Forwarded-For": f"203.0.{n % 1000 // 250}.{n % 250 + 1}"}
+
+    bombing = Attacker(service)
+    made = service.define(extension="101")
+    path = f"{service.base}/clicktocall/{made}/connect"
+    spellings = [NUMBER, "415 555 0123", "tel:+1-415-555-0123", "+1 (415) 555.0123"]
+    bombing.many(1000, path, lambda n: {"contact": spellings[n % 4]}, source)
+    assert bombing.statuses == {200: 10, 503: 990}
+    flood = Attacker(service)
+    other = service.define(extension="101")
+    path = f"{service.base}/clicktocall/{other}/connect"
+    flood.many(3000, path, lambda n: {"contact": f"+1415555{n:04}"}, source)
+    assert flood.statuses == {200: 300, 503: 2700}
+    until(lambda: len(trunk.dialled) == 310, 10, "the calls")
+    assert set(trunk.dialled.values()) == {"sip:101@example.test"}
+
+
+def test_limits_and_links_outlive_a_kill(start: Start, trunk: BusyTrunk) -> None:
+    service = start(Service, LIMITS + trunk.settings()).start()
+    made = service.define(extension="101", auth_required=True)
+    public = service.define(extension="101")
+    path = f"{service.base}/clicktocall"
+    _, answer = service.http("POST", f"{path}/{made}/link", {"data": {"contact": "+14155550199"}})
+    follow = f"{path}/{made}/connect?link={answer['data']['link']}"
+    attacker = Attacker(service)
+    assert attacker.one("POST", follow)[0] == 200
+    for _ in range(10):
+        assert attacker.one("POST", f"{path}/{public}/connect", {"contact": NUMBER})[0] == 200
+    until(lambda: len(trunk.dialled) == 11, 10, "the calls")
+    service.process.send_signal(signal.SIGKILL)
+    service.process.wait()
+    service.start()
+    attacker = Attacker(service)
+    assert reason(attacker.one("POST", follow)[1]) == "link_used"
+    assert reason(attacker.one("GET", follow)[1]) == "link_used"
+    status, answer = attacker.one("POST", f"{path}/{public}/connect", {"contact": "4155550123"})
+    assert (status, reason(answer)) == (503, "per_contact")
+    assert len(trunk.dialled) == 11
+
+
+CATASTROPHES = [r"(a+)+$", r"(a*)*$", r"(a|a)*$", r"(a|aa)+$", r"(.*a){12}$", r"(x+x+)+y", r"(a?){64}a{64}", r"(.+)+@(.+)+\.(.+)+x"]  # fmt: skip
+
+
+def test_a_catastrophic_whitelist_is_asked_in_steps_and_the_service_goes_on(
+    start: Start, trunk: BusyTrunk
+) -> None:
+    service = start(Service, trunk.settings()).start()
+    attacker = Attacker(service)
+    for pattern in CATASTROPHES:
+        made = service.define(extension="101", whitelist=[pattern + "never"])
+        path = f"{service.base}/clicktocall/{made}/connect"
+        for contact in ("sip:" + "a" * 239 + "@example.test", "sip:" + "x" * 240 + "@x.test"):
+            status, answer = attacker.one("POST", path, {"contact": contact})
+            assert (status, reason(answer)) == (400, "whitelist"), pattern
+    for pattern in (r"(a)\1", "(?=a)b", "(", "a{9999}", "(a{100}){100}"):
+        document = {"data": {"name": "n", "extension": "1", "whitelist": [pattern]}}
+        status, answer = service.http("PUT", f"{service.base}/clicktocall", document)
+        assert status == 400
+        assert "whitelist.0" in answer["data"]
+    assert trunk.packets == 0
+
+
+def test_large_and_slow_and_idle_clients_do_not_keep_others_from_calling(
+    start: Start, trunk: BusyTrunk
+) -> None:
+    service = start(Service, trunk.settings()).start()
+    made = service.define(extension="101")
+    path = f"{service.base}/clicktocall/{made}/connect"
+    attacker = Attacker(service)
+    assert attacker.one("POST", path, b'{"contact": "' + b"1" * 100_000 + b'"}')[0] == 413
+    port = int(service.url.rpartition(":")[2])
+    idle = [socket.create_connection((HOST, port)) for _ in range(200)]
+    slow = [socket.create_connection((HOST, port)) for _ in range(50)]
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n"
+    for one in slow:
+        one.sendall(head.encode() + b'{"contact')
+    assert trunk.packets == 0
+    status, _ = attacker.one("POST", path, {"contact": NUMBER})
+    assert status == 200
+    until(lambda: len(trunk.dialled) == 1, 5, "the call")
+    for one in (*idle, *slow):
+        one.close()
+
+
+def test_tokens_that_were_revoked_and_the_ids_of_others_open_nothing(
+    start: Start, trunk: BusyTrunk
+) -> None:
+    service = start(Service, trunk.settings()).start()
+    made = service.define(extension="101", auth_required=True)
+    mine = f"{service.base}/clicktocall/{made}"
+    other = json.loads(service.run("account", "create", "Other", "--realm", "o.test", "--json"))
+    _, answer = service.http("PUT", "/v1/api_auth", {"data": {"api_key": other["api_key"]}})
+    theirs, service.token = service.token, answer["auth_token"]
+    for method, path in (
+        ("GET", mine), ("POST", mine), ("PATCH", mine), ("DELETE", mine),
+        ("POST", f"{mine}/connect"), ("GET", f"{mine}/connect?contact=1"), ("POST", f"{mine}/link"),
+        ("GET", f"{mine}/history"), ("GET", f"{service.base}/cdrs"), ("GET", f"{service.base}/channels"),
+        ("GET", f"{service.base}/never_call"), ("PUT", f"{service.base}/never_call"),
+        ("DELETE", f"{service.base}/never_call/{NUMBER}"), ("GET", service.base), ("PATCH", service.base),
+    ):  # fmt: skip
+        body = {"data": {"contact": NUMBER, "number": NUMBER}} if method != "GET" else None
+        status, _ = service.http(method, path, body)
+        assert status in (401, 404), (method, path, status)
+    service.token = theirs
+    assert service.http("DELETE", "/v1/token_auth")[0] == 200
+    assert service.http("POST", f"{mine}/connect", {"contact": NUMBER})[0] == 401
+    assert trunk.packets == 0
