@@ -17,7 +17,7 @@ setup(
     long_description_content_type="text/markdown",
     license="GPL-3.0-or-later",
     packages=find_packages(include=["c2c_sip", "c2c_sip.*", "sipstack", "sipstack.*"]),
-    package_data={"c2c_sip": ["py.typed"], "sipstack": ["py.typed"]},
+    package_data={"c2c_sip": ["py.typed", "web/*.js", "web/*.json"], "sipstack": ["py.typed"]},
     python_requires=">=3.11",
     install_requires=[
         "falcon>=4.0,<5",
@@ -43,6 +43,8 @@ setup(
             "hypothesis>=6.100",
             "schemathesis>=4.20,<5",
             "trustme>=1.1",
+            "playwright>=1.45,<2",
+            "axe-playwright-python>=0.1.4,<1",
             "mypy>=1.11",
             "ruff>=0.6",
             "import-linter>=2.0",
