@@ -76,7 +76,7 @@ def _of_field(rules: Mapping[str, Any], partial: bool) -> Schema:
             found.setdefault("allOf", []).append(meaning)
         else:
             found |= meaning
-    for word in ("description", "readOnly", "writeOnly", "examples", "default"):
+    for word in ("description", "readOnly", "writeOnly", "examples", "default", "pattern"):
         if word in rules.get("meta", {}):
             found[word] = rules["meta"][word]
     return found
