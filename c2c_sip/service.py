@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 MOST_DESCRIPTORS = 65536
 #: Seconds that one thread may keep the interpreter while the relay's thread waits for it. With Python's own 5 ms, RTP
 #: would be late by as much whenever the API works on something.
-SWITCH_INTERVAL = 0.0001
+SWITCH_INTERVAL = 0.0005
 
 
 class Service:
