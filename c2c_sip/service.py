@@ -25,7 +25,7 @@ from sipstack.digest import Credentials
 from sipstack.entropy import Entropy
 from sipstack.media import MediaPlane
 from sipstack.message import Uri
-from sipstack.resolver import DnsLookup, Resolver
+from sipstack.resolver import DnsLookup, Resolver, kinds_of
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
@@ -118,6 +118,7 @@ class Service:
                 resolver=Resolver(
                     DnsLookup([_nameserver(text) for text in config.sip.nameservers]),
                     transports={transport.name for transport in transports},
+                    kinds=kinds_of(transport.local_address[0] for transport in transports),
                     rng=rng,
                 ),
                 refuse_invite=own_servers(list(accounts.values())),

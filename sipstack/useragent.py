@@ -25,7 +25,7 @@ from sipstack.message import (
     make_response,
     parse_datagram,
 )
-from sipstack.resolver import ResolveError, Resolver, Target, literal_target
+from sipstack.resolver import ResolveError, Resolver, Target, kinds_of, literal_target
 from sipstack.session import capabilities, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
 from sipstack.trace import Trace
@@ -105,7 +105,10 @@ class UserAgent:
         self._loop = loop
         self._rng = rng
         self._resolver = resolver or Resolver(
-            transports={transport.name for transport in transports}, clock=loop.time, rng=rng
+            transports={transport.name for transport in transports},
+            kinds=kinds_of(transport.local_address[0] for transport in transports),
+            clock=loop.time,
+            rng=rng,
         )
         self._name = name
         self._public_address = public_address
