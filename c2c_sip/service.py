@@ -135,6 +135,7 @@ class Service:
                     accounts[trunk.name],
                     trunk.expires if trunk.register else None,
                     trunk.keepalive,
+                    trunk.keepalive_by,
                 )
                 for trunk in config.trunks
             ],

@@ -1,41 +1,64 @@
-"""Asking a trunk by OPTIONS whether it is there (:rfc:`3261` §11), which also keeps the way through a NAT open."""
+"""Asking a trunk whether it is there, which also keeps the way through a NAT open.
+
+By OPTIONS (:rfc:`3261` §11), which any server answers; or with less ado by what :rfc:`5626` §4.4 has for it, over UDP a
+STUN request, for servers that answer it on their SIP port, or a line end that nobody answers.
+"""
 
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import Literal, Protocol
 
 from sipstack.account import Account
 from sipstack.agent import Agent, Handlers
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri
 from sipstack.registration import Registration
 from sipstack.resolver import Target
+from sipstack.transport.stun import Binding
 
 #: Answers that are as good as none: the server says itself that it does not serve, or a proxy that nobody is behind.
 _AWAY = (408, 503, 504)
 
 
+#: How a trunk is asked.
+Means = Literal["options", "stun", "crlf"]
+
+
+class Asking(Agent, Protocol):
+    """What a keep-alive needs of its user agent."""
+
+    async def ping(self, target: Target) -> Binding | None:
+        """Ask ``target`` by STUN where it sees us; ``None`` where no answer comes."""
+
+    def poke(self, target: Target) -> None:
+        """Send a line end to ``target``."""
+
+
 class Keepalive:
     """One account's trunk, asked each ``interval`` seconds by :meth:`run` until that is cancelled.
 
-    ``registration`` is told when the trunk sees us somewhere else, or its server is gone.
+    ``registration`` is told when the trunk sees us somewhere else, or its server is gone; the server that it registered
+    with is the one that is asked.
     """
 
     def __init__(
         self,
-        agent: Agent,
+        agent: Asking,
         account: Account,
         *,
         interval: float,
         rng: random.Random,
+        means: Means = "options",
         registration: Registration | None = None,
     ) -> None:
         self.account = account
-        #: Whether the last OPTIONS was answered; believed until one is not.
+        #: Whether the last question was answered; believed until one is not.
         self.alive = True
         #: Why not.
         self.last_error = ""
         self._agent = agent
         self._interval = interval
+        self._means = means
         self._rng = rng
         self._registration = registration
         self._call_id = agent.token()
@@ -49,6 +72,29 @@ class Keepalive:
             await self._ask()
 
     async def _ask(self) -> None:
+        target = await self._target()
+        if isinstance(target, str):
+            self.alive, self.last_error = False, target
+            return
+        try:
+            if self._means == "options":
+                wrong = await self._by_options(target)
+            elif self._means == "stun":
+                wrong = await self._by_stun(target)
+            else:
+                self._agent.poke(target)
+                wrong = ""
+        except OSError as error:
+            wrong = str(error)
+        self.alive, self.last_error = not wrong, wrong
+        if wrong:
+            self._agent.server_failed(target)
+
+    async def _target(self) -> Target | str:
+        """The server to ask, or why there is none."""
+        registration = self._registration
+        if registration is not None and registration.registered and registration.server is not None:
+            return registration.server
         found: asyncio.Future[Sequence[Target] | str] = asyncio.get_running_loop().create_future()
 
         def settle(result: Sequence[Target] | str) -> None:
@@ -57,20 +103,26 @@ class Keepalive:
 
         self._agent.locate(self.account.next_hop, self.account, settle, settle)
         targets = await found
-        if isinstance(targets, str):
-            self.alive, self.last_error = False, targets
-            return
-        target = targets[0]
+        return targets if isinstance(targets, str) else targets[0]
+
+    async def _by_stun(self, target: Target) -> str:
+        """What is wrong, empty if nothing is."""
+        binding = await self._agent.ping(target)
+        if binding is None:
+            return "no answer to a STUN request"
+        if self._registration is not None and binding.mapped is not None:
+            self._registration.seen_as(binding.mapped, target)
+        return ""
+
+    async def _by_options(self, target: Target) -> str:
+        """What is wrong, empty if nothing is."""
         outcome = await self._exchange(target)
         if isinstance(outcome, int) or outcome.status in _AWAY:
             status = outcome if isinstance(outcome, int) else outcome.status
-            self._agent.server_failed(target)
-            self.alive = False
-            self.last_error = f"{status} {REASONS.get(status, '')} to OPTIONS".replace("  ", " ")
-            return
-        self.alive, self.last_error = True, ""
+            return f"{status} {REASONS.get(status, '')} to OPTIONS".replace("  ", " ")
         if self._registration is not None:
             self._registration.look_at(outcome, target)
+        return ""
 
     async def _exchange(self, target: Target) -> Response | int:
         done: asyncio.Future[Response | int] = asyncio.get_running_loop().create_future()

@@ -60,10 +60,11 @@ class Registration:
         self._tag = agent.token()
         self._sequence = 0
         self._contact: NameAddr | None = None
-        self._seen_as: tuple[str, int] | None = None
+        self._seen_as: Address | None = None
         self._retry_after = 0
         self._again = asyncio.Event()
         self._changed_at = float("-inf")
+        self._registered_since = float("-inf")
 
     async def run(self) -> None:
         """Register, refresh before the expiry, and try again with back-off when it fails; never returns."""
@@ -84,6 +85,15 @@ class Registration:
     def server_failed(self, target: Target) -> None:
         """A call found a server of the trunk gone; if it is ours, register with the next one at once."""
         if self.registered and target == self.server:
+            self._again.set()
+
+    def connection_lost(self, target: Target) -> None:
+        """A connection broke. If our registrar knows us by it, register anew (:rfc:`5626` §4.5).
+
+        But not each time where it does not last: a server that ends it after each answer knows us otherwise.
+        """
+        lasted = asyncio.get_running_loop().time() - self._registered_since > CALM
+        if self.registered and target == self.server and lasted:
             self._again.set()
 
     async def close(self) -> None:
@@ -186,9 +196,13 @@ class Registration:
         via = response.via
         host, port = via.received or via.host, via.rport or via.port or 5060
         try:
-            seen_as = str(ipaddress.ip_address(host)), port
+            literal = str(ipaddress.ip_address(host))
         except ValueError:
             return
+        self.seen_as((literal, port), target)
+
+    def seen_as(self, seen_as: Address, target: Target) -> None:
+        """The server at ``target`` sees us there."""
         if seen_as != self._seen_as:
             self._seen_as = seen_as
             self._agent.seen_as(target, seen_as)
@@ -201,6 +215,7 @@ class Registration:
             NameAddr.parse(value) for value in response.values("Service-Route")[:10]
         )
         self._contact = request.contacts[0]
+        self._registered_since = asyncio.get_running_loop().time()
         self.look_at(response, target)
         self._state(True, "")
         return self._granted(response, request, asked)

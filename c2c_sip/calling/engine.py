@@ -15,7 +15,7 @@ from sipstack.account import Account
 from sipstack.call import Event, Outbound, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.fence import Fence
-from sipstack.keepalive import Keepalive
+from sipstack.keepalive import Keepalive, Means
 from sipstack.media import MediaPlane
 from sipstack.message import ParseError
 from sipstack.registration import Registration
@@ -126,11 +126,12 @@ class SipDesk:
 @dataclass(frozen=True, slots=True)
 class Presence:
     """How an account is kept at its trunk: the expiry to register with in seconds, ``None`` where it does not register,
-    and the seconds between two OPTIONS, 0 for none."""
+    and the seconds between two questions whether it is there, 0 for none, with the means to ask."""
 
     account: Account
     expires: int | None
     keepalive: int = 0
+    keepalive_by: Means = "options"
 
 
 class Engine:
@@ -211,12 +212,14 @@ class Engine:
             )
             self.registrations[account.name] = registration
             self.agent.server_watchers.append(registration.server_failed)
+            self.agent.connection_watchers.append(registration.connection_lost)
             self._keep(registration.run())
         if presence.keepalive:
             keepalive = Keepalive(
                 self.agent,
                 account,
                 interval=presence.keepalive,
+                means=presence.keepalive_by,
                 rng=self._rng,
                 registration=self.registrations.get(account.name),
             )

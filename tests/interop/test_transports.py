@@ -11,10 +11,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from sipstack import registration as registration_module
 from sipstack.account import Account
 from sipstack.agent import Handlers
-from sipstack.digest import Credentials
+from sipstack.digest import Credentials, DigestServer
 from sipstack.message import Request, Response, Uri, make_response
+from sipstack.registrar import Registrar
 from sipstack.registration import Registration
 from sipstack.resolver import Target
 from sipstack.transport import Address, stream
@@ -198,6 +200,66 @@ def test_a_stranger_is_answered_so_often_and_no_more_and_a_server_of_ours_always
         assert loop.is_running()
 
     with_agents(work, HOST, theirs_tcp=False)
+
+
+def test_kamailio_says_by_stun_where_it_sees_us(start: Start) -> None:
+    with_it, without = start(Kamailio, stun=True), start(Kamailio, name="without")
+
+    async def main() -> None:
+        us = await agent(HOST, tcp=False)
+        binding = await us.ping(Target("UDP", (HOST, with_it.port)))
+        assert binding is not None
+        assert binding.mapped == us._transports[0].local_address
+        assert await us.ping(Target("UDP", (HOST, without.port))) is None
+        us.close()
+
+    asyncio.run(main())
+
+
+def test_a_registration_is_made_anew_when_its_connection_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registration_module, "CALM", 0.0)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        registrar = Registrar(DigestServer("p", b"s"), {"acct": "pw"}.get, new_tag=lambda: "t")
+        sources: list[Address] = []
+
+        def on_request(request: Request, source: Address) -> Response:
+            if request.get("Authorization"):
+                sources.append(source)
+            return registrar.receive(request, source, loop.time())
+
+        theirs = StreamTransport(HOST, 0, loop)
+        await theirs.listen()
+        them = UserAgent([theirs], loop=loop, rng=random.Random(2), on_request=on_request)
+        us = await agent(HOST, tcp=True)
+        account = Account(
+            name="trunk",
+            domain=Uri.parse(f"sip:{HOST}:{theirs.local_address[1]}"),
+            username="acct",
+            credentials=Credentials("acct", "pw"),
+            transport="TCP",
+            make_cnonce=us.token,
+        )
+        registration = Registration(us, account, expires=3600, rng=random.Random(1))
+        us.connection_watchers.append(registration.connection_lost)
+        task = loop.create_task(registration.run())
+        await registration.settled.wait()
+        assert registration.registered
+        for connection in list(theirs._guests.values()):
+            connection.close()
+        async with asyncio.timeout(5):
+            while len(sources) < 2:
+                await asyncio.sleep(0.02)
+        assert sources[0] != sources[1]
+        task.cancel()
+        us.close()
+        them.close()
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
 
 
 class Peer(asyncio.Protocol):
