@@ -158,7 +158,7 @@ def _number(text: str, most: int) -> int:
 
 
 def _media(lines: Sequence[str]) -> MediaDescription:
-    fields = lines[0][2:].split()
+    fields = lines[0][2:].split(None, 3 + _MOST_FORMATS)
     if len(fields) < 3:
         raise SdpError(400, "Malformed m= line")
     kind, port_text, protocol, *formats = fields

@@ -7,7 +7,7 @@ from typing import Any
 
 import falcon
 
-from c2c_sip.api.attempts import Attempts
+from c2c_sip.api.attempts import Attempts, ShutOut
 from c2c_sip.api.body import peek
 from c2c_sip.api.errors import forbidden, not_found, unauthorized
 from c2c_sip.calling.defaults import effective
@@ -79,12 +79,23 @@ class Access:
         known = account_id if self._store.account(account_id) else None
         owner = self._store.users.recall(known, method, credentials)
         if owner is None:
-            with self.attempts.checking(self.address(req), account_id) as wrong:
+            owner = self._checked(req, account_id, known, method, credentials)
+        if owner is None:
+            return None
+        return {"account_id": account_id, "owner_id": owner, "method": "basic_auth"}
+
+    def _checked(
+        self, req: falcon.Request, wanted: str, known: str | None, method: str, credentials: str
+    ) -> str | None:
+        try:
+            with self.attempts.checking(self.address(req), wanted) as wrong:
                 owner = self._store.users.check(known, method, credentials)
                 if owner is None:
                     wrong()
-                    return None
-        return {"account_id": account_id, "owner_id": owner, "method": "basic_auth"}
+                return owner
+        except ShutOut:
+            # It is no attempt to sign in, but a request without credentials that serve.
+            return None
 
     def required(self, req: falcon.Request) -> Row:
         """The same where there has to be one.

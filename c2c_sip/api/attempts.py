@@ -18,6 +18,10 @@ WINDOW = 900.0
 MOST_KEYS = 20_000
 
 
+class ShutOut(ApiError):
+    """Whoever was wrong too often; 429."""
+
+
 class Attempts:
     """Counts what was wrong, by who tried and for whom.
 
@@ -39,7 +43,8 @@ class Attempts:
         """Around a check; what it gives is called if the attempt was wrong.
 
         :param account: what the client calls the account that it wants in
-        :raises ApiError: 429 for whoever was wrong too often, 503 when too many are being checked already.
+        :raises ShutOut: whoever was wrong too often
+        :raises ApiError: 503 when too many are being checked already
         """
         address = client_key(client)
         keys = {(address, account.lower()[:256]): MOST_FOR_ONE, (address, ""): MOST_FOR_ANY}
@@ -65,7 +70,7 @@ class Attempts:
                 if wrong >= most and now < since + WINDOW:
                     left = max(left, since + WINDOW - now)
         if left:
-            raise ApiError(
+            raise ShutOut(
                 429,
                 "too_many_requests",
                 {"message": "too many wrong credentials from this address"},

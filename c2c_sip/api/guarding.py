@@ -115,7 +115,7 @@ class NeverCalls:
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
         """The numbers, in their order."""
         self._access.account(req, account_id)
-        start = req.get_param("start_key") or ""
+        start = (req.get_param("start_key") or "").partition("\0")[0]
         rows = self._store.guard.never_calls(account_id, PAGE + 1, start)
         shown = rows[:PAGE]
         more = {"next_start_key": shown[-1]["number"]} if len(rows) > PAGE else {}

@@ -187,18 +187,14 @@ class Media:
         else:
             self._audio.show(req, resp, self._audio.read(account_id, media_id))
 
-    @operation(
-        Operation(
-            MEDIA,
-            answer=MEDIA_SHOWN,
-            problems=(403, 409, 412),
-            request_types=dict.fromkeys(WAV_TYPES, _FILE),
-        )
-    )
+    @operation(Operation(MEDIA, answer=MEDIA_SHOWN, problems=(403, 409, 412)))
     def on_post(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, media_id: str
     ) -> None:
-        """Replace its document; or its audio, if that is what is sent."""
+        """Replace its document.
+
+        A body of one of `audio`'s types is its audio, as with `raw`.
+        """
         if body.kind_of(req).startswith("audio/"):
             self._audio.upload(req, resp, account_id, media_id)
         else:

@@ -33,8 +33,7 @@ _PROBLEMS = {
 }
 _ANYWHERE = (400, 500, 503)
 _WITH_BODY = (413, 415)
-#: Text without NUL, which no query may have.
-_TEXT: Json = {"type": "string", "pattern": "^[^\0]*$"}
+_TEXT: Json = {"type": "string"}
 _SECOND = {"type": "string", "pattern": "^[0-9]{1,12}$", "description": "Gregorian seconds."}
 _PARAMETERS: Mapping[str, Schema] = {
     "page_size": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50},

@@ -40,13 +40,14 @@ class Filter:
         """What a document that fulfils it has in its JSON text, one of them; empty where that cannot be said."""
         if self.kind != "is":
             return ()
-        return tuple({self.value, json.dumps(self.value)[1:-1]})
+        escaped = json.dumps(self.value)[1:-1]
+        return (escaped,) if "\0" in self.value else tuple({escaped, self.value})
 
     def condition(self, columns: Mapping[str, Any]) -> Any:
         """The same in SQL, for rows whose fields are columns (texts, or casts to one); NULL is a missing field."""
         column = columns.get(self.key)
-        if column is None:
-            # Nothing has a field that is not there.
+        if column is None or "\0" in self.value:
+            # Nothing has a field that is not there, nor a text with NUL, which PostgreSQL does not have.
             return pw.SQL(
                 "1 = 1" if self.kind in ("is_not", "key_missing", "missing_value") else "1 = 0"
             )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -171,17 +171,18 @@ SHAPES = [
 ]  # fmt: skip
 
 
-def seconds(shape: Shape, octets: bytes) -> float:
-    """The best of several runs, each of enough repetitions to be measured."""
-    repeat = 1
-    best = float("inf")
-    for _ in range(7):
-        began = time.perf_counter()
-        for _ in range(repeat):
-            shape.read(octets)
-        took = (time.perf_counter() - began) / repeat
-        best = min(best, took)
-        repeat = max(1, round(0.002 / max(took, 1e-7)))
+def seconds(shape: Shape, sizes: Sequence[bytes]) -> list[float]:
+    """The best of several runs of each, taking turns, each of enough repetitions to be measured."""
+    repeats = [1] * len(sizes)
+    best = [float("inf")] * len(sizes)
+    for _ in range(9):
+        for at, octets in enumerate(sizes):
+            began = time.perf_counter()
+            for _ in range(repeats[at]):
+                shape.read(octets)
+            took = (time.perf_counter() - began) / repeats[at]
+            best[at] = min(best[at], took)
+            repeats[at] = max(1, round(0.002 / max(took, 1e-7)))
     return best
 
 
@@ -189,7 +190,7 @@ def main() -> int:
     worst = 0.0
     for shape in SHAPES:
         small, large = shape.make(100), shape.make(100 * TIMES)
-        few, many = seconds(shape, small), seconds(shape, large)
+        few, many = seconds(shape, (small, large))
         ratio = many / few
         worst = max(worst, ratio)
         mark = "  <-- grows faster than its input" if ratio > MOST else ""

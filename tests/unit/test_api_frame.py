@@ -382,3 +382,14 @@ def test_readyz_is_503_with_the_reasons(
     reasons = answer.json["data"]["reasons"]
     assert reasons[0] == "trunk a is not registered: 403"
     assert "nothing was written" in reasons[1]
+
+
+@pytest.mark.parametrize(
+    "query", ["filter_contact=%00", "filter_not_id=%00", "has_key=%00", "filter_name=a%00", "x=%00"]
+)
+def test_nul_in_a_query_is_a_value_that_nothing_has(api: Api, query: str) -> None:
+    made = api.create()
+    for path in ("/clicktocall", "/cdrs", f"/clicktocall/{made['id']}/history", "/never_call"):
+        assert api.get(f"{path}?{query}").status_code == 200, path
+    assert api.get("/never_call?start_key=%00").status_code == 200
+    assert api.get("/clicktocall?auth_token=%00", token=None).status_code == 401
