@@ -111,7 +111,13 @@ Effect: TypeAlias = Transmit | Deliver | TimedOut | TransportFailed | Terminated
 # -- the words of the tables ---------------------------------------------------------------------
 
 
-class State(Enum):
+class _Word(Enum):
+    """A word of the tables. There is one of each, so that it may be told by its place in memory."""
+
+    __hash__ = object.__hash__
+
+
+class State(_Word):
     """The states, by the RFCs' own names."""
 
     CALLING = "Calling"
@@ -123,7 +129,7 @@ class State(Enum):
     TERMINATED = "Terminated"
 
 
-class Event(Enum):
+class Event(_Word):
     """What can happen to a machine, timers apart (those are events by their letter)."""
 
     RECEIVED_1XX = "1xx"
@@ -137,7 +143,7 @@ class Event(Enum):
     TRANSPORT_ERROR = "transport error"
 
 
-class Timer(Enum):
+class Timer(_Word):
     """The timers, by letter."""
 
     A = "A"
@@ -155,7 +161,7 @@ class Timer(Enum):
     TRYING = "100"
 
 
-class Do(Enum):
+class Do(_Word):
     """What a move does."""
 
     SEND = "send what the TU gave, and keep it for retransmission"

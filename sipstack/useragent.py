@@ -11,6 +11,7 @@ from typing import Any
 
 from sipstack.account import Account
 from sipstack.agent import BODIES, Dialogue, Handlers, Timer
+from sipstack.alarms import Alarm, Alarms
 from sipstack.incoming import IncomingCall, refused_timing
 from sipstack.message import (
     Message,
@@ -129,6 +130,7 @@ class UserAgent:
         self._invited: dict[tuple[str, str | None, int], Key] = {}
         self._clients: dict[Key, _Client] = {}
         self._servers: dict[Key, _Server] = {}
+        self._alarms: Alarms[_Client | _Server] = Alarms(loop, self._tick)
         self._calls: dict[tuple[str, str], Dialogue] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._secret = self.token().encode()
@@ -160,8 +162,9 @@ class UserAgent:
 
     def close(self) -> None:
         """Forget all transactions, stop their timers and close the transports. Sends nothing."""
-        for entry in (*self._clients.values(), *self._servers.values()):
-            entry.stop()
+        entries: list[_Client | _Server] = [*self._clients.values(), *self._servers.values()]
+        for entry in entries:
+            self._alarms.set(entry, None)
         self._clients.clear()
         self._servers.clear()
         for task in self._tasks:
@@ -336,7 +339,9 @@ class UserAgent:
 
     def _by_stream(self, request: Request, target: Target) -> Target | None:
         """The TCP target for a request that is too large for UDP, if one may be there."""
-        if target.transport != "UDP" or len(request.serialize()) + _VIA <= LARGEST_DATAGRAM:
+        if target.transport != "UDP" or not any(t.name == "TCP" for t in self._transports):
+            return None
+        if len(request.serialize()) + _VIA <= LARGEST_DATAGRAM:
             return None
         if self._no_stream.get(target.address, 0.0) > self._loop.time():
             return None
@@ -392,7 +397,7 @@ class UserAgent:
         """Destroy the client transaction of ``invite`` without a word."""
         entry = self._clients.pop(client_key(invite), None)
         if entry is not None:
-            entry.stop()
+            self._alarms.set(entry, None)
 
     def attach(self, dialogue: Dialogue) -> None:
         """Requests for the Call-ID and tag of ``dialogue`` go to it from now on."""
@@ -432,7 +437,7 @@ class UserAgent:
         host, port = self._own_address(transport, target.address)
         branch = f"z9hG4bK{self.token()}"
         via = Via(transport.name, host, port, (("rport", None), ("branch", branch)))
-        message.insert_first("Via", str(via))
+        message.push_via(via)
 
     def _transmit(self, message: Message, transport: Transport, target: Target) -> None:
         octets = message.serialize()
@@ -495,27 +500,17 @@ class UserAgent:
                 case TransportFailed():
                     entry.failed(503)
                 case Terminated():
-                    entry.stop()
+                    self._alarms.set(entry, None)
                     if isinstance(entry, _Client):
                         self._clients.pop(entry.machine.key, None)
                     else:
                         self._servers.pop(entry.machine.key, None)
                         self._invited.pop(entry.merged, None)
                     return
-        self._arm(entry)
-
-    def _arm(self, entry: "_Client | _Server") -> None:
-        deadline = entry.machine.deadline
-        if deadline == entry.armed:
-            return
-        entry.stop()
-        if deadline is not None:
-            entry.armed = deadline
-            entry.handle = self._loop.call_at(deadline, self._tick, entry)
+        self._alarms.set(entry, entry.machine.deadline)
 
     def _tick(self, entry: "_Client | _Server") -> None:
-        entry.armed = None
-        # call_at may fire a clock's resolution early; the deadline itself is what is meant.
+        # A timer may come a clock's resolution early; the deadline itself is what is meant.
         now = max(self._loop.time(), entry.machine.deadline or 0.0)
         self._run(entry, entry.machine.tick(now), None)
 
@@ -748,21 +743,12 @@ class UserAgent:
         self._run(entry, entry.machine.respond(response, self._loop.time()), None)
 
 
-class _Entry:
-    """A transaction with the timer that is set for it."""
+class _Entry(Alarm):
+    """A transaction, whose alarm is its next deadline."""
 
     def __init__(self, transport: Transport, target: Target) -> None:
         self.transport = transport
         self.target = target
-        self.armed: float | None = None
-        self.handle: asyncio.TimerHandle | None = None
-
-    def stop(self) -> None:
-        """Cancel the timer."""
-        self.armed = None
-        if self.handle is not None:
-            self.handle.cancel()
-            self.handle = None
 
 
 class _Client(_Entry):

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a caller that found the service full or a trunk away may try again.
 RETRY_AFTER = 5
+#: Addresses of which it is kept in mind whether they may be called.
+HOSTS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,9 @@ class Calling:
         self._codecs = codec_list(config.media.codecs)
         self._guard = Guard(config, store.guard, wall(), verify_captcha)
         self._refusals = Refusals(store, new_id=lambda: secrets.token_hex(16), later=engine.later)
+        networks = self._guard.networks
+        #: Asked for each address that a call is sent to; most are the same few.
+        self._accepted = lru_cache(HOSTS)(lambda host: not is_forbidden(host, networks))
         # One at a time: whitelists take the processor only, and each thread at it is one more that the interpreter
         # gives a turn before the one that sends audio.
         self._deciding = threading.Lock()
@@ -454,9 +460,6 @@ class Calling:
         caller = routing.caller(shown, where, str(account.get("realm") or ""), region)
         timeout = clicktocall.get("timeout") or config.calling.contact_timeout
         return self._leg("transfer", LegRoute(where, caller), secrets.token_hex(12), timeout)
-
-    def _accepted(self, host: str) -> bool:
-        return not is_forbidden(host, self._guard.networks)
 
     def _outbound(self, destination: routing.Destination) -> Outbound:
         trunk = destination.trunk

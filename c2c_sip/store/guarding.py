@@ -5,9 +5,8 @@ from typing import Any
 
 import peewee as pw
 
+from c2c_sip.store.row import Row, find_row
 from c2c_sip.store.writer import Writer
-
-Row = dict[str, Any]
 
 #: The account of an entry of the never-call list that holds for all accounts.
 EVERYBODY = ""
@@ -16,7 +15,8 @@ EVERYBODY = ""
 class GuardRecords:
     """The guard's part of a store, as its attribute ``guard``; from any thread."""
 
-    def __init__(self, models: Any, writer: Writer) -> None:
+    def __init__(self, database: pw.Database, models: Any, writer: Writer) -> None:
+        self._database = database
         self._models = models
         self._writer = writer
 
@@ -55,12 +55,8 @@ class GuardRecords:
 
     def is_never_called(self, account_id: str, number: str) -> bool:
         """Whether a number, in its canonical form, is on the account's list, or on everybody's."""
-        model = self._models.NeverCall
-        return bool(
-            model.select()
-            .where(model.number == number, model.account_id.in_([account_id, EVERYBODY]))
-            .exists()
-        )
+        query = 'SELECT 1 AS "found" FROM "never_call" WHERE "number" = ? AND "account_id" IN (?, ?) LIMIT 1'
+        return find_row(self._database, query, (number, account_id, EVERYBODY)) is not None
 
     def never_call(self, account_id: str, number: str, source: str, now: float) -> None:
         """Put a number on an account's list; once is enough."""

@@ -21,6 +21,7 @@ from c2c_sip.store.media import MediaRecords
 from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
 from c2c_sip.store.pages import Span, as_texts, contains, page
+from c2c_sip.store.row import Row, find_row
 from c2c_sip.store.users import UserRecords
 from c2c_sip.store.writer import Change, Writer, new_row
 
@@ -28,7 +29,6 @@ from c2c_sip.store.writer import Change, Writer, new_row
 TOKEN_LIFETIME = 3600.0
 #: Accounts that may be above one another.
 DEEPEST = 16
-Row = dict[str, Any]
 
 
 def _sqlite(path: str) -> pw.Database:
@@ -67,7 +67,7 @@ class Store:
         finally:
             database.close()
         self._writer = Writer(database)
-        self.guard = GuardRecords(self.models, self._writer)
+        self.guard = GuardRecords(database, self.models, self._writer)
         self.audit = Audit(self.models)
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.media = MediaRecords(self.models, self._writer, self.audit, media_directory)
@@ -119,15 +119,7 @@ class Store:
             self._database.close()
 
     def _row(self, query: str, *values: Any) -> Row | None:
-        """One row by its key, for what each activation asks: a query that is not put together each time."""
-        if any("\0" in value for value in values if isinstance(value, str)):
-            return None  # which PostgreSQL has no text with
-        execute: Any = self._database.execute_sql
-        cursor = execute(query.replace("?", self._database.param), values)
-        found = cursor.fetchone()
-        if found is None:
-            return None
-        return dict(zip((column[0] for column in cursor.description), found, strict=True))
+        return find_row(self._database, query, values)
 
     def _write(self, work: Any) -> Any:
         return self._writer.submit(work).result()

@@ -176,6 +176,12 @@ class Message:
         self._headers.insert(self._first(canonical(name)) or 0, (name, value))
         self._changed()
 
+    def push_via(self, via: Via) -> None:
+        """Put a Via on top."""
+        self._headers.insert(0, ("Via", str(via)))
+        self._index = None
+        self._cache = {"via": via}
+
     def set(self, name: str, value: str) -> None:
         """Have one header line of this name: in the place of the first, or at the end."""
         wanted = canonical(name)
