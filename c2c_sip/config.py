@@ -363,6 +363,7 @@ class Trunk:
     expires: int = _setting(1800, _whole(60, 86400))
     keepalive: int = _setting(0, _zero_or(5, 3600))
     keepalive_by: Means = _setting("options", _one_of("options", "stun", "crlf"))
+    outbound: bool = _setting(False, _flag)
     number_format: str = _setting("+e164", _NUMBER_FORMAT)
     number_prefix: str = _setting("", _text("digits, *, # and +", re.compile(r"[0-9*#+]+\Z")))
     identity: tuple[str, ...] = _setting(
@@ -374,6 +375,8 @@ class Trunk:
     from_domain: str = _setting("", _host_and_port)
     tls_server_name: str = _setting("", _text("a host name", re.compile(r"[A-Za-z0-9._-]+\Z")))
     tls_ca: str = _setting("", _text())
+    tls_certificate: str = _setting("", _text())
+    tls_key: str = _setting("", _text())
 
     def __repr__(self) -> str:
         return f"Trunk({self.name!r}, {self.domain!r})"

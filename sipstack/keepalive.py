@@ -38,7 +38,8 @@ class Keepalive:
     """One account's trunk, asked each ``interval`` seconds by :meth:`run` until that is cancelled.
 
     ``registration`` is told when the trunk sees us somewhere else, or its server is gone; the server that it registered
-    with is the one that is asked.
+    with is the one that is asked. Where ``interval`` is 0, it is so as often as that server itself wants it, and by
+    what it then has to know: STUN over UDP, a line end on a connection.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Keepalive:
         agent: Asking,
         account: Account,
         *,
-        interval: float,
+        interval: float = 0.0,
         rng: random.Random,
         means: Means = "options",
         registration: Registration | None = None,
@@ -64,12 +65,24 @@ class Keepalive:
         self._call_id = agent.token()
         self._tag = agent.token()
         self._sequence = 0
+        #: The server that has answered a STUN request before, and the one that has not when it was asked first.
+        self._answers: Target | None = None
+        self._mute: Target | None = None
 
     async def run(self) -> None:
         """Ask, wait, and ask again; never returns."""
         while True:
-            await asyncio.sleep(self._interval * self._rng.uniform(0.8, 1.0))
-            await self._ask()
+            interval = self._interval or await self._wanted_interval()
+            await asyncio.sleep(interval * self._rng.uniform(0.8, 1.0))
+            if self._interval or (self._registration and self._registration.flow_wanted.is_set()):
+                await self._ask()
+
+    async def _wanted_interval(self) -> float:
+        """What the registrar wants, once it does."""
+        registration = self._registration
+        assert registration is not None, "an interval of 0 is the registrar's to say"
+        await registration.flow_wanted.wait()
+        return registration.flow_timer
 
     async def _ask(self) -> None:
         target = await self._target()
@@ -77,7 +90,9 @@ class Keepalive:
             self.alive, self.last_error = False, target
             return
         try:
-            if self._means == "options":
+            if not self._interval:
+                wrong = await self._by_flow(target)
+            elif self._means == "options":
                 wrong = await self._by_options(target)
             elif self._means == "stun":
                 wrong = await self._by_stun(target)
@@ -101,9 +116,22 @@ class Keepalive:
             if not found.done():
                 found.set_result(result)
 
-        self._agent.locate(self.account.next_hop, self.account, settle, settle)
+        self._agent.locate(self.account.registrar_hop, self.account, settle, settle)
         targets = await found
         return targets if isinstance(targets, str) else targets[0]
+
+    async def _by_flow(self, target: Target) -> str:
+        """What is wrong, empty if nothing is: as :rfc:`5626` §4.4 has it for the transport."""
+        if target.transport != "UDP" or target == self._mute:
+            self._agent.poke(target)
+            return ""
+        wrong = await self._by_stun(target)
+        if not wrong:
+            self._answers = target
+        elif target != self._answers:
+            # It has outbound, or says so, but not that part of it. A line end keeps a NAT open too.
+            self._mute, wrong = target, ""
+        return wrong
 
     async def _by_stun(self, target: Target) -> str:
         """What is wrong, empty if nothing is."""
@@ -135,7 +163,7 @@ class Keepalive:
         account = self.account
         request = Request("OPTIONS", account.domain)
         self._sequence += 1
-        for route in account.routes:
+        for route in account.registrar_routes:
             request.add("Route", str(route))
         address = Uri("sip", account.username or None, None, account.domain.host, None, (), ())
         who = NameAddr("", address, ())

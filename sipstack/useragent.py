@@ -135,7 +135,8 @@ class UserAgent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._secret = self.token().encode()
         self._no_stream: dict[Address, float] = {}
-        self._seen_as: dict[tuple[str, str], Address] = {}
+        #: Where servers see us, and the address of ours that it was so for.
+        self._seen_as: dict[tuple[str, str], tuple[Address, Address]] = {}
         self._pings: dict[bytes, tuple[Address, asyncio.Future[Binding]]] = {}
         self._strangers = Quota(*STRANGERS)
         self._deaf_since = float("-inf")
@@ -223,7 +224,7 @@ class UserAgent:
         self, targets: Sequence[Target], uri: Uri, account: Account | None
     ) -> tuple[list[Target], str]:
         """Those of ``targets`` that there is a way to from here, with the name of each, and why not to the others."""
-        if account is not None and uri == account.next_hop:
+        if account is not None and uri in (account.next_hop, account.registrar_hop):
             for target in targets:
                 account.learn(target.address[0])
         usable: list[Target] = []
@@ -273,9 +274,10 @@ class UserAgent:
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as seen from ``target``."""
-        host, port = self._own_address(self._transport_for(target), target.address)
-        if not self._public_address:
-            host, port = self._seen_as.get((target.transport, target.address[0]), (host, port))
+        own = host, port = self._own_address(self._transport_for(target), target.address)
+        ours, seen = self._seen_as.get((target.transport, target.address[0]), (own, own))
+        if ours == own and not self._public_address:
+            host, port = seen
         params: tuple[tuple[str, str | None], ...] = ()
         if target.transport != "UDP":
             params = (("transport", target.transport.lower()),)
@@ -313,7 +315,8 @@ class UserAgent:
         Only where datagrams come and go by the same port, and only what is said to the server itself.
         """
         if target.transport == "UDP":
-            self._seen_as[target.transport, target.address[0]] = address
+            own = self._own_address(self._transport_for(target), target.address)
+            self._seen_as[target.transport, target.address[0]] = own, address
 
     def send_request(self, request: Request, target: Target, handlers: Handlers) -> None:
         """Send ``request`` in a client transaction of its own.

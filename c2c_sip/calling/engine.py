@@ -126,12 +126,14 @@ class SipDesk:
 @dataclass(frozen=True, slots=True)
 class Presence:
     """How an account is kept at its trunk: the expiry to register with in seconds, ``None`` where it does not register,
-    and the seconds between two questions whether it is there, 0 for none, with the means to ask."""
+    and the seconds between two questions whether it is there, with the means to ask; 0 asks as often as the registrar
+    wants. ``instance`` is the URN to register with by :rfc:`5626`, empty for none."""
 
     account: Account
     expires: int | None
     keepalive: int = 0
     keepalive_by: Means = "options"
+    instance: str = ""
 
 
 class Engine:
@@ -208,13 +210,17 @@ class Engine:
         account = presence.account
         if presence.expires is not None:
             registration = Registration(
-                self.agent, account, expires=presence.expires, rng=self._rng
+                self.agent,
+                account,
+                expires=presence.expires,
+                rng=self._rng,
+                instance=presence.instance,
             )
             self.registrations[account.name] = registration
             self.agent.server_watchers.append(registration.server_failed)
             self.agent.connection_watchers.append(registration.connection_lost)
             self._keep(registration.run())
-        if presence.keepalive:
+        if presence.keepalive or presence.expires is not None:
             keepalive = Keepalive(
                 self.agent,
                 account,
