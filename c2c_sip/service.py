@@ -108,7 +108,7 @@ class Service:
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
-            transports = await _transports(config, loop)
+            transports = await bind(config, loop)
             return UserAgent(
                 transports,
                 loop=loop,
@@ -230,11 +230,13 @@ def _instance(trunk: Trunk) -> str:
     return uuid.uuid5(uuid.NAMESPACE_URL, name).urn
 
 
-async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport]:
+async def bind(config: Config, loop: AbstractEventLoop) -> list[Transport]:
     """The transports of ``sip.listen``, and on a free port those that only the trunks ask for.
 
     Whoever takes datagrams takes connections at the same port (:rfc:`3261` §18.2.1), or where that is somebody else's
     at another one: by them goes what is too large for a datagram.
+
+    :raises OSError: an address is taken, or a certificate cannot be used.
     """
     wanted = [_listening(text) for text in config.sip.listen]
     host = wanted[0][1]
