@@ -361,7 +361,8 @@ ACCOUNT: dict[str, Any] = {
 FROM_ABOVE = ("countries", "caller_ids", "limits")
 """Fields of an account that are for those above it to say, and for itself only where nobody is."""
 LINK: dict[str, Any] = {
-    "contact": _line(1, MAX_LENGTH),
+    # Whoever is called says what is wrong with it, as where it is activated.
+    "contact": _line(1, MAX_LENGTH) | {"meta": {"pattern": CONTACT}},
     "pattern": _line(1, LONGEST_PATTERN, _pattern),
     "expires_in": {"type": "integer", "min": 1, "max": GREATEST_LIFETIME},
     "uses": {"type": "integer", "min": 1, "max": MOST_USES},

@@ -10,6 +10,7 @@ from c2c_sip.api.accounts import Account, Accounts, ApiKey, Children, Parents
 from c2c_sip.api.attempts import Attempts
 from c2c_sip.api.audit import AuditLog
 from c2c_sip.api.authentication import ApiAuth, TokenAuth, UserAuth
+from c2c_sip.api.button import ButtonPage, ButtonScript, ButtonState
 from c2c_sip.api.cdrs import Cdr, Cdrs
 from c2c_sip.api.channels import Channel, Channels
 from c2c_sip.api.clicktocalls import ClickToCall, ClickToCalls
@@ -31,7 +32,8 @@ def create_app(
     *, store: Store, calling: Calling, config: Config, version: str, node: str
 ) -> "falcon.App[Any, Any]":
     """The WSGI application."""
-    app = falcon.App(middleware=[Frame(store, config.http.allowed_origins, node, version)])
+    origins = config.http.allowed_origins
+    app = falcon.App(middleware=[Frame(store, origins, node, version)])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_form_urlencoded = False
     app.req_options.keep_blank_qs_values = True
@@ -42,6 +44,7 @@ def create_app(
     audio = Audio(store, access, config)
     account = "/accounts/{account_id}"
     one = account + "/clicktocall/{id}"
+    connect = Connect(store, access, calling, config)
     routes: dict[str, Any] = {
         "/user_auth": UserAuth(store, access),
         "/api_auth": ApiAuth(store, access),
@@ -61,7 +64,7 @@ def create_app(
         account + "/audit": AuditLog(store, access),
         account + "/clicktocall": ClickToCalls(store, access),
         one: ClickToCall(store, access),
-        one + "/connect": Connect(store, access, calling, config),
+        one + "/connect": connect,
         one + "/connect/{activation_id}": ActivationState(store, access),
         one + "/connect/{activation_id}/never_call": NeverCallMe(store),
         one + "/link": Links(access, calling),
@@ -88,6 +91,9 @@ def create_app(
     top: dict[str, Any] = watched | {
         "/openapi.json": OpenApi(describe),
         "/docs": Docs(describe),
+        "/button.js": ButtonScript(),
+        "/button/{account_id}/{id}": ButtonPage(connect, store, origins),
+        "/button/{account_id}/{id}/{activation_id}": ButtonState(connect, store, origins),
     }
     for path, resource in top.items():
         resource.on_head = resource.on_get

@@ -96,16 +96,9 @@ class Connect:
         self._start(req, resp, account_id, id)
 
     def _start(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
-        account = self._store.account(account_id)
-        definition = self._store.clicktocall(account_id, id) if account else None
-        if account is None or definition is None:
-            raise not_found()
-        definition = effective(account, definition)
-        session = self._access.session(req)
-        authenticated = session is not None and self._store.is_within(
-            account_id, session["account_id"]
-        )
+        account, definition = self._definition(account_id, id)
         link = req.get_param("link") or ""
+        authenticated = self._is_authenticated(req, account_id)
         if definition.get("auth_required") and not authenticated and not link:
             raise unauthorized()
         if req.method == "GET" and not self._calling.get_dials(account, definition):
@@ -123,15 +116,7 @@ class Connect:
                 {"Retry-After": "5"},
             )
         try:
-            row = self._calling.activate(
-                account,
-                definition,
-                contact,
-                authenticated=authenticated,
-                client=self._access.address(req),
-                link=link,
-                brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
-            )
+            row = self._activate(req, account, definition, contact, authenticated, link)
             if blocking:
                 self._finish(req, resp, definition, row)
                 return
@@ -140,6 +125,55 @@ class Connect:
                 self._waiting.release()
         status = 202 if envelope.version_of(req) == "v2" else 200
         envelope.success(req, resp, envelope.activation(row), status=status)
+
+    def public(self, account_id: str, id: str) -> tuple[Row, Row]:
+        """An account and a click-to-call of it that anybody may activate.
+
+        :raises ApiError: 404 where there is none, or not for anybody.
+        """
+        account, definition = self._definition(account_id, id)
+        if definition.get("auth_required"):
+            raise not_found()
+        return account, definition
+
+    def activate_for_visitor(self, req: falcon.Request, account_id: str, id: str) -> Row:
+        """Start the call that a visitor's form asks for; its record.
+
+        :raises ApiError: 404, or what is wrong with the form.
+        :raises Refusal: the call is not made.
+        """
+        account, definition = self.public(account_id, id)
+        return self._activate(req, account, definition, read_contact(req), False, "")
+
+    def _definition(self, account_id: str, id: str) -> tuple[Row, Row]:
+        account = self._store.account(account_id)
+        definition = self._store.clicktocall(account_id, id) if account else None
+        if account is None or definition is None:
+            raise not_found()
+        return account, effective(account, definition)
+
+    def _is_authenticated(self, req: falcon.Request, account_id: str) -> bool:
+        session = self._access.session(req)
+        return session is not None and self._store.is_within(account_id, session["account_id"])
+
+    def _activate(
+        self,
+        req: falcon.Request,
+        account: Row,
+        definition: Row,
+        contact: Any,
+        authenticated: bool,
+        link: str,
+    ) -> Row:
+        return self._calling.activate(
+            account,
+            definition,
+            contact,
+            authenticated=authenticated,
+            client=self._access.address(req),
+            link=link,
+            brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
+        )
 
     def _finish(
         self, req: falcon.Request, resp: falcon.Response, definition: Row, row: Row

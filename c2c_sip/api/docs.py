@@ -12,6 +12,7 @@ from typing import Any
 import falcon
 
 from c2c_sip.api.describe import Operation, operation
+from c2c_sip.api.unchanging import Unchanging
 
 Json = dict[str, Any]
 
@@ -33,24 +34,6 @@ _POLICY = (
 )
 
 
-class _Page:
-    """Something that is the same for everybody until the next version of the program."""
-
-    def __init__(self, text: str, kind: str) -> None:
-        self._text = text
-        self._kind = kind
-        self._tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-
-    def send(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.set_header("ETag", self._tag)
-        resp.set_header("Cache-Control", "public, max-age=300")
-        if self._tag in (req.get_header("If-None-Match") or ""):
-            resp.status = 304
-            return
-        resp.content_type = self._kind
-        resp.text = self._text
-
-
 class OpenApi:
     """``/openapi.json``.
 
@@ -61,8 +44,8 @@ class OpenApi:
         self._describe = describe
 
     @cached_property
-    def _page(self) -> _Page:
-        return _Page(json.dumps(self._describe()), falcon.MEDIA_JSON)
+    def _page(self) -> Unchanging:
+        return Unchanging(json.dumps(self._describe()), falcon.MEDIA_JSON)
 
     @operation(Operation(who="anybody"))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -77,8 +60,8 @@ class Docs:
         self._describe = describe
 
     @cached_property
-    def _page(self) -> _Page:
-        return _Page("".join(_rendered(self._describe())), falcon.MEDIA_HTML)
+    def _page(self) -> Unchanging:
+        return Unchanging("".join(_rendered(self._describe())), falcon.MEDIA_HTML)
 
     @operation(Operation(who="anybody"))
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:

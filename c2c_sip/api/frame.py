@@ -14,11 +14,10 @@ from c2c_sip.store import Store
 TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 
+_POLICY = "Content-Security-Policy"
 #: What keeps a browser from making more of an answer than it is. A resource that is a page says otherwise itself.
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -57,6 +56,9 @@ class Frame:
     ) -> None:
         """After the answer is made."""
         self._store.release()
+        if resp.get_header(_POLICY) is None:
+            resp.set_header(_POLICY, "default-src 'none'; frame-ancestors 'none'")
+            resp.set_header("X-Frame-Options", "DENY")
         for name, value in _HEADERS.items():
             if resp.get_header(name) is None:
                 resp.set_header(name, value)
@@ -67,4 +69,5 @@ class Frame:
                 resp.set_header("Access-Control-Allow-Origin", origin)
                 resp.set_header("Access-Control-Allow-Methods", "GET, POST, OPTIONS")
                 resp.set_header("Access-Control-Allow-Headers", "Content-Type, X-Auth-Token")
+                resp.set_header("Access-Control-Expose-Headers", "Retry-After")
                 resp.set_header("Access-Control-Max-Age", "600")

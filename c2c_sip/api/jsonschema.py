@@ -68,20 +68,33 @@ def _of_field(rules: Mapping[str, Any], partial: bool) -> Schema:
             found[keyword] = rules[rule]
     if "allowed" in rules:
         found["enum"] = [*rules["allowed"], *([None] if "null" in names else [])]
-    checks = rules.get("check_with", ())
-    meant = [
-        MEANINGS[check]
-        for check in (checks if isinstance(checks, list) else [checks] if checks else [])
-    ]
-    clashing = sum(len(meaning) for meaning in meant) != len(
-        {k for m in meant for k in m} - set(found)
-    )
-    if clashing:
-        found["allOf"] = list(meant)
-    else:
-        for meaning in meant:
+    checks = rules.get("check_with", [])
+    for check in checks if isinstance(checks, list) else [checks]:
+        meaning = _mergeable(MEANINGS[check]) if partial else MEANINGS[check]
+        if any(found.get(word, value) != value for word, value in meaning.items()):
+            # Two patterns, say: both have to match.
+            found.setdefault("allOf", []).append(meaning)
+        else:
             found |= meaning
-    for word in ("description", "readOnly", "writeOnly", "examples", "default"):
+    for word in ("description", "readOnly", "writeOnly", "examples", "default", "pattern"):
         if word in rules.get("meta", {}):
             found[word] = rules["meta"][word]
+    return found
+
+
+def _mergeable(schema: Any) -> Any:
+    """A schema of what is merged into another: any member of an object may be null, which takes it away."""
+    found = dict(schema)
+    for word in ("additionalProperties", "properties"):
+        below = found.get(word)
+        if word == "properties" and below:
+            found[word] = {
+                name: {"anyOf": [_mergeable(one), {"type": "null"}]} for name, one in below.items()
+            }
+        elif below:
+            found[word] = {"anyOf": [below, {"type": "null"}]}
+    if "anyOf" in found:
+        found["anyOf"] = [_mergeable(one) for one in found["anyOf"]]
+    if found.get("type") == "object":
+        found["type"] = ["object", "null"]
     return found

@@ -37,7 +37,7 @@ _TEXT: Json = {"type": "string"}
 _SECOND = {"type": "string", "pattern": "^[0-9]{1,12}$", "description": "Gregorian seconds."}
 _PARAMETERS: Mapping[str, Schema] = {
     "page_size": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50},
-    "start_key": {"type": "string", "pattern": "^[0-4][0-9a-f]{47}$"},
+    "start_key": {"type": "string", "pattern": "^([0-4][0-9a-f]{47})?$"},
     "paginate": _TEXT | {"description": "`false`: the whole list at once."},
     "ascending": _TEXT | {"description": "`true`: oldest first."},
     "created_from": _SECOND,
@@ -71,6 +71,8 @@ def describe(routes: Mapping[str, Any], version: str) -> Json:
 
     :param routes: resources by path, as they are below ``/v1`` and ``/v2``
     """
+    paths = {path: _path(path, resource) for path, resource in routes.items()}
+    _link(paths)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -81,7 +83,7 @@ def describe(routes: Mapping[str, Any], version: str) -> Json:
         },
         "servers": [{"url": "/v2"}, {"url": "/v1"}],
         "security": [{name: []} for name in ("token", "bearer", "basic", "query")],
-        "paths": {path: _path(path, resource) for path, resource in routes.items()},
+        "paths": paths,
         "components": {
             "securitySchemes": {
                 "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
@@ -104,6 +106,31 @@ def describe(routes: Mapping[str, Any], version: str) -> Json:
             },
         },
     }
+
+
+def _link(paths: Mapping[str, Json]) -> None:
+    """Say of what is made where it is found: ``id`` of the answer is the next name in the paths below."""
+    for path, item in paths.items():
+        maker = item.get("post") if path.endswith("/connect") else item.get("put")
+        if maker is None:
+            continue
+        names = re.findall(r"{(\w+)}", path)
+        links: Json = {}
+        for below, found in paths.items():
+            match = re.fullmatch(re.escape(path) + r"/{(\w+)}(/\w+)*", below)
+            if match is None:
+                continue
+            for verb in _VERBS:
+                if verb in found:
+                    links[found[verb]["operationId"]] = {
+                        "operationId": found[verb]["operationId"],
+                        "parameters": {name: f"$request.path.{name}" for name in names}
+                        | {match[1]: "$response.body#/data/id"},
+                    }
+        if links:
+            for status, response in maker["responses"].items():
+                if status.startswith("2"):
+                    response["links"] = links
 
 
 def _problem() -> Json:

@@ -199,4 +199,5 @@ class HttpServer:
         crowded = len(channels) > MOST_CONNECTIONS * 3 // 4
         for channel in channels:
             if channel.overdue(now, crowded):
-                channel.will_close = True
+                # Not will_close: waitress looks at that when it can write, and whoever reads nothing never lets it.
+                channel.handle_close()

@@ -1,0 +1,1 @@
+"""What a browser gets: the call button."""
