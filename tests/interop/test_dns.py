@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 import socket
 import time
 
@@ -145,12 +147,17 @@ def test_an_alias_is_followed_and_a_name_server_may_speak_ipv6(start: Start) -> 
     assert asyncio.run(work()) == [Target("UDP", ("192.0.2.2", 5062))]
 
 
+@pytest.mark.parametrize("way", ["gone", "silent"])
 def test_a_server_that_dies_is_left_within_four_seconds_and_the_registration_moves(
-    start: Start,
+    start: Start, request: pytest.FixtureRequest, way: str
 ) -> None:
+    """``gone``: its machine says so by ICMP; ``silent``: nobody says anything, as when the machine is gone too."""
     desk, customer = (start(SippUas, "answer", name=name) for name in ("desk", "customer"))
     routes = {"1001": desk.uri, "1002": customer.uri}
     first = start(Kamailio, name="first", routes=routes)
+    request.addfinalizer(
+        lambda: os.killpg(first.process.pid, signal.SIGKILL) if way == "silent" else None
+    )
     second = start(Kamailio, name="second", routes=routes)
     names = start(
         Dnsmasq,
@@ -168,7 +175,10 @@ def test_a_server_that_dies_is_left_within_four_seconds_and_the_registration_mov
         env={"C2C_SIP_SIP__NAMESERVERS": f"{HOST}:{names.port}"},
     ).start()
     until(lambda: f"registered at {HOST}:{first.port}" in service.printed(), 10, "the first server")
-    first.kill()
+    if way == "gone":
+        first.kill()
+    else:
+        os.killpg(first.process.pid, signal.SIGSTOP)
     began = time.time()
     definition = service.define(extension="1001", realm="provider.test")
     activation = service.connect(definition, "1002")
@@ -185,3 +195,4 @@ def test_a_server_that_dies_is_left_within_four_seconds_and_the_registration_mov
     midnight = time.mktime((*time.localtime(began)[:3], 0, 0, 0, 0, 0, -1))
     assert invited - (began - midnight) < 4.0
     until(lambda: f"registered at {HOST}:{second.port}" in service.printed(), 10, "the second")
+    until(lambda: service.http("GET", "/readyz")[0] == 200, 5, "the registration")
