@@ -443,6 +443,43 @@ def test_many_accounts_do_not_storm_a_registrar_that_is_away_nor_when_it_is_back
     simulated(work)
 
 
+def test_accounts_that_were_refused_in_the_same_moment_do_not_come_back_in_the_same_moment() -> (
+    None
+):
+    async def work(trunk: Trunk) -> None:
+        server = trunk.server()
+        start = trunk.loop.time()
+        for seed in range(50):
+            trunk.register(seed=seed)
+        server.refuse = lambda r: make_response(r, 500, to_tag="t")
+        await asyncio.sleep(3600)
+        times = [at - start for at, _ in server.seen if at - start > 60]
+        assert len(times) > 100
+        assert max(sum(at <= other < at + 1 for other in times) for at in times) <= 10
+
+    simulated(work)
+
+
+@pytest.mark.parametrize(
+    ("answer", "moves"), [(503, True), (0, True), (403, False), (500, False), (606, False)]
+)
+def test_the_next_server_is_asked_where_another_one_may_say_otherwise(
+    answer: int, moves: bool
+) -> None:
+    """Without an answer, or after 503 (:rfc:`3263` §4.3). What was refused by one is not begged of the next."""
+
+    async def work(trunk: Trunk) -> None:
+        first, second = trunk.server(FIRST), trunk.server(SECOND)
+        first.deaf = not answer
+        first.refuse = lambda r: make_response(r, answer, to_tag="t")
+        registration = trunk.register("provider.test")
+        await asyncio.sleep(4)
+        assert registration.registered == moves
+        assert bool(second.seen) == moves
+
+    simulated(work)
+
+
 def test_trunks_do_not_hold_each_other_up() -> None:
     async def work(trunk: Trunk) -> None:
         trunk.server(FIRST).deaf = True
