@@ -14,7 +14,7 @@ import pytest
 from sipstack.message import Uri
 from sipstack.resolver import DnsLookup, ResolveError, Resolver, Target
 from tests.interop.conftest import Start
-from tests.interop.programs import HOST, Dnsmasq, Kamailio, Service, SippUas, free_port, until
+from tests.interop.programs import HOST, Dnsmasq, Kamailio, Service, SippUas, Way, free_port, until
 
 RECORDS = [
     "naptr-record=example.test,10,10,S,SIP+D2T,,_sip._tcp.example.test",
@@ -147,23 +147,28 @@ def test_an_alias_is_followed_and_a_name_server_may_speak_ipv6(start: Start) -> 
     assert asyncio.run(work()) == [Target("UDP", ("192.0.2.2", 5062))]
 
 
-@pytest.mark.parametrize("way", ["gone", "silent"])
+@pytest.mark.parametrize(
+    ("transport", "way"), [("udp", "gone"), ("udp", "silent"), ("tcp", "gone"), ("tcp", "silent")]
+)
 def test_a_server_that_dies_is_left_within_four_seconds_and_the_registration_moves(
-    start: Start, request: pytest.FixtureRequest, way: str
+    start: Start, request: pytest.FixtureRequest, transport: str, way: str
 ) -> None:
-    """``gone``: its machine says so by ICMP; ``silent``: nobody says anything, as when the machine is gone too."""
-    desk, customer = (start(SippUas, "answer", name=name) for name in ("desk", "customer"))
+    """``gone``: its machine says so; ``silent``: nobody says anything, as when the machine is gone too."""
+    kind = {"udp": "u1", "tcp": "t1"}[transport]
+    desk, customer = (
+        start(SippUas, "answer", name=name, transport=kind) for name in ("desk", "customer")
+    )
     routes = {"1001": desk.uri, "1002": customer.uri}
-    first = start(Kamailio, name="first", routes=routes)
+    first = start(Kamailio, name="first", routes=routes, way=Way(transport))
     request.addfinalizer(
         lambda: os.killpg(first.process.pid, signal.SIGKILL) if way == "silent" else None
     )
-    second = start(Kamailio, name="second", routes=routes)
+    second = start(Kamailio, name="second", routes=routes, way=Way(transport))
     names = start(
         Dnsmasq,
         [
-            f"srv-host=_sip._udp.provider.test,one.provider.test,{first.port},0,10",
-            f"srv-host=_sip._udp.provider.test,two.provider.test,{second.port},10,10",
+            f"srv-host=_sip._{transport}.provider.test,one.provider.test,{first.port},0,10",
+            f"srv-host=_sip._{transport}.provider.test,two.provider.test,{second.port},10,10",
             f"host-record=one.provider.test,{HOST}",
             f"host-record=two.provider.test,{HOST}",
         ],
@@ -173,6 +178,7 @@ def test_a_server_that_dies_is_left_within_four_seconds_and_the_registration_mov
         first.trunk("2000", domain="provider.test"),
         realm="provider.test",
         env={"C2C_SIP_SIP__NAMESERVERS": f"{HOST}:{names.port}"},
+        way=Way(transport),
     ).start()
     until(lambda: f"registered at {HOST}:{first.port}" in service.printed(), 10, "the first server")
     if way == "gone":

@@ -18,12 +18,13 @@ from sipstack.incoming import IncomingCall
 from sipstack.message import NameAddr, Request, Response, Uri
 from sipstack.registrar import Registrar
 from sipstack.sdp import LocalMedia, codec_list
-from sipstack.transport import Address
+from sipstack.transport import Address, Transport
 from sipstack.transport.stream import StreamTransport
+from sipstack.transport.stun import may_be_stun
 from sipstack.transport.udp import UdpTransport
 from sipstack.useragent import UserAgent
 from tests.interop.conftest import Start
-from tests.interop.programs import WAYS, Baresip, Way, free_port, until
+from tests.interop.programs import WAYS, Baresip, Service, Way, free_port, until
 
 T = TypeVar("T")
 
@@ -46,6 +47,9 @@ class Exchange:
             {"1001": self.password}.get,
             new_tag=lambda: f"{random.getrandbits(64):x}",
         )
+        #: Added to each 200 to a REGISTER.
+        self.says: list[tuple[str, str]] = []
+        self.registers: list[Request] = []
         self.events: list[Event] = []
         self.came_in: list[IncomingCall] = []
         self.do(self._start())
@@ -59,7 +63,7 @@ class Exchange:
     async def _start(self) -> None:
         transport: UdpTransport | StreamTransport
         if self.way.transport == "udp":
-            transport = UdpTransport(self.way.host, 0, self.loop)
+            transport = self.udp = UdpTransport(self.way.host, 0, self.loop)
         else:
             transport = StreamTransport(self.way.host, 0, self.loop)
             await transport.listen()
@@ -75,7 +79,11 @@ class Exchange:
     def _register(self, request: Request, source: Address) -> Response | None:
         if request.method != "REGISTER":
             return None
-        return self.registrar.receive(request, source, self.loop.time())
+        self.registers.append(request)
+        response = self.registrar.receive(request, source, self.loop.time())
+        for header in self.says if response.status == 200 else ():
+            response.add(*header)
+        return response
 
     def _media(self) -> LocalMedia:
         port = free_port(host=self.way.host)
@@ -152,5 +160,41 @@ def test_a_phone_registers_calls_is_called_and_goes(start: Start, way: Way) -> N
         phone.stop()
         until(lambda: not exchange.bindings(), 5, "the un-REGISTER")
         until(lambda: not exchange.agent.calls, 5, "the end of all")
+    finally:
+        exchange.close()
+
+
+def test_the_service_keeps_a_flow_open_where_its_registrar_wants_it_and_is_one_instance(
+    start: Start,
+) -> None:
+    """By RFC 5626: with what it takes from the REGISTER on, and the same name at the next start."""
+    exchange = Exchange(WAYS[0])
+    exchange.says.append(("Flow-Timer", "10"))
+    asked: list[bytes] = []
+    receive = exchange.udp.receiver
+    assert receive is not None
+
+    def listen(octets: bytes, source: Address, transport: Transport) -> None:
+        if may_be_stun(octets):
+            asked.append(octets)
+        receive(octets, source, transport)
+
+    exchange.udp.receiver = listen
+    try:
+        service = start(
+            Service,
+            f'[[trunk]]\nname = "t"\ndomain = "{WAYS[0].host}:{exchange.port}"\nusername = "1001"\n'
+            f'password = "{exchange.password}"\noutbound = true\n',
+        ).start()
+        until(lambda: service.http("GET", "/readyz")[0] == 200, 10, "the registration")
+        first = exchange.registers[-1].contacts[0]
+        assert first.param("reg-id") == "1"
+        until(lambda: asked, 12, "a STUN request")
+        service.stop()
+        assert not exchange.bindings()
+        service.start()
+        until(exchange.bindings, 10, "the binding")
+        second = exchange.registers[-1].contacts[0]
+        assert first.param("+sip.instance") == second.param("+sip.instance") != ""
     finally:
         exchange.close()
