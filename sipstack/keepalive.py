@@ -37,9 +37,9 @@ class Asking(Agent, Protocol):
 class Keepalive:
     """One account's trunk, asked each ``interval`` seconds by :meth:`run` until that is cancelled.
 
-    ``registration`` is told when the trunk sees us somewhere else, or its server is gone; the server that it registered
-    with is the one that is asked. Where ``interval`` is 0, it is so as often as that server itself wants it, and by
-    what it then has to know: STUN over UDP, a line end on a connection.
+    It is there if one of its servers is. ``registration`` is told when the trunk sees us somewhere else, or its server
+    is gone; the server that it registered with is asked first. Where ``interval`` is 0, that one alone is, as often as
+    it wants it, and by what it then has to know: STUN over UDP, a line end on a connection.
     """
 
     def __init__(
@@ -53,9 +53,7 @@ class Keepalive:
         registration: Registration | None = None,
     ) -> None:
         self.account = account
-        #: Whether the last question was answered; believed until one is not.
-        self.alive = True
-        #: Why not.
+        #: Why not :attr:`alive`; empty where it is.
         self.last_error = ""
         self._agent = agent
         self._interval = interval
@@ -65,9 +63,21 @@ class Keepalive:
         self._call_id = agent.token()
         self._tag = agent.token()
         self._sequence = 0
+        self._silent_since: float | None = None
         #: The server that has answered a STUN request before, and the one that has not when it was asked first.
         self._answers: Target | None = None
         self._mute: Target | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the trunk is there: believed until no server answers, and again as soon as one registers us.
+
+        Where only the registrar wants to be asked, registering with it anew is what shows whether it is there.
+        """
+        silent, registration = self._silent_since, self._registration
+        if silent is None or not self._interval:
+            return True
+        return registration is not None and registration.registered_since > silent
 
     async def run(self) -> None:
         """Ask, wait, and ask again; never returns."""
@@ -85,31 +95,29 @@ class Keepalive:
         return registration.flow_timer
 
     async def _ask(self) -> None:
-        target = await self._target()
-        if isinstance(target, str):
-            self.alive, self.last_error = False, target
-            return
-        try:
-            if not self._interval:
-                wrong = await self._by_flow(target)
-            elif self._means == "options":
-                wrong = await self._by_options(target)
-            elif self._means == "stun":
-                wrong = await self._by_stun(target)
-            else:
-                self._agent.poke(target)
-                wrong = ""
-        except OSError as error:
-            wrong = str(error)
-        self.alive, self.last_error = not wrong, wrong
-        if wrong:
+        """Ask the server that has us, and the next ones where it does not answer: one that does is enough."""
+        targets = await self._targets()
+        wrong = targets if isinstance(targets, str) else ""
+        for target in () if isinstance(targets, str) else targets:
+            try:
+                wrong = await self._ask_one(target)
+            except OSError as error:
+                wrong = str(error)
+            if not wrong:
+                break
+            # Which has a registration there move on, and calls begin with the next server.
             self._agent.server_failed(target)
+        self.last_error = wrong
+        self._silent_since = asyncio.get_running_loop().time() if wrong else None
 
-    async def _target(self) -> Target | str:
-        """The server to ask, or why there is none."""
+    async def _targets(self) -> Sequence[Target] | str:
+        """The servers to ask, or why there is none."""
         registration = self._registration
+        ours: list[Target] = []
         if registration is not None and registration.registered and registration.server is not None:
-            return registration.server
+            ours.append(registration.server)
+            if not self._interval:
+                return ours  # it is this flow that is kept open
         found: asyncio.Future[Sequence[Target] | str] = asyncio.get_running_loop().create_future()
 
         def settle(result: Sequence[Target] | str) -> None:
@@ -118,7 +126,20 @@ class Keepalive:
 
         self._agent.locate(self.account.registrar_hop, self.account, settle, settle)
         targets = await found
-        return targets if isinstance(targets, str) else targets[0]
+        if isinstance(targets, str):
+            return ours or targets
+        return [*ours, *(target for target in targets if target not in ours)]
+
+    async def _ask_one(self, target: Target) -> str:
+        """What is wrong with one server, empty if nothing is."""
+        if not self._interval:
+            return await self._by_flow(target)
+        if self._means == "options":
+            return await self._by_options(target)
+        if self._means == "stun" and target.transport == "UDP":
+            return await self._by_stun(target)
+        self._agent.poke(target)
+        return ""
 
     async def _by_flow(self, target: Target) -> str:
         """What is wrong, empty if nothing is: as :rfc:`5626` §4.4 has it for the transport."""

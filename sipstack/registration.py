@@ -79,7 +79,8 @@ class Registration:
         self._again = asyncio.Event()
         self._haste = 0
         self._under_way = False
-        self._registered_since = float("-inf")
+        #: When the last REGISTER was taken, on the loop's clock.
+        self.registered_since = float("-inf")
 
     async def run(self) -> None:
         """Register, refresh before the expiry, and try again with back-off when it fails; never returns."""
@@ -136,7 +137,7 @@ class Registration:
 
     def _held_back(self) -> float:
         """Seconds to wait where there is a reason to register at once: none, unless it was so just now too."""
-        if asyncio.get_running_loop().time() - self._registered_since > CALM:
+        if asyncio.get_running_loop().time() - self.registered_since > CALM:
             self._haste = 0
         seconds = min(CALM * 2.0 ** (self._haste - 1), LAST_RETRY) if self._haste else 0.0
         self._haste = min(self._haste + 1, 10)
@@ -247,7 +248,7 @@ class Registration:
             NameAddr.parse(value) for value in response.values("Service-Route")[:10]
         )
         self._contact = request.contacts[0]
-        self._registered_since = asyncio.get_running_loop().time()
+        self.registered_since = asyncio.get_running_loop().time()
         self._again.clear()
         self.flow_timer = _flow_timer(response, target)
         self._state(True, "")

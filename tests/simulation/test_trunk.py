@@ -12,6 +12,7 @@ import pytest
 
 from sipstack.account import Account
 from sipstack.digest import Credentials, DigestServer
+from sipstack.keepalive import Keepalive
 from sipstack.message import NameAddr, Request, Response, Uri, make_response, parse_datagram
 from sipstack.registrar import Registrar
 from sipstack.registration import CALM, FLOW, LAST_RETRY, WATCH, Registration
@@ -104,27 +105,32 @@ class Trunk:
     def server(self, host: str = FIRST) -> Server:
         return Server(self.network, host, self.transport)
 
+    def account(self, domain: str, proxy: str = "") -> Account:
+        return Account(
+            name=domain,
+            domain=Uri.parse(f"sip:{domain}"),
+            username="acct",
+            credentials=Credentials("acct", "pw"),
+            transport=self.transport,
+            outbound_proxy=Uri.parse(proxy) if proxy else None,
+            make_cnonce=self.agent.token,
+        )
+
     def register(
         self,
         domain: str = FIRST,
         *,
         instance: str = "",
         expires: int = 3600,
-        password: str = "pw",
         proxy: str = "",
         seed: int = 2,
     ) -> Registration:
-        account = Account(
-            name=domain,
-            domain=Uri.parse(f"sip:{domain}"),
-            username="acct",
-            credentials=Credentials("acct", password),
-            transport=self.transport,
-            outbound_proxy=Uri.parse(proxy) if proxy else None,
-            make_cnonce=self.agent.token,
-        )
         registration = Registration(
-            self.agent, account, expires=expires, rng=random.Random(seed), instance=instance
+            self.agent,
+            self.account(domain, proxy),
+            expires=expires,
+            rng=random.Random(seed),
+            instance=instance,
         )
         self.agent.server_watchers.append(registration.server_failed)
         self.agent.connection_watchers.append(registration.connection_lost)
@@ -554,5 +560,39 @@ def test_flow_timers_are_bounded() -> None:
         server.deaf = True
         await asyncio.sleep(200)
         assert not registration.flow_wanted.is_set()
+
+    simulated(work)
+
+
+@pytest.mark.parametrize("registering", [True, False])
+def test_a_trunk_is_there_as_long_as_one_of_its_servers_is(registering: bool) -> None:
+    async def work(trunk: Trunk) -> None:
+        first, second = trunk.server(FIRST), trunk.server(SECOND)
+        registration = trunk.register("provider.test") if registering else None
+        account = registration.account if registration else trunk.account("provider.test")
+        keepalive = Keepalive(
+            trunk.agent, account, interval=20.0, rng=random.Random(3), registration=registration
+        )
+        trunk.loop.create_task(keepalive.run())
+        alive = []
+        for number in range(50):
+            first.deaf = number > 3
+            await asyncio.sleep(10)
+            alive.append(keepalive.alive)
+        assert all(alive)
+        asked = [r for at, r in second.seen if r.method == "OPTIONS"]
+        assert len(asked) > 10
+        if registration is not None:
+            assert registration.server == Target("UDP", (SECOND, 5060))
+        # Nobody is there any more, and then somebody is again.
+        second.deaf = True
+        await asyncio.sleep(120)
+        assert not keepalive.alive
+        assert keepalive.last_error == "408 Request Timeout to OPTIONS"
+        first.deaf = False
+        for _ in range(700):
+            await asyncio.sleep(1)
+            assert keepalive.alive or registration is None or not registration.registered
+        assert keepalive.alive
 
     simulated(work)
