@@ -596,3 +596,28 @@ def test_a_trunk_is_there_as_long_as_one_of_its_servers_is(registering: bool) ->
         assert keepalive.alive
 
     simulated(work)
+
+
+def test_a_trunk_that_registers_us_again_is_there_before_it_is_asked_again() -> None:
+    async def work(trunk: Trunk) -> None:
+        server = trunk.server()
+        registration = trunk.register()
+        keepalive = Keepalive(
+            trunk.agent,
+            registration.account,
+            interval=1000.0,
+            rng=random.Random(3),
+            registration=registration,
+        )
+        trunk.loop.create_task(keepalive.run())
+        await asyncio.sleep(100)
+        server.deaf = True
+        while keepalive.alive:
+            await asyncio.sleep(1)
+        server.deaf = False
+        count = len(server.seen)
+        await asyncio.sleep(100)
+        assert keepalive.alive
+        assert all(request.method == "REGISTER" for _, request in server.seen[count:])
+
+    simulated(work)
