@@ -15,7 +15,7 @@ from sipstack.digest import Credentials, DigestServer
 from sipstack.keepalive import Keepalive
 from sipstack.message import NameAddr, Request, Response, Uri, make_response, parse_datagram
 from sipstack.registrar import Registrar
-from sipstack.registration import CALM, FLOW, LAST_RETRY, WATCH, Registration
+from sipstack.registration import CALM, FAREWELL, FLOW, LAST_RETRY, WATCH, Registration
 from sipstack.resolver import Answer, Resolver, Srv, Target
 from sipstack.symmetric import note_source, reply_address
 from sipstack.transport import Address, Transport
@@ -619,5 +619,20 @@ def test_a_trunk_that_registers_us_again_is_there_before_it_is_asked_again() -> 
         await asyncio.sleep(100)
         assert keepalive.alive
         assert all(request.method == "REGISTER" for _, request in server.seen[count:])
+
+    simulated(work)
+
+
+def test_a_registrar_that_is_silent_at_the_end_does_not_hold_it_up() -> None:
+    async def work(trunk: Trunk) -> None:
+        server = trunk.server()
+        registration = trunk.register()
+        await asyncio.sleep(1)
+        server.deaf = True
+        began = trunk.loop.time()
+        await registration.close()
+        assert server.seen[-1][1].expires == 0
+        assert trunk.loop.time() - began == FAREWELL
+        assert (registration.registered, registration.last_error) == (False, "un-registered")
 
     simulated(work)
