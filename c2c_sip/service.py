@@ -1,6 +1,5 @@
 """The service: the only place that builds the parts and joins them."""
 
-import gc
 import logging
 import random
 import resource
@@ -96,9 +95,6 @@ class Service:
                 self.lab.stop()
             self.store.close()
             raise
-        # What was made until now stays. The collector need not look at it again, for which all threads would wait.
-        gc.collect()
-        gc.freeze()
 
     def _add_lab(self, trunk: Trunk) -> None:
         config = self.config

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a caller that found the service full or a trunk away may try again.
 RETRY_AFTER = 5
+#: Seconds that a call may wait for its beginning before no more are taken on.
+LONGEST_WAIT = 2.0
 #: Addresses of which it is kept in mind whether they may be called.
 HOSTS = 4096
 
@@ -315,6 +317,8 @@ class Calling:
                 )
             if self._admitted.total() >= self._capacity():
                 raise Refusal("full", "all lines are in use", retry_after=RETRY_AFTER)
+            if self._engine.wait > LONGEST_WAIT:
+                raise Refusal("full", "too many calls begin at once", retry_after=1)
             self._admitted[clicktocall["id"]] += 1
 
     def _capacity(self) -> int:
@@ -551,6 +555,11 @@ class Calling:
             return False
         self._engine.soon(lambda: live.flow.hang_up("NORMAL_CLEARING"))
         return True
+
+    def live(self) -> int:
+        """How many calls are up, or are about to be."""
+        with self._lock:
+            return self._admitted.total()
 
     def readiness(self) -> Readiness:
         """Whether a call can be placed now."""

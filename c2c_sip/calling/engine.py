@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds that the start waits for the trunks' first answers.
 FIRST_REGISTRATION = 2.0
+
+#: Calls that begin in one turn of the loop, which reads some dozens of messages; a call has seven to read.
+BEGINNINGS = 4
 
 T = TypeVar("T")
 
@@ -167,6 +171,9 @@ class Engine:
         self._left_up = left_up
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: What is to begin, and since when.
+        self._waiting: deque[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = deque()
+        self._beginning = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -250,8 +257,35 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Start a coroutine in the engine's thread, from any thread, and return at once."""
-        self._loop.call_soon_threadsafe(lambda: self._keep(work()))
+        """Start a coroutine in the engine's thread, from any thread, and return at once.
+
+        Only a few a turn of the loop: what has come for the calls there are goes first, however many are to begin. Else none of
+        them would go on in time, and what is sent again for it is more than what was to be done.
+        """
+        self._waiting.append((self._loop.time(), work))
+        self._loop.call_soon_threadsafe(self._arrived)
+
+    def _arrived(self) -> None:
+        if not self._beginning:
+            self._beginning = True
+            self._begin()
+
+    def _begin(self) -> None:
+        for _ in range(BEGINNINGS):
+            if not self._waiting:
+                self._beginning = False
+                return
+            _, work = self._waiting.popleft()
+            self._keep(work())
+        self._loop.call_soon(self._begin)
+
+    @property
+    def wait(self) -> float:
+        """Seconds that the first of those that are to begin has waited."""
+        try:
+            return self._loop.time() - self._waiting[0][0]
+        except IndexError:
+            return 0.0
 
     def soon(self, then: Callable[[], None]) -> None:
         """Have ``then`` called in the engine's thread, from any thread."""

@@ -220,10 +220,13 @@ def measure(rate: float, seconds: float, talk: int, settle: float) -> dict[str, 
             }
         finally:
             import shutil
-            for q in ("desk","customer"):
-                for fn in ("errors.log","messages.log","sipp.log"):
-                    if (folder/q/fn).exists(): shutil.copy(folder/q/fn, f"/tmp/lead/{q}_{fn}")
-            shutil.copy(folder/"c2c.db","/tmp/lead/c2c.db"); shutil.copy(service.log,"/tmp/lead/service.log")
+
+            for q in ("desk", "customer"):
+                for fn in ("errors.log", "messages.log", "sipp.log"):
+                    if (folder / q / fn).exists():
+                        shutil.copy(folder / q / fn, f"/tmp/lead/{q}_{fn}")
+            shutil.copy(folder / "c2c.db", "/tmp/lead/c2c.db")
+            shutil.copy(service.log, "/tmp/lead/service.log")
             for program in (service, extension, contact):
                 program.stop()
 
