@@ -120,7 +120,7 @@ class Registration:
         if self.server is None or self._contact is None:
             return False
         try:
-            return self._agent.contact(self.server, self.account.username) != self._contact
+            return self._agent.contact(self.server, self.account.contact_user) != self._contact
         except OSError:
             return False  # no route at all now: nothing better to register
 
@@ -244,7 +244,7 @@ class Registration:
         request.add("Call-ID", self._call_id)
         request.add("CSeq", str(CSeq(self._sequence, "REGISTER")))
         try:
-            request.add("Contact", str(self._agent.contact(target, account.username)))
+            request.add("Contact", str(self._agent.contact(target, account.contact_user)))
         except OSError as error:  # the way to it went after it was located
             return str(error), ("", 0), request
         request.add("Expires", str(expires))
