@@ -9,6 +9,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from c2c_sip.calling.door import Calling
@@ -27,7 +28,7 @@ from tests.simulation.media import SimulatedMediaPlane
 from tests.simulation.network import VirtualNetwork
 
 US = "192.0.2.1"
-OTHERS = ("192.0.2.7", "192.0.2.8", "192.0.2.9")
+OTHERS = ("192.0.2.7", "192.0.2.8", "192.0.2.9", "192.0.2.10")
 ANSWER = (
     b"v=0\r\no=- 1 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n"
     b"m=audio 4000 RTP/AVP 8\r\na=rtpmap:8 PCMA/8000\r\n"
@@ -86,21 +87,29 @@ class _Engine:
         self.keepalives: dict[str, Any] = {}
         self.flows: list[asyncio.Task[None]] = []
 
+    def later(self, seconds: float, then: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(seconds, then)
+
     def submit(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.flows.append(asyncio.get_running_loop().create_task(work()))
 
 
 def place_call(
     config: Config,
-    store: Store,
-    account: dict[str, Any],
+    folder: Path,
     clicktocall: dict[str, Any],
     contact: str,
     *,
     zone: dict[tuple[str, str], Records],
     answering: dict[str, Answering] | None = None,
 ) -> dict[str, Seen]:
-    """Register all trunks, make one call, hang it up; what each node in :data:`OTHERS` got."""
+    """Register all trunks, make one call, hang it up; what each node in :data:`OTHERS` got.
+
+    ``folder`` is where the call's records are kept; ``zone`` is what DNS says.
+    """
+    store = Store.open(f"sqlite:///{folder}/c2c.db")
+    account = store.create_account("Acme")
+    document = store.create_clicktocall(account["id"], {"name": "test"} | clicktocall)
 
     async def main() -> dict[str, Seen]:
         loop = asyncio.get_running_loop()
@@ -125,7 +134,6 @@ def place_call(
         media = SimulatedMediaPlane()
         engine = _Engine(SipDesk(agent, media, loop=loop, rng=rng), media)  # type: ignore[arg-type]
         calling = Calling(config, store, engine, accounts)  # type: ignore[arg-type]
-        document = {"id": "definition", "name": "test", "extension": "101"} | clicktocall
         calling.activate(account, document, contact, authenticated=True, client="192.0.2.99")
         loop.call_later(20.0, lambda: [live.flow.hang_up("X") for live in calling._live.values()])
         await asyncio.gather(*engine.flows)
@@ -133,7 +141,10 @@ def place_call(
         agent.close()
         return seen
 
-    return run(main(), 1)
+    try:
+        return run(main(), 1)
+    finally:
+        store.close()
 
 
 async def _register(
