@@ -145,6 +145,16 @@ TABLE: list[tuple[str, str, tuple[str, ...], tuple[str, ...]]] = [
     ('withhold_caller = true\nfrom_user = "account"\nidentity = ["ppi"]', "INVITE", ('From: "Anonymous" <sip:acct@sip.provider.test>;tag=', "P-Preferred-Identity: <sip:+442079460958@sip.provider.test>", "Privacy: id"), ()),
     ('withhold_caller = true\nidentity = ["rpid"]', "INVITE", ("Remote-Party-ID: <sip:+442079460958@sip.provider.test>;party=calling;privacy=full;screen=no", "Privacy: id"), ()),
     ('withhold_caller = true\ndiversion = "+4930123456"', "INVITE", ("Diversion: <sip:+4930123456@sip.provider.test>;reason=unconditional;privacy=full",), ()),
+    # An extension outside hears whom it is for all the same; the provider's own header has no name.
+    (
+        'withhold_caller = true\ncaller_id = "+4930123456"',
+        "INVITE",
+        (
+            'From: "+442079460958" <sip:anonymous@anonymous.invalid>;tag=',
+            "P-Preferred-Identity: <sip:+4930123456@sip.provider.test>",
+        ),
+        (),
+    ),
     # Audio.
     ('codecs = ["PCMA"]', "INVITE", ("m=audio 20000 RTP/AVP 8 101", "a=rtpmap:8 PCMA/8000"), ("PCMU",)),
     ('codecs = ["G722", "PCMA"]', "INVITE", ("m=audio 20000 RTP/AVP 9 8 101",), ()),
