@@ -198,7 +198,24 @@ _DOCUMENTS = (
     "CREATE INDEX audit_list ON audit (account_id, created, id)",
 )
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _DIALOGS, 3: _GUARD, 4: _DOCUMENTS}
+_TRACES = (
+    """
+    CREATE TABLE trace (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        created DOUBLE PRECISION NOT NULL,
+        octets BYTEA NOT NULL
+    )
+    """,
+    "CREATE INDEX trace_created ON trace (created)",
+)
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: _FIRST,
+    2: _DIALOGS,
+    3: _GUARD,
+    4: _DOCUMENTS,
+    5: _TRACES,
+}
 NEWEST = max(MIGRATIONS)
 
 #: What PostgreSQL's advisory lock is known by: of two nodes that start on an empty database, one waits.

@@ -14,6 +14,7 @@ from typing import Any
 
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import SipDesk
+from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config
 from c2c_sip.service import account_of
 from c2c_sip.store import Store
@@ -21,6 +22,7 @@ from sipstack.account import Account
 from sipstack.message import Request, Response, make_response, parse_datagram
 from sipstack.registration import Registration
 from sipstack.resolver import Answer, Resolver, Srv
+from sipstack.trace import Trace
 from sipstack.transport import Address, Transport
 from sipstack.useragent import UserAgent
 from tests.simulation.clock import run
@@ -133,7 +135,8 @@ def place_call(
         await _register(config, agent, accounts, rng)
         media = SimulatedMediaPlane()
         engine = _Engine(SipDesk(agent, media, loop=loop, rng=rng), media)  # type: ignore[arg-type]
-        calling = Calling(config, store, engine, accounts)  # type: ignore[arg-type]
+        tracing = Tracing(Trace(), store.traces, most=0, later=engine.later, offset=0.0)
+        calling = Calling(config, store, engine, accounts, tracing)  # type: ignore[arg-type]
         calling.activate(account, document, contact, authenticated=True, client="192.0.2.99")
         loop.call_later(20.0, lambda: [live.flow.hang_up("X") for live in calling._live.values()])
         await asyncio.gather(*engine.flows)
