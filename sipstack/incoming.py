@@ -251,10 +251,10 @@ class IncomingCall:
         describe(response, self._described)
 
     def _send_reliably(self, response: Response, interval: float) -> None:
-        self._responder.respond(response)
-        if interval > 64 * self._agent.timers.t1:
+        if interval >= 64 * self._agent.timers.t1:
             self.reject(504)  # RFC 3262 §3
             return
+        self._responder.respond(response)
         self._resend = self._agent.call_later(
             interval, lambda: self._send_reliably(response, 2 * interval)
         )
