@@ -17,6 +17,7 @@ import phonenumbers
 
 from c2c_sip.calling.numbering import ANYWHERE, REFUSED_KINDS
 from sipstack.account import proxy_uri
+from sipstack.keepalive import Means
 from sipstack.media.tones import RINGBACK
 from sipstack.message import ParseError
 from sipstack.sdp import CODECS
@@ -391,6 +392,8 @@ class Trunk:
     outbound_proxy: str = _setting("", _proxy)
     expires: int = _setting(1800, _whole(60, 86400))
     keepalive: int = _setting(0, _zero_or(5, 3600))
+    keepalive_by: Means = _setting("options", _one_of("options", "stun", "crlf"))
+    outbound: bool = _setting(False, _flag)
     number_format: str = _setting("+e164", _NUMBER_FORMAT)
     number_prefix: str = _setting("", _text("digits, *, # and +", re.compile(r"[0-9*#+]+\Z")))
     identity: tuple[str, ...] = _setting(
@@ -409,6 +412,8 @@ class Trunk:
     ptime: int = _setting(20, _ptime)
     tls_server_name: str = _setting("", _text("a host name", re.compile(r"[A-Za-z0-9._-]+\Z")))
     tls_ca: str = _setting("", _text())
+    tls_certificate: str = _setting("", _text())
+    tls_key: str = _setting("", _text())
 
     def __repr__(self) -> str:
         return f"Trunk({self.name!r}, {self.domain!r})"
@@ -530,6 +535,10 @@ def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
         if trunk.register and not trunk.username:
             problems.append(
                 f"trunk[{index}].username: got '', accepted: the account to register, or register = false"
+            )
+        if trunk.keepalive_by == "stun" and trunk.transport != "udp":
+            problems.append(
+                f"trunk[{index}].keepalive_by: got 'stun', accepted: options or crlf where transport is not udp"
             )
     guard = sections.get("guard", Guard())
     if guard.challenge == "captcha" and not guard.captcha_url:

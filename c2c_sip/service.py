@@ -7,6 +7,7 @@ import resource
 import socket
 import sys
 import time
+import uuid
 from asyncio import AbstractEventLoop
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -28,7 +29,7 @@ from sipstack.entropy import Entropy
 from sipstack.hep import Exporter
 from sipstack.media import MediaPlane
 from sipstack.message import Uri
-from sipstack.resolver import DnsLookup, Resolver
+from sipstack.resolver import DnsLookup, Resolver, kinds_of
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
@@ -117,7 +118,7 @@ class Service:
             self.trace.watcher = self._exporter.send
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
-            transports = await _transports(config, loop)
+            transports = await bind(config, loop)
             return UserAgent(
                 transports,
                 loop=loop,
@@ -128,6 +129,7 @@ class Service:
                 resolver=Resolver(
                     DnsLookup([_nameserver(text) for text in config.sip.nameservers]),
                     transports={transport.name for transport in transports},
+                    kinds=kinds_of(transport.local_address[0] for transport in transports),
                     rng=rng,
                 ),
                 refuse_invite=own_servers(list(accounts.values())),
@@ -145,6 +147,8 @@ class Service:
                     accounts[trunk.name],
                     trunk.expires if trunk.register else None,
                     trunk.keepalive,
+                    trunk.keepalive_by,
+                    _instance(trunk) if trunk.outbound else "",
                 )
                 for trunk in config.trunks
             ],
@@ -243,22 +247,40 @@ def account_of(trunk: Trunk, rng: random.Random) -> Account:
     )
 
 
-async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport]:
-    """The transports of ``sip.listen``, and on a free port those that only the trunks ask for."""
+def _instance(trunk: Trunk) -> str:
+    """The URN of this machine at a trunk, the same after each start (:rfc:`5626` §4.1)."""
+    name = f"{socket.gethostname()}/{trunk.name}/{trunk.username}@{trunk.domain}"
+    return uuid.uuid5(uuid.NAMESPACE_URL, name).urn
+
+
+async def bind(config: Config, loop: AbstractEventLoop) -> list[Transport]:
+    """The transports of ``sip.listen``, and on a free port those that only the trunks ask for.
+
+    Whoever takes datagrams takes connections at the same port (:rfc:`3261` §18.2.1), or where that is somebody else's
+    at another one: by them goes what is too large for a datagram.
+
+    :raises OSError: an address is taken, or a certificate cannot be used.
+    """
     wanted = [_listening(text) for text in config.sip.listen]
     host = wanted[0][1]
-    for trunk in config.trunks:
-        if trunk.transport not in {kind for kind, _, _ in wanted}:
-            wanted.append((trunk.transport, host, 0))
+    kinds = {kind for kind, _, _ in wanted}
+    # Connections are taken beside datagrams anyway.
+    beside = {"tcp"} if "udp" in kinds else set()
+    for kind in sorted({trunk.transport for trunk in config.trunks} - kinds - beside):
+        wanted.append((kind, host, 0))
     bound: list[Transport] = []
     try:
         for kind, address, port in wanted:
             if kind == "udp":
                 bound.append(UdpTransport(address, port, loop))
-                continue
-            stream = StreamTransport(address, port, loop, **(_tls(config) if kind == "tls" else {}))
-            bound.append(stream)
-            await stream.listen()
+            else:
+                tls = _tls(config) if kind == "tls" else {}
+                bound.append(await _listening_stream(address, port, loop, **tls))
+        families = {":" in one.local_address[0] for one in bound if one.name == "TCP"}
+        for address, port in [one.local_address for one in bound if one.name == "UDP"]:
+            if (":" in address) not in families:
+                families.add(":" in address)
+                bound.append(await _beside(address, port, loop))
     except OSError:
         for transport in bound:
             transport.close()
@@ -266,17 +288,39 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
     return bound
 
 
+async def _beside(host: str, port: int, loop: AbstractEventLoop) -> StreamTransport:
+    try:
+        return await _listening_stream(host, port, loop)
+    except OSError as error:
+        log.warning("no TCP at port %d, a free one is taken: %s", port, error)
+        return await _listening_stream(host, 0, loop)
+
+
+async def _listening_stream(
+    host: str, port: int, loop: AbstractEventLoop, **tls: Any
+) -> StreamTransport:
+    stream = StreamTransport(host, port, loop, **tls)
+    await stream.listen()
+    return stream
+
+
 def _tls(config: Config) -> dict[str, Any]:
     """What a :class:`StreamTransport` has to know for TLS. Without a certificate of our own it only calls out."""
     sip = config.sip
     own = sip.tls_certificate, sip.tls_key
+
+    def shown(trunk: Trunk) -> tuple[str, str]:
+        return (trunk.tls_certificate, trunk.tls_key) if trunk.tls_certificate else own
+
     return {
         "tls": client_context(sip.tls_ca, *own),
         "server_tls": server_context(*own) if sip.tls_certificate else None,
         "tls_by_name": {
-            trunk.tls_server_name or _domain(trunk).host: client_context(trunk.tls_ca, *own)
+            trunk.tls_server_name or _domain(trunk).host: client_context(
+                trunk.tls_ca or sip.tls_ca, *shown(trunk)
+            )
             for trunk in config.trunks
-            if trunk.tls_ca
+            if trunk.tls_ca or trunk.tls_certificate
         },
     }
 

@@ -48,8 +48,11 @@ class Account:
     @property
     def routes(self) -> tuple[NameAddr, ...]:
         """The Route that a request outside of a dialog starts with."""
-        if self.service_route:
-            return self.service_route
+        return self.service_route or self.registrar_routes
+
+    @property
+    def registrar_routes(self) -> tuple[NameAddr, ...]:
+        """That of a REGISTER: what a registrar wants for other requests may well not lead to it (:rfc:`3608` §6.1)."""
         return (NameAddr("", self.outbound_proxy, ()),) if self.outbound_proxy else ()
 
     @property
@@ -57,6 +60,11 @@ class Account:
         """Where requests of this account are sent."""
         routes = self.routes
         return routes[0].uri if routes else self.domain
+
+    @property
+    def registrar_hop(self) -> Uri:
+        """Where a REGISTER is sent."""
+        return self.outbound_proxy or self.domain
 
     def owns(self, source: Address) -> bool:
         """Whether ``source`` is one of the trunk's own servers."""

@@ -15,7 +15,7 @@ from sipstack.account import Account, account_at
 from sipstack.call import Event, Outbound, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.fence import Fence
-from sipstack.keepalive import Keepalive
+from sipstack.keepalive import Keepalive, Means
 from sipstack.media import MediaPlane
 from sipstack.message import ParseError
 from sipstack.registration import Registration
@@ -128,11 +128,14 @@ class SipDesk:
 @dataclass(frozen=True, slots=True)
 class Presence:
     """How an account is kept at its trunk: the expiry to register with in seconds, ``None`` where it does not register,
-    and the seconds between two OPTIONS, 0 for none."""
+    and the seconds between two questions whether it is there, with the means to ask; 0 asks as often as the registrar
+    wants. ``instance`` is the URN to register with by :rfc:`5626`, empty for none."""
 
     account: Account
     expires: int | None
     keepalive: int = 0
+    keepalive_by: Means = "options"
+    instance: str = ""
 
 
 class Engine:
@@ -209,16 +212,22 @@ class Engine:
         account = presence.account
         if presence.expires is not None:
             registration = Registration(
-                self.agent, account, expires=presence.expires, rng=self._rng
+                self.agent,
+                account,
+                expires=presence.expires,
+                rng=self._rng,
+                instance=presence.instance,
             )
             self.registrations[account.name] = registration
             self.agent.server_watchers.append(registration.server_failed)
+            self.agent.connection_watchers.append(registration.connection_lost)
             self._keep(registration.run())
-        if presence.keepalive:
+        if presence.keepalive or presence.expires is not None:
             keepalive = Keepalive(
                 self.agent,
                 account,
                 interval=presence.keepalive,
+                means=presence.keepalive_by,
                 rng=self._rng,
                 registration=self.registrations.get(account.name),
             )
