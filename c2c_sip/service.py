@@ -17,11 +17,12 @@ from c2c_sip.api.media import is_upload
 from c2c_sip.api.server import HttpServer
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.calling.routing import escape_user
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Trunk
 from c2c_sip.store import Store
-from sipstack.account import Account
+from sipstack.account import Account, proxy_uri
 from sipstack.digest import Credentials
 from sipstack.entropy import Entropy
 from sipstack.hep import Exporter
@@ -105,7 +106,7 @@ class Service:
     def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config
         rng = Entropy()
-        accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
+        accounts = {trunk.name: account_of(trunk, rng) for trunk in config.trunks}
 
         if config.trace.hep:
             offset = time.time() - time.monotonic()
@@ -128,6 +129,7 @@ class Service:
                     rng=rng,
                 ),
                 refuse_invite=own_servers(list(accounts.values())),
+                accounts=list(accounts.values()),
             )
 
         if not config.media.workers:
@@ -222,22 +224,19 @@ def _domain(trunk: Trunk) -> Uri:
     return Uri.parse(f"sip:{trunk.domain}")
 
 
-def _account(trunk: Trunk, rng: random.Random) -> Account:
+def account_of(trunk: Trunk, rng: random.Random) -> Account:
+    """The account that the settings of a trunk describe."""
     credentials = None
     if trunk.password:
         credentials = Credentials(trunk.auth_username or trunk.username, trunk.password)
     proxy = trunk.outbound_proxy
-    if proxy and not proxy.startswith(("sip:", "sips:")):
-        proxy = f"sip:{proxy}"
-    outbound = Uri.parse(proxy) if proxy else None
-    if outbound is not None and not outbound.has_param("lr"):
-        outbound = replace(outbound, params=(*outbound.params, ("lr", None)))
     return Account(
         name=trunk.name,
         domain=_domain(trunk),
-        username=trunk.username,
+        username=escape_user(trunk.username),
+        contact_user=escape_user(trunk.contact_user),
         credentials=credentials,
-        outbound_proxy=outbound,
+        outbound_proxy=proxy_uri(proxy) if proxy else None,
         transport=trunk.transport.upper(),
         server_name=trunk.tls_server_name,
         make_cnonce=lambda: f"{rng.getrandbits(64):016x}",

@@ -193,7 +193,7 @@ class Keepalive:
         request.add("To", str(NameAddr("", account.domain, ())))
         request.add("Call-ID", self._call_id)
         request.add("CSeq", str(CSeq(self._sequence, "OPTIONS")))
-        request.add("Contact", str(self._agent.contact(target, account.username)))
+        request.add("Contact", str(self._agent.contact(target, account.contact_user)))
         request.add("Accept", "application/sdp")
         handlers = Handlers(lambda response, source: finish(response), finish)
         self._agent.send_request(request, target, handlers)

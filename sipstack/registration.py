@@ -153,7 +153,7 @@ class Registration:
         if self.server is None or self._contact is None:
             return False
         try:
-            contact = self._agent.contact(self.server, self.account.username)
+            contact = self._agent.contact(self.server, self.account.contact_user)
         except OSError:
             return False  # no route at all now: nothing better to register
         return contact.uri != self._contact.uri
@@ -332,7 +332,7 @@ class Registration:
         bound = self._contact if target == self.server else None
         if expires == 0 and bound is not None:
             return [bound]
-        contact = self._agent.contact(target, self.account.username)
+        contact = self._agent.contact(target, self.account.contact_user)
         if self._instance:
             named = ("reg-id", "1"), ("+sip.instance", f'"<{self._instance}>"')
             return [replace(contact, params=named)]  # which is what the old one is replaced by

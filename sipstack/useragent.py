@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sipstack.account import Account
+from sipstack.account import Account, account_at
 from sipstack.agent import BODIES, Dialogue, Handlers, Timer
 from sipstack.alarms import Alarm, Alarms
 from sipstack.incoming import IncomingCall, refused_timing
@@ -89,7 +89,7 @@ class UserAgent:
     ``rng`` makes tags, branches and Call-IDs (``random.SystemRandom()`` outside of tests). ``refuse_invite`` gives the
     status for an INVITE from outside where no calls are taken, which is where ``on_invite`` is not given: it gets each
     call that comes in, with its source, and must accept or reject it at once. ``on_request`` may answer any other
-    request outside of a dialog, as a registrar does.
+    request outside of a dialog, as a registrar does. ``accounts`` are those of whose trunks calls may come in.
     """
 
     def __init__(
@@ -106,6 +106,7 @@ class UserAgent:
         refuse_invite: Callable[[Address], int] = lambda source: 403,
         on_invite: Callable[[IncomingCall, Address], None] | None = None,
         on_request: Callable[[Request, Address], Response | None] = lambda request, source: None,
+        accounts: Sequence[Account] = (),
     ) -> None:
         self.timers = timers
         self.trace = trace
@@ -126,6 +127,7 @@ class UserAgent:
         self._refuse_invite = refuse_invite
         self._on_invite = on_invite
         self._on_request = on_request
+        self._accounts = accounts
         #: INVITEs that came in, by what stays the same on each way that they may come (RFC 3261 §8.2.2.2).
         self._invited: dict[tuple[str, str | None, int], Key] = {}
         self._clients: dict[Key, _Client] = {}
@@ -226,7 +228,7 @@ class UserAgent:
         """Those of ``targets`` that there is a way to from here, with the name of each, and why not to the others."""
         if account is not None and uri in (account.next_hop, account.registrar_hop):
             for target in targets:
-                account.learn(target.address[0])
+                account.learn(*target.address)
         usable: list[Target] = []
         why = ""
         for target in targets:
@@ -661,9 +663,11 @@ class UserAgent:
             self._answer(request, 503, None, source, transport, headers)
             return
         entry = self._serve(request, source, transport)
-        contact = self.contact(entry.target, request.uri.user or "")
+        user = request.uri.user or ""
+        contact = self.contact(entry.target, user)
+        account = account_at(self._accounts, source, user)
         try:
-            call = IncomingCall(self, request, entry, contact)
+            call = IncomingCall(self, request, entry, contact, account)
         except ParseError as error:
             del self._servers[entry.machine.key]
             headers = refused_timing(error)

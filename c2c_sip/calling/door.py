@@ -410,6 +410,7 @@ class Calling:
 
     def _leg(self, role: str, route: LegRoute, call_id: str, timeout: float) -> LegPlan:
         trunk_hosts = [host for account in self._accounts.values() for host in account.servers]
+        trunk = route.destination.trunk
 
         def redirect(uri: Uri) -> Outbound | None:
             where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
@@ -423,6 +424,8 @@ class Calling:
             contact_user=route.caller.contact_user,
             call_id=call_id,
             timeout=timeout,
+            codecs=codec_list(trunk.codecs) if trunk is not None and trunk.codecs else (),
+            ptime=trunk.ptime if trunk is not None else 20,
             redirect=redirect,
             accepted=self._accepted,
             at_home=role == "extension" or route.at_home,

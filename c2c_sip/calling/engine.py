@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from c2c_sip.calling.flow import Leg, LegError
 from c2c_sip.calling.plan import LegPlan
-from sipstack.account import Account
+from sipstack.account import Account, account_at
 from sipstack.call import Event, Outbound, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.fence import Fence
@@ -86,7 +86,9 @@ class SipDesk:
             media = self._media.open(bind, known, beside.media if beside is not None else None)
         except OSError as error:
             raise LegError(str(error)) from error
-        local = LocalMedia(announced, media.rtp_port, codecs, self._rng.getrandbits(48))
+        codecs = plan.codecs_of(codecs, first=beside is None)
+        session_id = self._rng.getrandbits(48)
+        local = LocalMedia(announced, media.rtp_port, codecs, session_id, plan.ptime)
         leg = Leg(plan, media, local, codecs)
         call = OutgoingCall(
             fence,
@@ -345,7 +347,11 @@ def own_servers(accounts: Sequence[Account]) -> Callable[[Address], int]:
     """What an INVITE from outside gets: 480 from a trunk's servers, since nobody is here to answer; 403 from others."""
 
     def refuse(source: Address) -> int:
-        return 480 if any(account.owns(source) for account in accounts) else 403
+        account = account_at(accounts, source)
+        if account is None:
+            return 403
+        log.info("trunk %s: a call from %s is refused", account.name, source[0])
+        return 480
 
     return refuse
 

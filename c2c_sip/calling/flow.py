@@ -293,7 +293,8 @@ class Flow:
         """What to offer the peer that ``leg`` will be bridged to."""
         shared = leg.remote.codecs if leg.remote else ()
         # What this one took comes first, so that the other takes the same and nothing is transcoded.
-        first = tuple(c for c in self.plan.codecs if any(c.same_as(s) for s in shared))
+        ours = dict.fromkeys((*leg.codecs, *self.plan.codecs))
+        first = tuple(c for c in ours if any(c.same_as(s) for s in shared))
         rest = tuple(c for c in self.plan.codecs if c not in first)
         # Events are no voice: they stand behind what is.
         return tuple(sorted(first + rest, key=lambda codec: codec.name == "telephone-event"))
