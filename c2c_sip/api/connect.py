@@ -173,6 +173,7 @@ class Connect:
             client=self._access.address(req),
             link=link,
             brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
+            parameter=lambda name: read_text(req, name),
         )
 
     def _finish(

@@ -198,7 +198,16 @@ _DOCUMENTS = (
     "CREATE INDEX audit_list ON audit (account_id, created, id)",
 )
 
-MIGRATIONS: dict[int, tuple[str, ...]] = {1: _FIRST, 2: _DIALOGS, 3: _GUARD, 4: _DOCUMENTS}
+#: What a click-to-call keeps with each of its calls.
+_VARIABLES = ("ALTER TABLE activation ADD COLUMN variables TEXT",)
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: _FIRST,
+    2: _DIALOGS,
+    3: _GUARD,
+    4: _DOCUMENTS,
+    5: _VARIABLES,
+}
 NEWEST = max(MIGRATIONS)
 
 #: What PostgreSQL's advisory lock is known by: of two nodes that start on an empty database, one waits.

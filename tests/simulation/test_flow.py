@@ -94,12 +94,16 @@ def activate(
             wall=loop.time,
             changed=lambda state: None,
         )
+        extension = replace(
+            _leg("extension", phones[0], 20.0),
+            transfer=lambda uri: _leg("transfer", phones[2], 20.0),
+        )
         plan = Plan(
             activation_id="activation",
             account_id="account",
             clicktocall_id="definition",
             contact_text="bob",
-            extension=_leg("extension", phones[0], 20.0),
+            extensions=(extension,),
             contact=replace(_leg("contact", phones[1], 20.0), accepted=accepted),
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
@@ -107,9 +111,6 @@ def activate(
             busy_seconds=3.0,
             max_duration=max_duration,
             media_timeout=media_timeout,
-            transfer=lambda uri: replace(
-                _leg("transfer", phones[2], 20.0), call_id="call-transfer"
-            ),
         )
         flow = Flow(plan, sip_desk, recorder)
         if meddle is not None:

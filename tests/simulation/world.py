@@ -11,6 +11,7 @@ import asyncio
 import random
 import re
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from c2c_sip.calling.engine import SipDesk
 from c2c_sip.calling.flow import Flow
@@ -33,8 +34,21 @@ from tests.simulation.network import Conditions, VirtualNetwork
 from tests.simulation.phone import Script, ScriptedPhone
 
 US, TRUNK = "192.0.2.1", "192.0.2.7"
-PHONES = {"extension": "192.0.2.2", "contact": "192.0.2.3", "transfer": "192.0.2.4"}
-NUMBERS = {"extension": "101", "contact": "102", "transfer": "103"}
+PHONES = {
+    "extension": "192.0.2.2",
+    "contact": "192.0.2.3",
+    "transfer": "192.0.2.4",
+    "mobile": "192.0.2.5",
+    "tablet": "192.0.2.6",
+}
+"""By who has it; the desk phone, mobile and tablet are extensions."""
+NUMBERS = {
+    "extension": "101",
+    "contact": "102",
+    "transfer": "103",
+    "mobile": "104",
+    "tablet": "105",
+}
 SETTLED = 400.0
 """Seconds after which nothing of any call may be left."""
 RECOVERED = 1600.0
@@ -84,6 +98,9 @@ class Activation:
     hang_up: float | None
     media_timeout: float
     max_duration: float
+    extensions: tuple[str, ...] = ("extension",)
+    dial_first: Literal["extension", "contact"] = "extension"
+    timeout: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +144,17 @@ class World:
                 hang_up=chance.choice([None, chance.uniform(0, 12), 60.0]),
                 media_timeout=chance.choice([10.0, 1000.0]),
                 max_duration=chance.choice([20.0, 60.0, 200.0]),
+                extensions=chance.choice(
+                    [
+                        ("extension",),
+                        ("extension", "mobile"),
+                        ("extension", "mobile", "tablet"),
+                        ("tablet", "mobile"),
+                    ]
+                ),
+                dial_first=chance.choice(["extension", "extension", "contact"]),
+                # Also as long as a phone takes to answer, so that the two cross.
+                timeout=chance.choice([20.0, 20.0, 1.0, 3.0]),
             )
             for _ in range(chance.choice([1, 1, 1, 2, 3]))
         )
@@ -240,22 +268,30 @@ class _Life:
             account_id="account",
             clicktocall_id="definition",
             contact_text="102",
-            extension=self._leg("extension", number, activation.direct),
-            contact=self._leg("contact", number, False),
+            extensions=tuple(
+                replace(
+                    self._leg(who, number, activation.direct, activation.timeout),
+                    role="extension",
+                    accepts_referral=lambda uri: True,
+                    transfer=lambda uri: self._leg("transfer", number, False),
+                )
+                for who in activation.extensions
+            ),
+            contact=self._leg("contact", number, False, activation.timeout),
+            dial_first=activation.dial_first,
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
             busy=BUSY["us"],
             busy_seconds=3.0,
             max_duration=activation.max_duration,
             media_timeout=activation.media_timeout,
-            transfer=lambda uri: self._leg("transfer", number, False),
         )
         flow = Flow(plan, self.desk, recorder)
         if activation.hang_up is not None:
             self.loop.call_later(activation.hang_up, flow.hang_up, "NORMAL_CLEARING")
         await flow.run()
 
-    def _leg(self, role: str, number: int, direct: bool) -> LegPlan:
+    def _leg(self, role: str, number: int, direct: bool, timeout: float = 20.0) -> LegPlan:
         trunk = Outbound(Uri.parse(f"sip:{NUMBERS[role]}@{TRUNK}"), self.account)
         straight = Outbound(Uri.parse(f"sip:phone@{PHONES[role]}"))
         outbound = straight if direct else trunk
@@ -270,9 +306,8 @@ class _Life:
             headers=(),
             contact_user="c2c",
             call_id=f"{role}-{number}-{self.rng.getrandbits(32):08x}",
-            timeout=20.0,
+            timeout=timeout,
             redirect=redirect,
-            accepts_referral=lambda uri: role == "extension",
         )
 
 
