@@ -172,6 +172,12 @@ CHANNEL: Fields = {
     "to": _text(),
     "elapsed_s": _whole(),
 }
+HOURS: Fields = {
+    "open": _flag("Whether calls are made now."),
+    "timezone": _text(),
+    "message": _text("What to tell a visitor, where it is not open.", nullable=True),
+    "changes": _text("When that will change; null where it never does.", nullable=True),
+}
 LINK_MADE: Fields = {
     "id": _ID,
     "url": _text("Activates without a token."),

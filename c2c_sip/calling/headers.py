@@ -69,7 +69,9 @@ def of_leg(
         elif WAYS[name] == role:
             custom |= value
     said = {name.lower() for name in custom}
-    return (*(item for item in found if item[0].lower() not in said), *custom.items())
+    found = [item for item in found if item[0].lower() not in said]
+    # A document may be older than what is refused today.
+    return (*found, *(item for item in custom.items() if not is_own(item[0])))
 
 
 def is_header(variable: str) -> bool:
