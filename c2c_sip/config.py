@@ -22,6 +22,7 @@ from sipstack.sdp import CODECS
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
 ENVIRONMENT_PREFIX = "C2C_SIP_"
 
+_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)"
 _LISTEN = re.compile(rf"({_HOST}):([0-9]{{1,5}})\Z")
@@ -378,6 +379,15 @@ class Trunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Trace:
+    """What went over the wire: of how many activations it is kept, and where it is sent besides."""
+
+    calls: int = _setting(1000, _whole(0, 1_000_000))
+    hep: str = _setting("", _text("HOST:PORT", _HOST_PORT))
+    hep_agent: int = _setting(2001, _whole(0, 2**32 - 1))
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings. ``Config()`` has the defaults."""
 
@@ -387,6 +397,7 @@ class Config:
     media: Media = Media()
     calling: Calling = Calling()
     guard: Guard = Guard()
+    trace: Trace = Trace()
     trunks: tuple[Trunk, ...] = ()
 
 
@@ -397,6 +408,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "media": Media,
     "calling": Calling,
     "guard": Guard,
+    "trace": Trace,
 }
 
 

@@ -17,12 +17,14 @@ from c2c_sip.api.media import is_upload
 from c2c_sip.api.server import HttpServer
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.calling.tracing import Tracing
 from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Trunk
 from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.digest import Credentials
 from sipstack.entropy import Entropy
+from sipstack.hep import Exporter
 from sipstack.media import MediaPlane
 from sipstack.message import Uri
 from sipstack.resolver import DnsLookup, Resolver
@@ -63,6 +65,8 @@ class Service:
 
             self.lab = built_in.Lab()
         self._engine: Engine
+        self._tracing: Tracing
+        self._exporter: Exporter | None = None
         self._http: HttpServer
 
     def start(self) -> None:
@@ -106,6 +110,11 @@ class Service:
         rng = Entropy()
         accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
 
+        if config.trace.hep:
+            offset = time.time() - time.monotonic()
+            self._exporter = Exporter(_nameserver(config.trace.hep), config.trace.hep_agent, offset)
+            self.trace.watcher = self._exporter.send
+
         async def build(loop: AbstractEventLoop) -> UserAgent:
             transports = await _transports(config, loop)
             return UserAgent(
@@ -144,8 +153,20 @@ class Service:
         )
         self._engine.start()
         captcha = Captcha(config.guard.captcha_url, config.guard.captcha_secret)
+        self._tracing = Tracing(
+            self.trace,
+            self.store.traces,
+            most=config.trace.calls,
+            later=self._engine.later,
+            offset=time.time() - time.monotonic(),
+        )
         self.calling = Calling(
-            config, self.store, self._engine, accounts, verify_captcha=captcha.verify
+            config,
+            self.store,
+            self._engine,
+            accounts,
+            self._tracing,
+            verify_captcha=captcha.verify,
         )
 
     def _start_http(self) -> None:
@@ -181,6 +202,9 @@ class Service:
         self.calling.stop(timeout / 2)
         self._http.stop()
         self._engine.stop(max(0.5, min(4.0, end - time.monotonic() - 2.0)))
+        self._tracing.close()
+        if self._exporter is not None:
+            self._exporter.close()
         if self.lab is not None:
             self.lab.stop()
         self.store.close()

@@ -1,16 +1,39 @@
-"""What went over the wire, kept per call, and drawn as a ladder."""
+"""What went over the wire, kept per call until somebody takes it."""
 
+import json
+import re
+import zlib
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from sipstack.message import Message, Request, Response, parse_datagram
+from sipstack.message import Message, ParseError, Request, Response, parse_datagram
 from sipstack.transport import Address
+
+#: Messages of one Call-ID, octets of all calls that are followed, and of all others together.
+MOST_MESSAGES = 400
+MOST_OCTETS = 8 * 1024 * 1024
+MOST_OF_OTHERS = 1024 * 1024
+#: Octets that an archived trace may have when it is unpacked.
+LARGEST = 64 * 1024 * 1024
+
+#: A header field that has credentials in it, with its continuation lines (:rfc:`3261` §7.3.1).
+_CREDENTIALS = re.compile(
+    rb"^(?:proxy-)?authorization[ \t]*:[^\r\n]*(?:\r?\n[ \t][^\r\n]*)*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_DIGEST = re.compile(rb"\bdigest[ \t\r\n]", re.IGNORECASE)
+_RESPONSE = re.compile(rb'(\bresponse[ \t\r\n]*=[ \t\r\n]*"?)([^",\s]+)', re.IGNORECASE)
+_VALUE = re.compile(rb"[^ \t\r\n]")
+#: Keys in SDP (:rfc:`4568`, :rfc:`8866` §5.12).
+_KEY = re.compile(
+    rb"^((?:a=crypto:[^\r\n]*?inline:|k=[^:\r\n]*:))([^\s|;]+)", re.IGNORECASE | re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TracedMessage:
-    """One message as it went over the wire; ``time`` in seconds on the user agent's clock."""
+    """One message as it went over the wire; ``time`` in seconds on the user agent's clock, or since the epoch."""
 
     time: float
     sent: bool
@@ -22,16 +45,77 @@ class TracedMessage:
     @property
     def summary(self) -> str:
         """The method or status with its CSeq method, and whether it carries SDP."""
-        return summary(parse_datagram(self.data))
+        try:
+            return summary(parse_datagram(self.data))
+        except ParseError:
+            return "?"
+
+    @property
+    def source(self) -> Address:
+        """Who sent it."""
+        return self.local if self.sent else self.remote
+
+    @property
+    def destination(self) -> Address:
+        """Who got it."""
+        return self.remote if self.sent else self.local
 
 
 class Trace:
-    """The messages of the newest calls, in memory: at most ``calls`` Call-IDs with ``messages`` each."""
+    """The messages of calls, in memory.
 
-    def __init__(self, calls: int = 1000, messages: int = 100) -> None:
-        self._calls = calls
-        self._messages = messages
-        self._kept: OrderedDict[str, list[TracedMessage]] = OrderedDict()
+    Those of calls that are followed stay until they are taken; of all others, which anybody may send, only the newest.
+    """
+
+    def __init__(self, messages: int = MOST_MESSAGES, octets: int = MOST_OCTETS) -> None:
+        self._most_messages = messages
+        self._most_octets = octets
+        #: By what they are followed for: the messages of each Call-ID.
+        self._followed: OrderedDict[str, dict[str, list[TracedMessage]]] = OrderedDict()
+        self._by_call: dict[str, list[TracedMessage]] = {}
+        self._octets = 0
+        self._others: OrderedDict[str, list[TracedMessage]] = OrderedDict()
+        self._octets_of_others = 0
+        self._subjects: dict[str, str] = {}
+        #: Told of each message as it goes by, and of the subject that it is followed for, if it is.
+        self.watcher: Callable[[TracedMessage, str], None] | None = None
+
+    def follow(self, subject: str, call_id: str) -> None:
+        """Keep the messages of a Call-ID for ``subject``, which may have several."""
+        if call_id not in self._by_call:
+            kept = self._by_call[call_id] = self._others.pop(call_id, [])
+            octets = sum(len(entry.data) for entry in kept)
+            self._octets_of_others -= octets
+            self._octets += octets
+            self._followed.setdefault(subject, {})[call_id] = kept
+            self._subjects[call_id] = subject
+
+    def take(self, subject: str) -> list[TracedMessage]:
+        """The messages of a subject, in the order of time, which are kept no longer."""
+        calls = self._followed.pop(subject, {})
+        found = self.peek(calls)
+        for call_id, kept in calls.items():
+            del self._by_call[call_id], self._subjects[call_id]
+            self._octets -= sum(len(entry.data) for entry in kept)
+        return found
+
+    def of(self, subject: str) -> list[TracedMessage]:
+        """The messages of a subject so far, in the order of time. From any thread."""
+        return self.peek(list(self._followed.get(subject, ())))
+
+    def peek(self, call_ids: Iterable[str]) -> list[TracedMessage]:
+        """The messages of these Call-IDs so far, in the order of time. From any thread."""
+        found = [
+            entry
+            for call_id in call_ids
+            for entry in tuple(self._by_call.get(call_id) or self._others.get(call_id) or ())
+        ]
+        return sorted(found, key=lambda entry: entry.time)
+
+    @property
+    def followed(self) -> list[str]:
+        """The subjects whose messages have not been taken."""
+        return list(self._followed)
 
     def add(
         self,
@@ -44,23 +128,25 @@ class Trace:
         local: Address,
         remote: Address,
     ) -> None:
-        """Keep one message; a new Call-ID may push out the oldest."""
-        kept = self._kept.get(call_id)
+        """Keep one message."""
+        entry = TracedMessage(time, sent, transport, local, remote, data)
+        if self.watcher is not None:
+            self.watcher(entry, self._subjects.get(call_id, ""))
+        kept = self._by_call.get(call_id)
         if kept is None:
-            while len(self._kept) >= self._calls:
-                self._kept.popitem(last=False)
-            kept = self._kept[call_id] = []
-        if len(kept) < self._messages:
-            kept.append(TracedMessage(time, sent, transport, local, remote, data))
-
-    def messages(self, call_ids: Iterable[str]) -> list[TracedMessage]:
-        """The kept messages of these calls, in the order of time."""
-        found = [entry for call_id in call_ids for entry in self._kept.get(call_id, ())]
-        return sorted(found, key=lambda entry: entry.time)
-
-    def ladder(self, call_ids: Iterable[str]) -> str:
-        """The calls' messages as arrows between the addresses that took part, one line a message."""
-        return ladder(self.messages(call_ids))
+            kept = self._others.get(call_id)
+            if kept is None:
+                kept = self._others[call_id] = []
+            self._octets_of_others += len(data)
+        else:
+            if self._octets + len(data) > self._most_octets:
+                return
+            self._octets += len(data)
+        if len(kept) < self._most_messages:
+            kept.append(entry)
+        while self._octets_of_others > MOST_OF_OTHERS and self._others:
+            _, oldest = self._others.popitem(last=False)
+            self._octets_of_others -= sum(len(entry.data) for entry in oldest)
 
 
 def summary(message: Message) -> str:
@@ -74,30 +160,64 @@ def summary(message: Message) -> str:
     return f"{text} [SDP]" if message.body else text
 
 
-def ladder(messages: list[TracedMessage]) -> str:
-    """Draw messages: our address in the middle column, the others left and right by first appearance."""
-    if not messages:
-        return ""
-    peers = list(dict.fromkeys(_text(entry.remote) for entry in messages))
-    local = _text(messages[0].local)
-    columns = [*peers[:1], local, *peers[1:]]
-    widest = max(len(entry.summary) for entry in messages)
-    width = max(widest + 10, *(len(name) + 4 for name in columns))
-    start = messages[0].time
-    lines = ["   seconds  " + "".join(name.center(width) for name in columns)]
+def without_secrets(data: bytes) -> bytes:
+    """A message in which each secret is as many ``x``: a digest's response, another scheme's credentials, SRTP keys."""
+
+    def credentials(match: re.Match[bytes]) -> bytes:
+        field = match[0]
+        if _DIGEST.search(field):
+            return _RESPONSE.sub(lambda found: found[1] + b"x" * len(found[2]), field)
+        name, colon, value = field.partition(b":")
+        return name + colon + _VALUE.sub(b"x", value)
+
+    data = _CREDENTIALS.sub(credentials, data)
+    return _KEY.sub(lambda found: found[1] + b"x" * len(found[2]), data)
+
+
+def dump(messages: Sequence[TracedMessage], offset: float = 0.0) -> bytes:
+    """Messages as they are archived: compressed, and without secrets.
+
+    :param offset: seconds to add to each time
+    """
+    parts: list[bytes] = []
     for entry in messages:
-        ours, theirs = columns.index(local), columns.index(_text(entry.remote))
-        left, right = min(ours, theirs), max(ours, theirs)
-        to_right = entry.sent == (theirs > ours)
-        span = width * (right - left)
-        label = f" {entry.summary} "
-        shaft = label.center(span - 3, "-")
-        arrow = f"|{shaft}>|" if to_right else f"|<{shaft}|"
-        margin = width * left + width // 2
-        lines.append(f"{entry.time - start:10.3f}  " + " " * margin + arrow)
-    return "\n".join(lines)
+        data = without_secrets(entry.data)
+        facts = [
+            entry.time + offset,
+            int(entry.sent),
+            entry.transport,
+            *entry.local[:2],
+            *entry.remote[:2],
+            len(data),
+        ]
+        parts += [json.dumps(facts).encode(), b"\n", data]
+    return zlib.compress(b"".join(parts), 1)
 
 
-def _text(address: Address) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def load(octets: bytes) -> list[TracedMessage]:
+    """What :func:`dump` was given, with the offset in its times.
+
+    :raises ValueError: it is no such thing
+    """
+    unpacked = zlib.decompressobj()
+    try:
+        data = unpacked.decompress(octets, LARGEST)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    found: list[TracedMessage] = []
+    at = 0
+    while at < len(data):
+        end = data.index(b"\n", at)
+        time, sent, transport, host, port, peer, peers_port, length = json.loads(data[at:end])
+        at = end + 1 + length
+        local, remote = (host, port), (peer, peers_port)
+        found.append(TracedMessage(time, bool(sent), transport, local, remote, data[end + 1 : at]))
+    return found
+
+
+def moved(messages: Iterable[TracedMessage], offset: float) -> list[TracedMessage]:
+    """The same at other times, and without secrets."""
+    return [
+        replace(entry, time=entry.time + offset, data=without_secrets(entry.data))
+        for entry in messages
+    ]

@@ -23,6 +23,7 @@ from c2c_sip.api.health import Health, Ready
 from c2c_sip.api.history import History, HistoryItem
 from c2c_sip.api.hours import Hours
 from c2c_sip.api.media import Audio, Media, MediaList, MediaRaw
+from c2c_sip.api.trace import LadderPicture, LadderText, TraceCapture, TraceJson
 from c2c_sip.api.users import User, Users
 from c2c_sip.calling.door import Calling
 from c2c_sip.config import Config
@@ -72,6 +73,10 @@ def create_app(
         one + "/link": Links(access, calling),
         one + "/history": History(store, access),
         one + "/history/{activation_id}": HistoryItem(store, access),
+        one + "/history/{activation_id}/ladder.txt": LadderText(store, access, calling),
+        one + "/history/{activation_id}/ladder.svg": LadderPicture(store, access, calling),
+        one + "/history/{activation_id}/trace.json": TraceJson(store, access, calling),
+        one + "/history/{activation_id}/trace.pcap": TraceCapture(store, access, calling),
         account + "/cdrs": Cdrs(store, access),
         account + "/cdrs/{cdr_id}": Cdr(store, access),
         account + "/channels": Channels(access, calling),

@@ -27,6 +27,7 @@ from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.refusals import Refusals
+from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config
 from c2c_sip.store import Store
 from sipstack.account import Account
@@ -34,6 +35,7 @@ from sipstack.call import Outbound
 from sipstack.media.tones import BUSY, RINGBACK
 from sipstack.message import Uri
 from sipstack.sdp import codec_list
+from sipstack.trace import TracedMessage
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +87,7 @@ class Calling:
         store: Store,
         engine: Engine,
         accounts: Mapping[str, Account],
+        tracing: Tracing,
         wall: Callable[[], float] = time.time,
         verify_captcha: Callable[[str, str], bool] = lambda response, client: False,
     ) -> None:
@@ -92,6 +95,7 @@ class Calling:
         self._store = store
         self._engine = engine
         self._accounts = accounts
+        self._tracing = tracing
         self._wall = wall
         self._rng = random.SystemRandom()
         self._codecs = codec_list(config.media.codecs)
@@ -435,6 +439,7 @@ class Calling:
             new_id=lambda: secrets.token_hex(16),
             wall=self._wall,
             changed=changed,
+            dialled=lambda leg: self._tracing.follow(row["id"], leg.call_id),
         )
         flow = Flow(plan, self._engine.desk, recorder)
         live = _Live(
@@ -527,12 +532,22 @@ class Calling:
             await live.flow.run()
         finally:
             live.settled.set()
+            self._tracing.ended(activation_id)
             self._leave(live.clicktocall_id, live.lines)
             with self._idle:
                 self._live.pop(activation_id, None)
                 self._idle.notify_all()
 
     # --- looking
+
+    def trace(self, activation_id: str) -> list[TracedMessage] | None:
+        """The SIP messages of an activation, whose times are since the epoch; ``None`` where they are not kept."""
+        found = self._tracing.of(activation_id)
+        if found is None:
+            # It may just be on its way to the disk.
+            self._store.flush()
+            found = self._tracing.of(activation_id)
+        return found
 
     def wait(self, activation_id: str, timeout: float) -> None:
         """Block until the activation is connected, has failed or ended, and its record says so; or ``timeout`` seconds."""

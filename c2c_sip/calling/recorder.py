@@ -31,7 +31,8 @@ _COLUMNS = {
 
 
 class Recorder:
-    """One activation's pen. ``wall`` gives the time of day in Unix seconds, ``changed`` is told of each new state."""
+    """One activation's pen. ``wall`` gives the time of day in Unix seconds, ``changed`` is told of each new state,
+    ``dialled`` of each leg."""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Recorder:
         new_id: Callable[[], str],
         wall: Callable[[], float],
         changed: Callable[[str], None],
+        dialled: Callable[[LegPlan], None] = lambda plan: None,
     ) -> None:
         self.is_connected = False
         #: The state as last written; see the contract's list.
@@ -54,6 +56,7 @@ class Recorder:
         self._new_id = new_id
         self._wall = wall
         self._changed = changed
+        self._dialled = dialled
         self._connected_at: float | None = None
         self._outcome: tuple[str, int | None] | None = None
         #: By Call-ID.
@@ -70,6 +73,7 @@ class Recorder:
 
     def leg_dialled(self, plan: LegPlan) -> None:
         """A leg's INVITE is about to leave."""
+        self._dialled(plan)
         cdr: dict[str, Any] = {
             "id": self._new_id(),
             "account_id": self._account_id,

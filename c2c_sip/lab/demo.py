@@ -15,6 +15,7 @@ from typing import Any
 from c2c_sip.config import Config, Database, Http, Sip
 from c2c_sip.lab import CONTACT_NUMBER, CONTACT_TONE, EXTENSION, EXTENSION_TONE
 from c2c_sip.service import Service
+from sipstack.ladder import ladder
 
 #: Seconds that each step may take.
 PATIENCE = 12.0
@@ -39,7 +40,7 @@ def run_demo(as_json: bool) -> int:
         try:
             service.start()
             try:
-                facts, ladder = _call(service)
+                facts, drawn = _call(service)
             finally:
                 service.stop()
         except (DemoError, OSError) as error:
@@ -50,12 +51,12 @@ def run_demo(as_json: bool) -> int:
     if as_json:
         print(json.dumps(facts))
     else:
-        _tell(facts, ladder)
+        _tell(facts, drawn)
     return 0 if facts["ok"] else 1
 
 
-def _tell(facts: dict[str, Any], ladder: str) -> None:
-    print(ladder)
+def _tell(facts: dict[str, Any], drawn: str) -> None:
+    print(drawn)
     print()
     print("history record:")
     print(json.dumps(facts["call"], indent=2))
@@ -106,9 +107,9 @@ def _call(service: Service) -> tuple[dict[str, Any], str]:
     contact.hang_up()
     _until(lambda: state()["state"] == "ended", "the call to end")
     record = state()
-    ladder = service.trace.ladder([record["extension_call_id"], record["call_id"]])
+    messages = service.calling.trace(activation["id"]) or []
     ok = record["result"] == "success" and all(heard.values())
-    return {"ok": ok, "call": record} | heard | {"setup_ms": setup_ms}, ladder
+    return {"ok": ok, "call": record} | heard | {"setup_ms": setup_ms}, ladder(messages)
 
 
 def _until(done: Any, what: str) -> None:

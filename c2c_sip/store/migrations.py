@@ -198,6 +198,17 @@ _DOCUMENTS = (
     "CREATE INDEX audit_list ON audit (account_id, created, id)",
 )
 
+_TRACES = (
+    """
+    CREATE TABLE trace (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        created DOUBLE PRECISION NOT NULL,
+        octets BYTEA NOT NULL
+    )
+    """,
+    "CREATE INDEX trace_created ON trace (created)",
+)
+
 #: What a click-to-call keeps with each of its calls.
 _VARIABLES = ("ALTER TABLE activation ADD COLUMN variables TEXT",)
 
@@ -206,7 +217,8 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     2: _DIALOGS,
     3: _GUARD,
     4: _DOCUMENTS,
-    5: _VARIABLES,
+    5: _TRACES,
+    6: _VARIABLES,
 }
 NEWEST = max(MIGRATIONS)
 

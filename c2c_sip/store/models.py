@@ -215,6 +215,16 @@ def bind(database: pw.Database) -> Any:
             table_name = "audit"
             database: pw.Database
 
+    class Trace(Base):
+        # The activation's.
+        id = pw.CharField(32, primary_key=True)
+        created = pw.DoubleField(index=True)
+        octets = pw.BlobField()
+
+        class Meta:
+            table_name = "trace"
+            database: pw.Database
+
     class SchemaVersion(Base):
         version = pw.IntegerField(primary_key=True)
 
@@ -236,6 +246,7 @@ def bind(database: pw.Database) -> Any:
         Media=Media,
         MediaContent=MediaContent,
         Audit=Audit,
+        Trace=Trace,
         SchemaVersion=SchemaVersion,
     )
     database.bind(list(vars(models).values()))

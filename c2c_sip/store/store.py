@@ -22,6 +22,7 @@ from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
 from c2c_sip.store.pages import Span, as_texts, contains, page
 from c2c_sip.store.row import Row, find_row
+from c2c_sip.store.traces import TraceRecords
 from c2c_sip.store.users import UserRecords
 from c2c_sip.store.writer import Change, Writer, new_row
 
@@ -70,6 +71,7 @@ class Store:
         self.guard = GuardRecords(database, self.models, self._writer)
         self.audit = Audit(self.models)
         self.users = UserRecords(self.models, self._writer, self.audit)
+        self.traces = TraceRecords(self.models, self._writer)
         self.media = MediaRecords(self.models, self._writer, self.audit, media_directory)
 
     @classmethod
@@ -555,6 +557,12 @@ class Store:
         conditions += [each.condition(as_texts(model)) for each in filters]
         rows = page(model, conditions, span, pw.fn.COALESCE(model.ended, model.created))
         return [_cdr(row) for row in rows]
+
+    def roles(self, activation_id: str) -> dict[str, str]:
+        """The roles of an activation's legs, by Call-ID."""
+        model = self.models.Cdr
+        query = model.select(model.call_id, model.role).where(model.activation == activation_id)
+        return {row["call_id"]: row["role"] for row in query.dicts()}
 
     def cdr(self, account_id: str, identifier: str) -> Row | None:
         """One CDR."""

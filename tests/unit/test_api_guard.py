@@ -13,10 +13,12 @@ import pytest
 from c2c_sip.calling import proof
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.refusals import MOST
+from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config, Guard, Trunk
 from c2c_sip.service import _account
 from c2c_sip.store import Store
 from sipstack.message import Uri
+from sipstack.trace import Trace
 from tests.unit.conftest import Api
 
 NUMBER = "+14155550100"
@@ -54,7 +56,8 @@ def make(store: Store, account: dict[str, Any]) -> Make:
     def start(wall: Callable[[], float] = time.time, **settings: Any) -> Api:
         config = replace(Config(), guard=Guard(**settings), trunks=(TRUNK,))
         accounts = {"t": _account(TRUNK, random.Random(1))}
-        calling = Calling(config, store, Line(), accounts, wall)  # type: ignore[arg-type]
+        tracing = Tracing(Trace(), store.traces, most=0, later=lambda *_: None, offset=0.0)
+        calling = Calling(config, store, Line(), accounts, tracing, wall)  # type: ignore[arg-type]
         return Api(store, calling, account, config)  # type: ignore[arg-type]
 
     return start

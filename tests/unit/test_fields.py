@@ -9,10 +9,12 @@ import pytest
 
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.plan import LegPlan, Plan
+from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config, Trunk
 from c2c_sip.schemas import CLICKTOCALL, MOST_EXTENSIONS, validate
 from c2c_sip.service import _account
 from c2c_sip.store import Store
+from sipstack.trace import Trace
 from tests.unit.conftest import Api
 from tests.unit.test_api_guard import NUMBER, Line, reason
 
@@ -28,7 +30,8 @@ class Desk:
         self.now = 1_800_000_000.0
         accounts = {"t": _account(TRUNK, random.Random(1))}
         config = replace(Config(), trunks=(TRUNK,))
-        self.calling = Calling(config, store, self.line, accounts, lambda: self.now)  # type: ignore[arg-type]
+        tracing = Tracing(Trace(), store.traces, most=0, later=lambda *_: None, offset=0.0)
+        self.calling = Calling(config, store, self.line, accounts, tracing, lambda: self.now)  # type: ignore[arg-type]
         self.api = Api(store, self.calling, account, config)  # type: ignore[arg-type]
         self.id = ""
 

@@ -1,0 +1,73 @@
+"""Every activation leaves behind what went over the wire for it."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from sipstack.trace import Trace, TracedMessage, dump, load, moved
+
+#: Seconds after the end of a call in which what comes still belongs to it.
+LINGER = 4.0
+
+
+class Archive(Protocol):
+    """The part of the store that keeps traces."""
+
+    def keep(self, activation_id: str, created: float, octets: bytes, most: int) -> None:
+        """Store a trace, and forget the oldest beyond ``most``."""
+
+    def get(self, activation_id: str) -> bytes | None:
+        """A trace, if it is kept still."""
+
+
+class Tracing:
+    """Follows activations from their first INVITE until some seconds after their end.
+
+    :param most: activations whose traces are kept
+    :param later: has a function called after some seconds, in the engine's thread
+    :param offset: seconds from the clock of the messages to the epoch
+    """
+
+    def __init__(
+        self,
+        trace: Trace,
+        archive: Archive,
+        *,
+        most: int,
+        later: Callable[[float, Callable[[], None]], None],
+        offset: float,
+    ) -> None:
+        self._trace = trace
+        self._archive = archive
+        self._most = most
+        self._later = later
+        self._offset = offset
+
+    def follow(self, activation_id: str, call_id: str) -> None:
+        """A leg of an activation is about to be dialled."""
+        if self._most:
+            self._trace.follow(activation_id, call_id)
+
+    def ended(self, activation_id: str) -> None:
+        """The call is over."""
+        if self._most:
+            self._later(LINGER, lambda: self._keep(activation_id))
+
+    def close(self) -> None:
+        """Keep what there is of all calls."""
+        for activation_id in self._trace.followed:
+            self._keep(activation_id)
+
+    def of(self, activation_id: str) -> list[TracedMessage] | None:
+        """The messages of an activation, whose times are since the epoch; ``None`` where they are not kept. From any
+        thread."""
+        live = self._trace.of(activation_id)
+        if live:
+            return moved(live, self._offset)
+        octets = self._archive.get(activation_id)
+        return load(octets) if octets is not None else None
+
+    def _keep(self, activation_id: str) -> None:
+        messages = self._trace.take(activation_id)
+        if messages:
+            started = messages[0].time + self._offset
+            self._archive.keep(activation_id, started, dump(messages, self._offset), self._most)
