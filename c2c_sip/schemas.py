@@ -150,7 +150,11 @@ def _sip_headers(field: str, value: Any, report: Report) -> None:
     """Headers by name, or such mappings under ``in`` and ``out``."""
     if not isinstance(value, Mapping):
         return
-    nested = [name for name in ("in", "out") if isinstance(value.get(name), Mapping)]
+    if headers.octets(value) > headers.MOST_OCTETS:
+        message = f"Headers must not have more than {headers.MOST_OCTETS} octets together"
+        report(field, _BROKEN, _Broken("maxLength", message, headers.MOST_OCTETS))
+        return
+    nested = [name for name in headers.WAYS if isinstance(value.get(name), Mapping)]
     groups: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((n,), value[n]) for n in nested]
     groups.append(((), {name: text for name, text in value.items() if name not in nested}))
     for path, group in groups:

@@ -26,6 +26,9 @@ OWN = frozenset(_OWN.split())
 PRIVATE = "p-"
 """How those begin that the servers of one operator tell each other (:rfc:`5727` §4), such as who is to pay."""
 
+MOST_OCTETS = 8192
+"""Of all headers that a click-to-call adds in one way: an INVITE has to fit into a datagram, also beside the other way."""
+
 _AUTO_ANSWER = (
     # Polycom, Yealink, Mitel and Aastra, Cisco's multiplatform phones, Grandstream.
     ("Alert-Info", "<sip:{host}>;info=alert-autoanswer;delay=0"),
@@ -40,6 +43,16 @@ _AUTO_ANSWER = (
 def is_own(name: str) -> bool:
     """Whether a header is not for a click-to-call to set."""
     return name.lower() in OWN or name.lower().startswith(PRIVATE)
+
+
+def octets(given: Mapping[str, Any]) -> int:
+    """What headers take, by name, also those within ``in`` and ``out``."""
+    return sum(
+        octets(value)
+        if isinstance(value, Mapping)
+        else len(f"{name}: {value}\r\n".encode("utf-8", "replace"))
+        for name, value in given.items()
+    )
 
 
 def auto_answer(host: str) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 
+from c2c_sip.calling import headers
 from c2c_sip.calling.contact import has_control
 from c2c_sip.calling.policy import Refusal
 
@@ -44,6 +45,11 @@ def fill(variables: Mapping[str, str], parameter: Callable[[str], str]) -> dict[
             longest = max(references(value), key=lambda each: len(given[each]))
             message = f"String is too long for a variable of {LONGEST} characters"
             raise _refusal(longest, "maxLength", message, given)
+    sent = {name: value for name, value in filled.items() if headers.is_header(name)}
+    if headers.octets(sent) > headers.MOST_OCTETS:
+        longest = max(given, key=lambda each: len(given[each]), default="custom_application_vars")
+        message = f"Headers must not have more than {headers.MOST_OCTETS} octets together"
+        raise _refusal(longest, "maxLength", message, {longest: ""} | given)
     return filled
 
 

@@ -219,6 +219,19 @@ def test_no_header_can_be_smuggled_into_the_message(custom: dict[str, Any], rule
         assert rules == [rule]
 
 
+def test_headers_together_leave_room_for_the_rest_of_a_datagram(desk: Desk) -> None:
+    half = {f"X-{number}": "ü" * 500 for number in range(4)}
+    assert broken(custom_sip_headers={"in": half, "out": half}) == {}
+    more = half | {"X-4": "ü" * 50}
+    assert broken(custom_sip_headers=half | {"in": half, "out": {"X-4": "ü" * 80}}) == {
+        "custom_sip_headers": ["maxLength"]
+    }
+    assert broken(custom_sip_headers=more) == {}
+    many = {f"X-{number}": "{{o}}" for number in range(40)}
+    answer = desk.connect(f"&o={'1' * 256}", token=False, custom_application_vars=many)
+    assert list(answer.json["data"]["o"]) == ["maxLength"]
+
+
 def test_a_header_that_was_saved_when_it_was_allowed_is_left_out(desk: Desk) -> None:
     row = desk.api.store.create_clicktocall(
         desk.api.account["id"], GOOD | {"custom_sip_headers": {"Via": "x", "X-A": "b"}}
