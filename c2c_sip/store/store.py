@@ -519,7 +519,11 @@ class Store:
             ).execute()
             return int(
                 activation.update(
-                    state="ended", result="error", cause="NORMAL_TEMPORARY_FAILURE", ended=now
+                    state="ended",
+                    # What was known already stays: that the two were connected, or why they were not.
+                    result=pw.fn.COALESCE(activation.result, "error"),
+                    cause=pw.fn.COALESCE(activation.cause, "NORMAL_TEMPORARY_FAILURE"),
+                    ended=now,
                 )
                 .where(activation.ended.is_null())
                 .execute()

@@ -19,17 +19,37 @@ class Ledger:
         self.record: dict[str, Any] = {}
         self.states: list[str] = []
         self.cdrs: dict[str, dict[str, Any]] = {}
+        #: Whether it was written by a program that died, and closed by the next one.
+        self.abandoned = False
+
+    def abandon(self, now: float) -> list[dict[str, Any]]:
+        """The program dies, and the next one closes what is open, as the store does; the dialogs that were up."""
+        open_ = [cdr for cdr in self.cdrs.values() if cdr["ended"] is None]
+        left_up = [cdr["dialog"] for cdr in open_ if cdr.get("dialog")]
+        cause = "NORMAL_TEMPORARY_FAILURE"
+        for cdr in open_:
+            cdr |= {"ended": now, "cause": cause, "dialog": None}
+        if self.states[-1:] != ["ended"]:
+            known = {"result": "error", "cause": cause} | self.record
+            self.update_activation("", **known | {"state": "ended", "ended": now})
+        self.abandoned = True
+        return left_up
 
     def update_activation(self, id: str, **changes: Any) -> None:
+        if self.abandoned:
+            return
         self.record |= changes
         if "state" in changes:
             self.states.append(changes["state"])
 
     def add_cdr(self, row: Mapping[str, Any]) -> None:
+        if self.abandoned:
+            return
         self.cdrs[row["id"]] = dict(row)
 
     def update_cdr(self, id: str, **changes: Any) -> None:
-        self.cdrs[id] |= changes
+        if not self.abandoned:
+            self.cdrs[id] |= changes
 
     def leg(self, role: str) -> dict[str, Any]:
         (found,) = [cdr for cdr in self.cdrs.values() if cdr["role"] == role]
