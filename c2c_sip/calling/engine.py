@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from c2c_sip.calling.flow import Leg, LegError
 from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account, account_at
+from sipstack.agent import Agent
 from sipstack.call import Event, Outbound, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.fence import Fence
@@ -206,7 +207,8 @@ class Engine:
             # Which servers are the trunk's has to be known before one of them challenges.
             account = presence.account
             self.agent.locate(account.next_hop, account, lambda targets: None, lambda why: None)
-        self._hang_up_what_was_left()
+        by_name = {presence.account.name: presence.account for presence in self._accounts}
+        hang_up_what_was_left(self.agent, by_name, self._left_up)
         for presence in self._accounts:
             self._be_present(presence)
         # Whoever waits for the service to be ready may expect it to place calls, if the trunk is there at all.
@@ -240,19 +242,6 @@ class Engine:
             )
             self.keepalives[account.name] = keepalive
             self._keep(keepalive.run())
-
-    def _hang_up_what_was_left(self) -> None:
-        by_name = {presence.account.name: presence.account for presence in self._accounts}
-        for dumped in self._left_up:
-            try:
-                dialog = Dialog.load(dumped)
-            except (ParseError, KeyError, TypeError, ValueError) as error:
-                log.error("a leg of the last run cannot be hung up: %s", error)
-                continue
-            account = by_name.get(dumped.get("trunk") or "")
-            send_in_dialog(self.agent, dialog, account, "BYE", lambda *_: None)
-        if self._left_up:
-            log.warning("%d legs of the last run were still up: hanging up", len(self._left_up))
 
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = 10.0) -> T:
         """Run ``work`` in the engine's thread and wait for its result, at most ``timeout`` seconds."""
@@ -341,6 +330,22 @@ class Engine:
         self._thread.join(5.0)
         if not self._thread.is_alive():
             self._loop.close()
+
+
+def hang_up_what_was_left(
+    agent: Agent, accounts: Mapping[str, Account], left_up: Sequence[Mapping[str, Any]]
+) -> None:
+    """End the calls that a crash has left up, of which ``left_up`` are the dialogs; ``accounts`` are known by name."""
+    for dumped in left_up:
+        try:
+            dialog = Dialog.load(dumped)
+        except (ParseError, KeyError, TypeError, ValueError) as error:
+            log.error("a leg of the last run cannot be hung up: %s", error)
+            continue
+        account = accounts.get(dumped.get("trunk") or "")
+        send_in_dialog(agent, dialog, account, "BYE", lambda *_: None)
+    if left_up:
+        log.warning("%d legs of the last run were still up: hanging up", len(left_up))
 
 
 def own_servers(accounts: Sequence[Account]) -> Callable[[Address], int]:

@@ -432,7 +432,7 @@ def test_only_what_the_account_may_show_is_shown_outside(
     assert api.post(f"{path}/connect", {"contact": NUMBER}).status_code == 200
     (live,) = api.calling._live.values()  # type: ignore[attr-defined]
     plan = live.flow.plan
-    for leg in (plan.contact, plan.extension):
+    for leg in (plan.contact, *plan.extensions):
         assert leg.from_.uri.user == shown
 
 
@@ -461,8 +461,9 @@ def test_a_transfer_leads_only_to_where_a_contact_may_be(
     (live,) = api.calling._live.values()  # type: ignore[attr-defined]
     plan = live.flow.plan
     uri = Uri.parse(target)
-    assert (plan.transfer(uri) is not None) == good
-    assert plan.extension.accepts_referral(uri) == good
+    (extension,) = plan.extensions
+    assert (extension.transfer(uri) is not None) == good
+    assert extension.accepts_referral(uri) == good
 
 
 def test_a_leg_is_fenced_in_from_inner_addresses_and_the_extension_is_at_home(make: Make) -> None:
@@ -471,8 +472,9 @@ def test_a_leg_is_fenced_in_from_inner_addresses_and_the_extension_is_at_home(ma
     assert api.post(f"{path}/connect", {"contact": "sip:bob@example.com"}).status_code == 200
     (live,) = api.calling._live.values()  # type: ignore[attr-defined]
     plan = live.flow.plan
-    assert (plan.extension.at_home, plan.contact.at_home) == (True, False)
-    for leg in (plan.extension, plan.contact):
+    (extension,) = plan.extensions
+    assert (extension.at_home, plan.contact.at_home) == (True, False)
+    for leg in (extension, plan.contact):
         assert leg.accepted("8.8.8.8") and leg.accepted("10.1.1.1")
         assert not leg.accepted("192.168.1.7") and not leg.accepted("127.0.0.1")
 
