@@ -16,7 +16,10 @@ from urllib.parse import urlsplit
 import phonenumbers
 
 from c2c_sip.calling.numbering import ANYWHERE, REFUSED_KINDS
+from sipstack.account import proxy_uri
+from sipstack.keepalive import Means
 from sipstack.media.tones import RINGBACK
+from sipstack.message import ParseError
 from sipstack.sdp import CODECS
 
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
@@ -216,6 +219,27 @@ def _own_address(value: Any) -> str:
     return str(value)
 
 
+def _proxy(value: Any) -> str:
+    """A proxy, by its host or with all that a URI says."""
+    accepted = "HOST, HOST:PORT or a SIP URI"
+    if value == "":
+        return ""
+    try:
+        uri = proxy_uri(value) if isinstance(value, str) else None
+    except ParseError:
+        uri = None
+    if uri is None or uri.scheme not in ("sip", "sips") or uri.headers or not _is_host(uri.host):
+        raise _Wrong(accepted)
+    return str(value)
+
+
+def _ptime(value: Any) -> int:
+    wanted = str(value)
+    if isinstance(value, bool) or wanted not in _PTIMES:
+        raise _Wrong("milliseconds: " + ", ".join(_PTIMES))
+    return int(wanted)
+
+
 def _nameserver(value: Any) -> str:
     """A name server's IP address, with a port if it is not 53."""
     accepted = "ADDRESS or ADDRESS:PORT"
@@ -238,8 +262,21 @@ def _region(value: Any) -> str:
     return value
 
 
+def _region_or_none(value: Any) -> str:
+    return "" if value == "" else _region(value)
+
+
 def _country(value: Any) -> str:
     return value if value == ANYWHERE else _region(value)
+
+
+_NUMBER_FORMAT = _one_of("+e164", "e164", "00e164", "national", "as-is")
+# The values of a Privacy header that a caller may ask for (RFC 3323 §4.2, RFC 3325 §9.3).
+_PRIVACY = _one_of("id", "user", "header", "session", "critical")
+_TELEPHONE = re.compile(r"\+?[0-9][0-9 ()./-]*\Z")
+# What G.711, G.722 and Opus can all be cut into.
+_PTIMES = ("10", "20", "30", "40", "60")
+_CODEC = _one_of(*(name for name in CODECS if name != "telephone-event"))
 
 
 def _setting(default: Any, check: Check) -> Any:
@@ -294,10 +331,7 @@ class Media:
 
     address: str = _setting("", _own_address)
     ports: tuple[int, int] = _setting((20000, 29999), _port_range)
-    codecs: tuple[str, ...] = _setting(
-        ("PCMU", "PCMA"),
-        _each(_one_of(*(n for n in CODECS if n != "telephone-event")), "a list of codecs", 1),
-    )
+    codecs: tuple[str, ...] = _setting(("PCMU", "PCMA"), _each(_CODEC, "a list of codecs", 1))
     workers: int = _setting(0, _whole(0, 64))
     timeout: int = _setting(30, _whole(5, 3600))
     ringback: str = _setting("us", _one_of(*RINGBACK))
@@ -341,9 +375,6 @@ class Guard:
         return "Guard(...)"
 
 
-_NUMBER_FORMAT = _one_of("+e164", "e164", "national", "as-is")
-
-
 @dataclass(frozen=True, slots=True)
 class Trunk:
     """One provider or PBX that calls go through."""
@@ -357,22 +388,32 @@ class Trunk:
     username: str = _setting("", _text())
     auth_username: str = _setting("", _text())
     password: str = _setting("", _text())
-    outbound_proxy: str = _setting(
-        "", _text("HOST, HOST:PORT or a SIP URI", re.compile(r"[^\s<>]+\Z"))
-    )
+    contact_user: str = _setting("", _text())
+    outbound_proxy: str = _setting("", _proxy)
     expires: int = _setting(1800, _whole(60, 86400))
     keepalive: int = _setting(0, _zero_or(5, 3600))
+    keepalive_by: Means = _setting("options", _one_of("options", "stun", "crlf"))
+    outbound: bool = _setting(False, _flag)
     number_format: str = _setting("+e164", _NUMBER_FORMAT)
     number_prefix: str = _setting("", _text("digits, *, # and +", re.compile(r"[0-9*#+]+\Z")))
     identity: tuple[str, ...] = _setting(
         ("from",), _each(_one_of("from", "from-display", "pai", "ppi", "rpid"), "a list", 1)
     )
     identity_format: str = _setting("+e164", _NUMBER_FORMAT)
+    region: str = _setting("", _region_or_none)
+    user_phone: bool = _setting(False, _flag)
     caller_id: str = _setting("", _text())
+    diversion: str = _setting("", _text("a telephone number", _TELEPHONE))
+    withhold_caller: bool = _setting(False, _flag)
+    privacy: tuple[str, ...] = _setting(("id",), _each(_PRIVACY, "a list", 1))
     from_user: str = _setting("number", _one_of("number", "account"))
     from_domain: str = _setting("", _host_and_port)
+    codecs: tuple[str, ...] = _setting((), _each(_CODEC, "a list of codecs"))
+    ptime: int = _setting(20, _ptime)
     tls_server_name: str = _setting("", _text("a host name", re.compile(r"[A-Za-z0-9._-]+\Z")))
     tls_ca: str = _setting("", _text())
+    tls_certificate: str = _setting("", _text())
+    tls_key: str = _setting("", _text())
 
     def __repr__(self) -> str:
         return f"Trunk({self.name!r}, {self.domain!r})"
@@ -494,6 +535,10 @@ def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
         if trunk.register and not trunk.username:
             problems.append(
                 f"trunk[{index}].username: got '', accepted: the account to register, or register = false"
+            )
+        if trunk.keepalive_by == "stun" and trunk.transport != "udp":
+            problems.append(
+                f"trunk[{index}].keepalive_by: got 'stun', accepted: options or crlf where transport is not udp"
             )
     guard = sections.get("guard", Guard())
     if guard.challenge == "captcha" and not guard.captcha_url:

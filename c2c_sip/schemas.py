@@ -317,6 +317,14 @@ CLICKTOCALL: dict[str, Any] = {
     "outbound_callee_id_number": _line() | _told("The number that the contact is shown."),
     "caller_id_number": _line()
     | _told("The number that the extension is shown; the contact's, unless given."),
+    "caller_id_options": {
+        "type": "dict",
+        "allow_unknown": True,
+        "schema": {
+            "outbound_privacy": {"type": "string", "allowed": ["none", "name", "number", "full"]}
+            | _told("What of the caller the contact is not to see.", default="none")
+        },
+    },
     "dial_first": {"type": "string", "allowed": ["extension", "contact"]}
     | _told("Which of the two rings first.", default="extension"),
     "timeout": {"type": "integer", "min": 1, "max": 600}
@@ -381,6 +389,7 @@ ACCOUNT: dict[str, Any] = {
         },
     }
     | _told("For click-to-calls that have none of their own."),
+    "caller_id_options": CLICKTOCALL["caller_id_options"],
     "music_on_hold": CLICKTOCALL["music_on_hold"],
     "ringback": CLICKTOCALL["ringback"],
     "defaults": {"type": "dict", "schema": {name: CLICKTOCALL[name] for name in DEFAULTABLE}}

@@ -1,12 +1,12 @@
 """The service: the only place that builds the parts and joins them."""
 
-import gc
 import logging
 import random
 import resource
 import socket
 import sys
 import time
+import uuid
 from asyncio import AbstractEventLoop
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,18 @@ from c2c_sip.api.media import is_upload
 from c2c_sip.api.server import HttpServer
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.calling.routing import escape_user
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Trunk
 from c2c_sip.store import Store
-from sipstack.account import Account
+from sipstack.account import Account, proxy_uri
 from sipstack.digest import Credentials
 from sipstack.entropy import Entropy
 from sipstack.hep import Exporter
 from sipstack.media import MediaPlane
 from sipstack.message import Uri
-from sipstack.resolver import DnsLookup, Resolver
+from sipstack.resolver import DnsLookup, Resolver, kinds_of
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
@@ -44,7 +45,7 @@ log = logging.getLogger(__name__)
 MOST_DESCRIPTORS = 65536
 #: Seconds that one thread may keep the interpreter while the relay's thread waits for it. With Python's own 5 ms, RTP
 #: would be late by as much whenever the API works on something.
-SWITCH_INTERVAL = 0.0001
+SWITCH_INTERVAL = 0.0005
 
 
 class Service:
@@ -95,9 +96,6 @@ class Service:
                 self.lab.stop()
             self.store.close()
             raise
-        # What was made until now stays. The collector need not look at it again, for which all threads would wait.
-        gc.collect()
-        gc.freeze()
 
     def _add_lab(self, trunk: Trunk) -> None:
         config = self.config
@@ -108,7 +106,7 @@ class Service:
     def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config
         rng = Entropy()
-        accounts = {trunk.name: _account(trunk, rng) for trunk in config.trunks}
+        accounts = {trunk.name: account_of(trunk, rng) for trunk in config.trunks}
 
         if config.trace.hep:
             offset = time.time() - time.monotonic()
@@ -116,7 +114,7 @@ class Service:
             self.trace.watcher = self._exporter.send
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
-            transports = await _transports(config, loop)
+            transports = await bind(config, loop)
             return UserAgent(
                 transports,
                 loop=loop,
@@ -127,9 +125,11 @@ class Service:
                 resolver=Resolver(
                     DnsLookup([_nameserver(text) for text in config.sip.nameservers]),
                     transports={transport.name for transport in transports},
+                    kinds=kinds_of(transport.local_address[0] for transport in transports),
                     rng=rng,
                 ),
                 refuse_invite=own_servers(list(accounts.values())),
+                accounts=list(accounts.values()),
             )
 
         if not config.media.workers:
@@ -143,6 +143,8 @@ class Service:
                     accounts[trunk.name],
                     trunk.expires if trunk.register else None,
                     trunk.keepalive,
+                    trunk.keepalive_by,
+                    _instance(trunk) if trunk.outbound else "",
                 )
                 for trunk in config.trunks
             ],
@@ -222,44 +224,59 @@ def _domain(trunk: Trunk) -> Uri:
     return Uri.parse(f"sip:{trunk.domain}")
 
 
-def _account(trunk: Trunk, rng: random.Random) -> Account:
+def account_of(trunk: Trunk, rng: random.Random) -> Account:
+    """The account that the settings of a trunk describe."""
     credentials = None
     if trunk.password:
         credentials = Credentials(trunk.auth_username or trunk.username, trunk.password)
     proxy = trunk.outbound_proxy
-    if proxy and not proxy.startswith(("sip:", "sips:")):
-        proxy = f"sip:{proxy}"
-    outbound = Uri.parse(proxy) if proxy else None
-    if outbound is not None and not outbound.has_param("lr"):
-        outbound = replace(outbound, params=(*outbound.params, ("lr", None)))
     return Account(
         name=trunk.name,
         domain=_domain(trunk),
-        username=trunk.username,
+        username=escape_user(trunk.username),
+        contact_user=escape_user(trunk.contact_user),
         credentials=credentials,
-        outbound_proxy=outbound,
+        outbound_proxy=proxy_uri(proxy) if proxy else None,
         transport=trunk.transport.upper(),
         server_name=trunk.tls_server_name,
         make_cnonce=lambda: f"{rng.getrandbits(64):016x}",
     )
 
 
-async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport]:
-    """The transports of ``sip.listen``, and on a free port those that only the trunks ask for."""
+def _instance(trunk: Trunk) -> str:
+    """The URN of this machine at a trunk, the same after each start (:rfc:`5626` §4.1)."""
+    name = f"{socket.gethostname()}/{trunk.name}/{trunk.username}@{trunk.domain}"
+    return uuid.uuid5(uuid.NAMESPACE_URL, name).urn
+
+
+async def bind(config: Config, loop: AbstractEventLoop) -> list[Transport]:
+    """The transports of ``sip.listen``, and on a free port those that only the trunks ask for.
+
+    Whoever takes datagrams takes connections at the same port (:rfc:`3261` §18.2.1), or where that is somebody else's
+    at another one: by them goes what is too large for a datagram.
+
+    :raises OSError: an address is taken, or a certificate cannot be used.
+    """
     wanted = [_listening(text) for text in config.sip.listen]
     host = wanted[0][1]
-    for trunk in config.trunks:
-        if trunk.transport not in {kind for kind, _, _ in wanted}:
-            wanted.append((trunk.transport, host, 0))
+    kinds = {kind for kind, _, _ in wanted}
+    # Connections are taken beside datagrams anyway.
+    beside = {"tcp"} if "udp" in kinds else set()
+    for kind in sorted({trunk.transport for trunk in config.trunks} - kinds - beside):
+        wanted.append((kind, host, 0))
     bound: list[Transport] = []
     try:
         for kind, address, port in wanted:
             if kind == "udp":
                 bound.append(UdpTransport(address, port, loop))
-                continue
-            stream = StreamTransport(address, port, loop, **(_tls(config) if kind == "tls" else {}))
-            bound.append(stream)
-            await stream.listen()
+            else:
+                tls = _tls(config) if kind == "tls" else {}
+                bound.append(await _listening_stream(address, port, loop, **tls))
+        families = {":" in one.local_address[0] for one in bound if one.name == "TCP"}
+        for address, port in [one.local_address for one in bound if one.name == "UDP"]:
+            if (":" in address) not in families:
+                families.add(":" in address)
+                bound.append(await _beside(address, port, loop))
     except OSError:
         for transport in bound:
             transport.close()
@@ -267,17 +284,39 @@ async def _transports(config: Config, loop: AbstractEventLoop) -> list[Transport
     return bound
 
 
+async def _beside(host: str, port: int, loop: AbstractEventLoop) -> StreamTransport:
+    try:
+        return await _listening_stream(host, port, loop)
+    except OSError as error:
+        log.warning("no TCP at port %d, a free one is taken: %s", port, error)
+        return await _listening_stream(host, 0, loop)
+
+
+async def _listening_stream(
+    host: str, port: int, loop: AbstractEventLoop, **tls: Any
+) -> StreamTransport:
+    stream = StreamTransport(host, port, loop, **tls)
+    await stream.listen()
+    return stream
+
+
 def _tls(config: Config) -> dict[str, Any]:
     """What a :class:`StreamTransport` has to know for TLS. Without a certificate of our own it only calls out."""
     sip = config.sip
     own = sip.tls_certificate, sip.tls_key
+
+    def shown(trunk: Trunk) -> tuple[str, str]:
+        return (trunk.tls_certificate, trunk.tls_key) if trunk.tls_certificate else own
+
     return {
         "tls": client_context(sip.tls_ca, *own),
         "server_tls": server_context(*own) if sip.tls_certificate else None,
         "tls_by_name": {
-            trunk.tls_server_name or _domain(trunk).host: client_context(trunk.tls_ca, *own)
+            trunk.tls_server_name or _domain(trunk).host: client_context(
+                trunk.tls_ca or sip.tls_ca, *shown(trunk)
+            )
             for trunk in config.trunks
-            if trunk.tls_ca
+            if trunk.tls_ca or trunk.tls_certificate
         },
     }
 

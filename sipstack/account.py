@@ -1,12 +1,13 @@
 """The account at a trunk: who we are there, which servers are the trunk's, and when its password may answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from sipstack.digest import Credentials, DigestClient, DigestError
 from sipstack.message import NameAddr, Request, Response, Uri
 from sipstack.transport import Address
 
-__all__ = ["Account", "Attempt"]
+__all__ = ["Account", "Attempt", "account_at", "proxy_uri"]
 
 
 class Account:
@@ -22,6 +23,7 @@ class Account:
         name: str,
         domain: Uri,
         username: str = "",
+        contact_user: str = "",
         credentials: Credentials | None = None,
         outbound_proxy: Uri | None = None,
         transport: str = "UDP",
@@ -31,11 +33,14 @@ class Account:
         self.name = name
         self.domain = domain
         self.username = username
+        #: The user part of the Contact that we register, escaped.
+        self.contact_user = contact_user or username
         self.outbound_proxy = outbound_proxy
         self.transport = transport
         #: The name that the servers' TLS certificates have to have, whatever SRV calls them.
         self.server_name = server_name or domain.host
         self.servers: frozenset[str] = frozenset()
+        self._addresses: frozenset[Address] = frozenset()
         #: Where the registrar wants our requests to go by (RFC 3608), first hop first.
         self.service_route: tuple[NameAddr, ...] = ()
         self._digest = DigestClient(credentials, make_cnonce) if credentials else None
@@ -43,8 +48,11 @@ class Account:
     @property
     def routes(self) -> tuple[NameAddr, ...]:
         """The Route that a request outside of a dialog starts with."""
-        if self.service_route:
-            return self.service_route
+        return self.service_route or self.registrar_routes
+
+    @property
+    def registrar_routes(self) -> tuple[NameAddr, ...]:
+        """That of a REGISTER: what a registrar wants for other requests may well not lead to it (:rfc:`3608` §6.1)."""
         return (NameAddr("", self.outbound_proxy, ()),) if self.outbound_proxy else ()
 
     @property
@@ -53,19 +61,51 @@ class Account:
         routes = self.routes
         return routes[0].uri if routes else self.domain
 
+    @property
+    def registrar_hop(self) -> Uri:
+        """Where a REGISTER is sent."""
+        return self.outbound_proxy or self.domain
+
     def owns(self, source: Address) -> bool:
         """Whether ``source`` is one of the trunk's own servers."""
         return source[0] in self.servers
 
-    def learn(self, host: str) -> None:
-        """Take ``host`` (an IP literal that the trunk's name resolved to) as one of its servers."""
+    def learn(self, host: str, port: int = 0) -> None:
+        """Take ``host`` (an IP literal that the trunk's name resolved to) as one of its servers, at ``port`` if known."""
         if host not in self.servers:
             self.servers = self.servers | {host}
+        if port and (host, port) not in self._addresses:
+            self._addresses = self._addresses | {(host, port)}
+
+    def is_at(self, source: Address) -> bool:
+        """Whether ``source`` is the very address and port of one of its servers."""
+        return source in self._addresses
 
     @property
     def digest(self) -> DigestClient | None:
         """The client side of the digest, with its nonces; ``None`` without a password."""
         return self._digest
+
+
+def account_at(accounts: Iterable[Account], source: Address, user: str = "") -> Account | None:
+    """The account of whose trunk a request comes from ``source``; ``None`` where it is nobody's.
+
+    Trunks need not register to be told apart: their addresses do it. Where several have the same, their ports do, and
+    then the ``user`` part of the Request-URI, which is that of our Contact.
+    """
+    at = [account for account in accounts if account.owns(source)]
+    if not at:
+        return None
+    return max(at, key=lambda account: (account.is_at(source), account.contact_user == user))
+
+
+def proxy_uri(text: str) -> Uri:
+    """An outbound proxy by its host, host and port or URI: a loose router, whether or not it says so.
+
+    :raises ParseError: it is none.
+    """
+    uri = Uri.parse(text if text.lower().startswith(("sip:", "sips:")) else f"sip:{text}")
+    return uri if uri.has_param("lr") else replace(uri, params=(*uri.params, ("lr", None)))
 
 
 class Attempt:

@@ -90,7 +90,10 @@ class Agent(Protocol):
         """
 
     def seen_as(self, target: Target, address: Address) -> None:
-        """The server at ``target`` sees us at ``address``."""
+        """The server at ``target`` sees us at ``address``.
+
+        :raises OSError: there is no way to it.
+        """
 
     def send_request(self, request: Request, target: Target, handlers: Handlers) -> None:
         """Start a client transaction; Via is added here."""

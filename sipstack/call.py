@@ -30,6 +30,10 @@ from sipstack.transport import Address
 
 #: Forks of one INVITE that are followed; no call rings more phones, and a hostile peer may invent tags.
 FORKS = 16
+#: Headers that only the trunk is to see which the call was first made through.
+_IN_CONFIDENCE = frozenset(
+    ["p-asserted-identity", "p-preferred-identity", "remote-party-id", "diversion"]
+)
 #: Places that redirections may send one call to (RFC 3261 §8.1.3.4 wants a limit).
 REDIRECTIONS = 5
 #: Seconds without any answer after which the next server is tried, if there is one: timer B would be half a minute.
@@ -111,6 +115,7 @@ class OutgoingCall:
         self._on_media: Callable[[RemoteMedia], None] = on_media
         self._redirect = redirect
         self._accepts_referral = accepts_referral
+        self._account = outbound.account
         self._timer = SessionTimer(session_interval)
         self._finished = asyncio.Event()
         self._sequence = 0
@@ -201,7 +206,13 @@ class OutgoingCall:
         request.add("Call-ID", self.call_id)
         request.add("CSeq", str(CSeq(self._sequence, "INVITE")))
         request.add("Contact", str(contact))
-        for name, value in (*authorization, *self._headers, *capabilities(), *self._timer.ask()):
+        headers = [
+            (name, value)
+            for name, value in self._headers
+            # Who calls is told to whom the caller chose to trust with it, not to where that one sends us (RFC 3325 §5).
+            if account is self._account or name.lower() not in _IN_CONFIDENCE
+        ]
+        for name, value in (*authorization, *headers, *capabilities(), *self._timer.ask()):
             request.add(name, value)
         request.add("Accept", SDP)
         describe(request, self._media.offer())

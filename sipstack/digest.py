@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -240,6 +241,8 @@ class DigestServer:
         self._algorithms = algorithms
         self._counting = counting
         self._counts: dict[str, int] = {}
+        #: Who are challenged in one moment have a nonce each, or the second would be taken for a replay of the first.
+        self._numbers = itertools.count()
 
     def challenges(self, now: float, stale: bool = False) -> list[str]:
         """The values of the WWW-Authenticate or Proxy-Authenticate headers of a challenge, one an algorithm."""
@@ -294,7 +297,7 @@ class DigestServer:
         return Verdict(True, username)
 
     def _nonce(self, now: float) -> str:
-        stamp = f"{int(now * 1000):x}"
+        stamp = f"{int(now * 1000):x}-{next(self._numbers):x}"
         return f"{stamp}.{self._seal(stamp)}"
 
     def _seal(self, stamp: str) -> str:
@@ -304,7 +307,7 @@ class DigestServer:
         stamp, _, seal = nonce.partition(".")
         if not hmac.compare_digest(_octets(seal), _octets(self._seal(stamp))):
             return False
-        return 0 <= now - int(stamp, 16) / 1000 <= self._lifetime
+        return 0 <= now - int(stamp.partition("-")[0], 16) / 1000 <= self._lifetime
 
     def _counted(self, nonce: str, text: str) -> bool:
         """Whether this nonce count is higher than any before: a repeated one is a replay (:rfc:`7616` §5.5)."""

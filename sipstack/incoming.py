@@ -54,7 +54,8 @@ class IncomingCall:
         self._agent = agent
         self._responder = responder
         self._contact = contact
-        self._account = account
+        #: That of the trunk which the call came from, if any.
+        self.account = account
         self._dialog = Dialog.from_request(invite, self.local_tag)
         self._sent = Sent(invite, int(agent.uniform(1, 2**20)))
         self._timer = SessionTimer()
@@ -128,7 +129,7 @@ class IncomingCall:
             self._agent,
             self._dialog,
             self._media,
-            account=self._account,
+            account=self.account,
             contact=self._contact,
             timer=self._timer,
             on_event=self._happened,
@@ -250,10 +251,10 @@ class IncomingCall:
         describe(response, self._described)
 
     def _send_reliably(self, response: Response, interval: float) -> None:
-        self._responder.respond(response)
-        if interval > 64 * self._agent.timers.t1:
+        if interval >= 64 * self._agent.timers.t1:
             self.reject(504)  # RFC 3262 §3
             return
+        self._responder.respond(response)
         self._resend = self._agent.call_later(
             interval, lambda: self._send_reliably(response, 2 * interval)
         )

@@ -1,25 +1,32 @@
 """A registrar: the server of REGISTER (:rfc:`3261` §10.3). Pure."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sipstack.agent import supports
 from sipstack.digest import DigestServer
 from sipstack.message import NameAddr, ParseError, Request, Response, Uri, make_response
 from sipstack.transport import Address
 
-#: Bindings that one user may have.
-MOST_BINDINGS = 10
+#: Bindings that one user may have, and proxies on the way to one of them.
+MOST_BINDINGS, MOST_HOPS = 10, 10
 
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """Where a user can be reached; ``expires`` is a moment on the registrar's clock, ``source`` where it came from."""
+    """Where a user can be reached; ``expires`` is a moment on the registrar's clock, ``source`` where it came from.
+
+    ``q`` is how much it is preferred, from 0 to 1, and ``path`` the Route of a request to it (:rfc:`3327`).
+    """
 
     contact: Uri
     source: Address
     expires: float
     call_id: str
     sequence: int
+    q: float = 1.0
+    path: tuple[NameAddr, ...] = ()
 
 
 class Registrar:
@@ -45,13 +52,13 @@ class Registrar:
         self._bindings: dict[str, list[Binding]] = {}
 
     def bindings(self, user: str, now: float) -> list[Binding]:
-        """Where a user can be reached now, newest first."""
+        """Where a user can be reached now, the preferred first, and of them the newest."""
         held = [binding for binding in self._bindings.get(user, []) if binding.expires > now]
         if held:
             self._bindings[user] = held
         else:
             self._bindings.pop(user, None)
-        return list(reversed(held))
+        return sorted(reversed(held), key=lambda binding: -binding.q)
 
     def receive(self, request: Request, source: Address, now: float) -> Response:
         """Answer a REGISTER."""
@@ -70,9 +77,9 @@ class Registrar:
         return make_response(request, status, reason, to_tag=self._new_tag(), headers=headers or [])
 
     def _register(self, request: Request, source: Address, now: float) -> Response:
-        required = request.values("Require")
-        if required:
-            return self._refuse(request, 420, None, [("Unsupported", ", ".join(required))])
+        unknown = [tag for tag in request.values("Require") if tag.strip().lower() != "path"]
+        if unknown:
+            return self._refuse(request, 420, None, [("Unsupported", ", ".join(unknown))])
         if request.to.uri.scheme not in ("sip", "sips"):
             return self._refuse(request, 400, "An Address-of-Record Is a SIP URI")
         uri = request.request_uri if self._strict_uri else None
@@ -86,8 +93,8 @@ class Registrar:
         user = request.to.uri.unescaped_user
         if user != verdict.username:
             return self._refuse(request, 403)
-        if self._password_of(user) is None:
-            return self._refuse(request, 404)
+        if request.to.uri.host.lower() != request.uri.host.lower():
+            return self._refuse(request, 404)  # an address-of-record of somebody else's domain
         held = self.bindings(user, now)
         if request.contact_star:
             if request.expires != 0:
@@ -97,20 +104,22 @@ class Registrar:
             self._bindings.pop(user, None)
             held = []
         elif request.contacts:
-            changed = self._change(request, list(reversed(held)), source, now)
+            changed = self._change(request, list(self._bindings.get(user, ())), source, now)
             if isinstance(changed, Response):
                 return changed
             self._bindings[user] = changed
             held = self.bindings(user, now)
-        headers = [
-            ("Contact", str(NameAddr("", b.contact, (("expires", str(round(b.expires - now))),))))
-            for b in held
-        ]
+        headers = [("Contact", str(_described(binding, now))) for binding in held]
+        if supports(request, "path"):
+            headers += [("Path", value) for value in request.values("Path")]
         return make_response(request, 200, to_tag=self._new_tag(), headers=headers)
 
     def _change(
         self, request: Request, held: list[Binding], source: Address, now: float
     ) -> list[Binding] | Response:
+        path = tuple(NameAddr.parse(value) for value in request.values("Path"))
+        if len(path) > MOST_HOPS:
+            return self._refuse(request, 400, "Too Many Hops in Path")
         for contact in request.contacts:
             expires = self._expires(request, contact)
             if 0 < expires < self._min_expires:
@@ -123,8 +132,11 @@ class Registrar:
                 held.remove(known)
             if expires:
                 until = now + min(expires, self._max_expires)
+                q = _preference(contact)
                 held.append(
-                    Binding(contact.uri, source, until, request.call_id, request.cseq.number)
+                    Binding(
+                        contact.uri, source, until, request.call_id, request.cseq.number, q, path
+                    )
                 )
         if len(held) > MOST_BINDINGS:
             return self._refuse(request, 403, "Too Many Contacts")
@@ -140,3 +152,15 @@ class Registrar:
     def _in_order(request: Request, binding: Binding) -> bool:
         # An equal number is a copy of the request that made the binding: it says the same once more.
         return request.call_id != binding.call_id or request.cseq.number >= binding.sequence
+
+
+def _preference(contact: NameAddr) -> float:
+    text = contact.param("q") or ""
+    return float(text) if re.fullmatch(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", text) else 1.0
+
+
+def _described(binding: Binding, now: float) -> NameAddr:
+    params: tuple[tuple[str, str | None], ...] = (("expires", str(round(binding.expires - now))),)
+    if binding.q != 1.0:
+        params += (("q", f"{binding.q:g}"),)
+    return NameAddr("", binding.contact, params)

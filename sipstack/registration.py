@@ -1,13 +1,15 @@
 """Keeping an account registered (:rfc:`3261` §10.2), and watching its trunk."""
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from sipstack.account import Account, Attempt
-from sipstack.agent import Agent, Handlers, retry_after
+from sipstack.agent import Agent, Handlers, retry_after, supports
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri
 from sipstack.resolver import Target
 from sipstack.transport import Address
@@ -26,8 +28,11 @@ FAREWELL = 2.0
 IMPATIENCE = 3.0
 #: Seconds between two looks at whether our own address has changed.
 WATCH = 10.0
-#: Seconds between two registrations for a changed address: one that changes all the time is a NAT's whim.
+#: Seconds that a registration has to last for the next reason to register anew to be taken at its word. A server that
+#: ends each connection, or an address that changes all the time, is given twice as long each time.
 CALM = 30.0
+#: Seconds between two keep-alives over UDP where the registrar has :rfc:`5626` and does not say how many (§4.4.2).
+FLOW = 29.0
 
 
 class Registration:
@@ -41,7 +46,13 @@ class Registration:
         expires: int,
         rng: random.Random,
         changed: Callable[[], None] = lambda: None,
+        instance: str = "",
     ) -> None:
+        """``expires`` in seconds; ``changed`` is called with each change of what is known.
+
+        ``instance`` is a URN that stays the same when the service starts again, and asks for :rfc:`5626`. Without it
+        a REGISTER has nothing that a small registrar may not know.
+        """
         self.account = account
         #: Set once the registrar has answered, or not answered, for the first time.
         self.settled = asyncio.Event()
@@ -51,19 +62,25 @@ class Registration:
         self.last_error = "not registered yet"
         #: The server that took the last REGISTER.
         self.server: Target | None = None
+        #: Set while the registrar wants to hear from us each :attr:`flow_timer` seconds (:rfc:`5626` §4.4).
+        self.flow_wanted = asyncio.Event()
+        self.flow_timer = 0.0
         self._registered_at: Target | None = None
         self._agent = agent
         self._expires = expires
         self._rng = rng
         self._changed = changed
+        self._instance = instance
         self._call_id = agent.token()
         self._tag = agent.token()
         self._sequence = 0
         self._contact: NameAddr | None = None
-        self._seen_as: tuple[str, int] | None = None
         self._retry_after = 0
         self._again = asyncio.Event()
-        self._changed_at = float("-inf")
+        self._haste = 0
+        self._under_way = False
+        #: When the last REGISTER was taken, on the loop's clock.
+        self.registered_since = float("-inf")
 
     async def run(self) -> None:
         """Register, refresh before the expiry, and try again with back-off when it fails; never returns."""
@@ -77,7 +94,9 @@ class Registration:
                 delay = max(granted * 0.5, min(granted * 0.85, granted - 40.0))
                 delay *= self._rng.uniform(0.9, 1.0)
             else:
-                delay = max(retry, self._retry_after) * self._rng.uniform(0.75, 1.25)
+                # All who wait for this registrar come at different moments, and none before it said.
+                chance = self._rng.random()
+                delay = max(retry * (0.75 + chance / 2), self._retry_after * (1.0 + chance / 4))
                 retry = min(2 * retry, LAST_RETRY)
             await self._rest(delay)
 
@@ -86,9 +105,14 @@ class Registration:
         if self.registered and target == self.server:
             self._again.set()
 
+    def connection_lost(self, target: Target) -> None:
+        """A connection broke. If our registrar knows us by it, register anew (:rfc:`5626` §4.5)."""
+        if self.registered and target == self.server:
+            self._again.set()
+
     async def close(self) -> None:
-        """Take our binding back; gives up after :data:`FAREWELL` seconds."""
-        if not self.registered:
+        """Take our binding back, also one that is just being made; gives up after :data:`FAREWELL` seconds."""
+        if not self.registered and not self._under_way:
             return
         try:
             async with asyncio.timeout(FAREWELL):
@@ -102,34 +126,47 @@ class Registration:
         """Wait for the next REGISTER: ``delay`` seconds, or until there is a reason to send one before."""
         loop = asyncio.get_running_loop()
         end = loop.time() + delay
-        calm = 0.0 if loop.time() - self._changed_at > CALM else loop.time() + CALM
         while (left := end - loop.time()) > 0:
-            if self.registered and loop.time() >= calm and self._moved():
-                log.info("trunk %s: our own address has changed", self.account.name)
-                self._changed_at = loop.time()
+            self._look_around()
+            if self._again.is_set():
+                await asyncio.sleep(min(self._held_back(), left))
                 return
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(WATCH, left)):
                     await self._again.wait()
-                    return
-            except TimeoutError:
-                continue
+
+    def _held_back(self) -> float:
+        """Seconds to wait where there is a reason to register at once: none, unless it was so just now too."""
+        if asyncio.get_running_loop().time() - self.registered_since > CALM:
+            self._haste = 0
+        seconds = min(CALM * 2.0 ** (self._haste - 1), LAST_RETRY) if self._haste else 0.0
+        self._haste = min(self._haste + 1, 10)
+        return seconds * self._rng.uniform(0.5, 1.0)
+
+    def _look_around(self) -> None:
+        if self.registered and self._moved():
+            log.info("trunk %s: our address is another one now", self.account.name)
+            self._again.set()
 
     def _moved(self) -> bool:
         """Whether the server would see another Contact of ours now, such as after a change of the interface."""
         if self.server is None or self._contact is None:
             return False
         try:
-            return self._agent.contact(self.server, self.account.username) != self._contact
+            contact = self._agent.contact(self.server, self.account.contact_user)
         except OSError:
             return False  # no route at all now: nothing better to register
+        return contact.uri != self._contact.uri
 
     # --- one REGISTER after the other
 
     async def _register(self, expires: int) -> int:
         """One REGISTER with its servers, challenges and 423; the seconds granted, 0 if none."""
         self._retry_after = 0
-        targets = await self._locate()
+        if expires == 0 and self.server is not None:
+            targets: Sequence[Target] | str = [self.server]
+        else:
+            targets = await self._locate()
         if isinstance(targets, str):
             self._state(False, targets)
             return 0
@@ -175,6 +212,12 @@ class Registration:
                 raised, authorization, attempt = True, None, Attempt(self.account)
                 expires = max(expires, int(minimum))
                 continue
+            if status == 439 and self._instance:
+                # A proxy on the way cannot do it (RFC 5626 §6). The registrar may know us without.
+                log.warning("trunk %s: %s, done without", self.account.name, outcome.reason)
+                self._instance, authorization, attempt = "", None, Attempt(self.account)
+                continue
+            self._contact = None
             self._retry_after = retry_after(outcome)
             if status == 503:
                 self._agent.server_failed(target, self._retry_after)
@@ -186,12 +229,16 @@ class Registration:
         via = response.via
         host, port = via.received or via.host, via.rport or via.port or 5060
         try:
-            seen_as = str(ipaddress.ip_address(host)), port
+            literal = str(ipaddress.ip_address(host))
         except ValueError:
             return
-        if seen_as != self._seen_as:
-            self._seen_as = seen_as
+        self.seen_as((literal, port), target)
+
+    def seen_as(self, seen_as: Address, target: Target) -> None:
+        """The server at ``target`` sees us there."""
+        with contextlib.suppress(OSError):  # no route to it just now: the next answer says it again
             self._agent.seen_as(target, seen_as)
+            self._look_around()
 
     def _taken(self, response: Response, request: Request, target: Target, asked: int) -> int:
         """The registrar has our binding: take what its 2xx says."""
@@ -201,8 +248,11 @@ class Registration:
             NameAddr.parse(value) for value in response.values("Service-Route")[:10]
         )
         self._contact = request.contacts[0]
-        self.look_at(response, target)
+        self.registered_since = asyncio.get_running_loop().time()
+        self._again.clear()
+        self.flow_timer = _flow_timer(response, target)
         self._state(True, "")
+        self.look_at(response, target)
         return self._granted(response, request, asked)
 
     async def _locate(self) -> Sequence[Target] | str:
@@ -212,7 +262,7 @@ class Registration:
             if not found.done():
                 found.set_result(result)
 
-        self._agent.locate(self.account.next_hop, self.account, settle, settle)
+        self._agent.locate(self.account.registrar_hop, self.account, settle, settle)
         return await found
 
     async def _exchange(
@@ -234,7 +284,7 @@ class Registration:
         account = self.account
         request = Request("REGISTER", account.domain)
         self._sequence += 1
-        for route in account.routes:
+        for route in account.registrar_routes:
             request.add("Route", str(route))
         address = Uri("sip", account.username, None, account.domain.host, None, (), ())
         who = NameAddr("", address, ())
@@ -244,17 +294,21 @@ class Registration:
         request.add("Call-ID", self._call_id)
         request.add("CSeq", str(CSeq(self._sequence, "REGISTER")))
         try:
-            request.add("Contact", str(self._agent.contact(target, account.username)))
+            for contact in self._contacts(target, expires):
+                request.add("Contact", str(contact))
         except OSError as error:  # the way to it went after it was located
             return str(error), ("", 0), request
         request.add("Expires", str(expires))
-        if account.outbound_proxy is not None:
-            # Only a proxy on the way has a use for it, and some home routers drop what they do not know.
+        # Only a proxy on the way has a use for it, and some home routers drop what they do not know.
+        if self._instance:
+            request.add("Supported", "path, outbound")
+        elif account.outbound_proxy is not None:
             request.add("Supported", "path")
         for header in (
             [authorization] if authorization else attempt.preempt(request, target.address)
         ):
             request.add(*header)
+        self._under_way = True
         self._agent.send_request(
             request,
             target,
@@ -270,20 +324,36 @@ class Registration:
                 outcome, source = await done
         except TimeoutError:
             outcome, source = "no answer", ("", 0)
+        self._under_way = False
         return outcome, source, request
+
+    def _contacts(self, target: Target, expires: int) -> list[NameAddr]:
+        """The binding to make, and the one that it takes the place of; or the one to take back."""
+        bound = self._contact if target == self.server else None
+        if expires == 0 and bound is not None:
+            return [bound]
+        contact = self._agent.contact(target, self.account.contact_user)
+        if self._instance:
+            named = ("reg-id", "1"), ("+sip.instance", f'"<{self._instance}>"')
+            return [replace(contact, params=named)]  # which is what the old one is replaced by
+        if bound is not None and bound.uri != contact.uri:
+            return [contact, replace(bound, params=(("expires", "0"),))]
+        return [contact]
 
     def _granted(self, response: Response, request: Request, asked: int) -> int:
         """The seconds our own binding got: its ``expires`` parameter, the Expires header, or what was asked."""
         ours = request.contacts[0].uri
-        granted: int | None = None
+        exact: list[int] = []
+        similar: list[int] = []  # some registrars name the port that they see
         for contact in response.contacts:
-            if contact.uri.user == ours.user and contact.uri.host == ours.host:
-                value = dict(contact.params).get("expires") or ""
-                if value.isdecimal() and len(value) < 10:
-                    granted = int(value)
-        if granted is None:
-            granted = response.expires if response.expires is not None else asked
-        return max(SHORTEST, granted)
+            value = contact.param("expires") or ""
+            if value.isdecimal() and len(value) < 10 and contact.uri.user == ours.user:
+                if contact.uri.equivalent(ours):
+                    exact.append(int(value))
+                elif contact.uri.host == ours.host:
+                    similar.append(int(value))
+        general = response.expires if response.expires is not None else asked
+        return max(SHORTEST, min(exact or similar or [general]))
 
     def _state(self, registered: bool, error: str) -> None:
         if registered and self.server != self._registered_at:
@@ -297,5 +367,21 @@ class Registration:
                 log.warning("trunk %s: not registered: %s", self.account.name, error)
         self.registered = registered
         self.last_error = error
+        if registered and self.flow_timer:
+            self.flow_wanted.set()
+        else:
+            self.flow_wanted.clear()
         self.settled.set()
         self._changed()
+
+
+def _flow_timer(response: Response, target: Target) -> float:
+    """The seconds after which the registrar of this 2xx wants to hear from us again, 0 where it does not say so.
+
+    A connection that it does not ask about is pinged by the transport.
+    """
+    text = (response.get("Flow-Timer") or "").strip()
+    timer = float(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0.0
+    if target.transport == "UDP" and (timer or supports(response, "outbound")):
+        timer = min(timer or FLOW, FLOW)
+    return max(timer, float(SHORTEST)) if timer else 0.0

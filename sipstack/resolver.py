@@ -125,8 +125,8 @@ def literal_target(uri: Uri, default: str = "UDP") -> Target | None:
 class Resolver:
     """Finds the servers of a URI, remembers the answers for as long as they hold, and which servers failed.
 
-    ``transports`` are those we have, so that NAPTR leads to none that we have not; ``clock`` gives seconds, ``rng``
-    weighs the servers of one priority.
+    ``transports`` are those we have, so that NAPTR leads to none that we have not, and ``kinds`` of addresses those that
+    they can send to; ``clock`` gives seconds, ``rng`` weighs the servers of one priority.
     """
 
     def __init__(
@@ -134,11 +134,13 @@ class Resolver:
         lookup: Lookup | None = None,
         *,
         transports: Iterable[str] = ("UDP", "TCP", "TLS"),
+        kinds: Iterable[str] = ("A", "AAAA"),
         clock: Callable[[], float] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self._lookup = lookup or DnsLookup()
         self._transports = frozenset(transports)
+        self._kinds = sorted(kinds)
         self._clock = clock
         self._rng = rng or random.SystemRandom()
         self._known: dict[tuple[str, str], tuple[float, Answer]] = {}
@@ -230,7 +232,7 @@ class Resolver:
     async def _addresses(self, host: str, port: int, transport: str) -> list[Target]:
         # IPv4 first: what most trunks and phones of small offices speak.
         answers = await asyncio.gather(
-            self._ask(host, "A"), self._ask(host, "AAAA"), return_exceptions=True
+            *(self._ask(host, kind) for kind in self._kinds), return_exceptions=True
         )
         found: list[Target] = []
         failure: ResolveError | None = None
@@ -286,6 +288,11 @@ class Resolver:
 
     def _now(self) -> float:
         return self._clock() if self._clock is not None else asyncio.get_running_loop().time()
+
+
+def kinds_of(hosts: Iterable[str]) -> set[str]:
+    """The types of address records that sockets bound to ``hosts`` (IP literals) can send to."""
+    return {"AAAA" if ":" in host else "A" for host in hosts}
 
 
 def by_weight(records: Sequence[Srv], rng: random.Random) -> list[Srv]:

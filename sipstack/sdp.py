@@ -254,12 +254,21 @@ class RemoteMedia:
 class LocalMedia:
     """Our side of a leg's one audio stream: makes offers, reads answers, answers offers.
 
-    ``address`` and ``port`` are where we receive RTP; ``codecs`` what we take, preferred first, with our numbers.
+    ``address`` and ``port`` are where we receive RTP; ``codecs`` what we take, preferred first, with our numbers;
+    ``ptime`` the milliseconds of audio that a packet to us had best have.
     """
 
-    def __init__(self, address: str, port: int, codecs: tuple[Codec, ...], session_id: int) -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int,
+        codecs: tuple[Codec, ...],
+        session_id: int,
+        ptime: int = 20,
+    ) -> None:
         self.address = address
         self.port = port
+        self.ptime = ptime
         #: What was agreed on, with the numbers that we receive; what we offer, before that.
         self.receive_codecs = codecs
         #: The direction that we want, from our view; a held peer's refresh must not undo the hold.
@@ -382,7 +391,7 @@ class LocalMedia:
                 lines.append(f"a=fmtp:{codec.payload_type} {codec.fmtp}")
         if rtcp_mux:
             lines.append("a=rtcp-mux")
-        lines += ["a=ptime:20", f"a={direction}"]
+        lines += [f"a=ptime:{self.ptime}", f"a={direction}"]
         return lines
 
     def _describe(self, sections: list[list[str]]) -> bytes:

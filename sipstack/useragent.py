@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sipstack.account import Account
+from sipstack.account import Account, account_at
 from sipstack.agent import BODIES, Dialogue, Handlers, Timer
 from sipstack.alarms import Alarm, Alarms
 from sipstack.incoming import IncomingCall, refused_timing
@@ -26,7 +26,7 @@ from sipstack.message import (
     make_response,
     parse_datagram,
 )
-from sipstack.resolver import ResolveError, Resolver, Target, literal_target
+from sipstack.resolver import ResolveError, Resolver, Target, kinds_of, literal_target
 from sipstack.session import capabilities, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
 from sipstack.trace import Trace
@@ -50,6 +50,13 @@ from sipstack.transaction import (
 from sipstack.transport import Address, Transport
 from sipstack.transport.quota import Quota
 from sipstack.transport.stream import StreamTransport
+from sipstack.transport.stun import (
+    TRANSACTION,
+    Binding,
+    binding_request,
+    may_be_stun,
+    parse_answer,
+)
 from sipstack.transport.udp import UdpTransport
 
 log = logging.getLogger(__name__)
@@ -68,6 +75,8 @@ NO_STREAM = 600.0
 STREAM_PATIENCE = 1.5
 #: Messages a second, and at once, that a host may send which we have nothing to do with.
 STRANGERS = (50.0, 500.0)
+#: Seconds to wait after each sending of a ping (RFC 8489 §6.2.1, but less stubborn: the next one comes soon).
+PING_WAITS = (0.5, 1.0, 2.0, 4.0)
 #: Hosts that we have something to do with, to which that does not apply.
 KNOWN = 4096
 #: Seconds between two lines in the log about a host that sends too much.
@@ -80,7 +89,7 @@ class UserAgent:
     ``rng`` makes tags, branches and Call-IDs (``random.SystemRandom()`` outside of tests). ``refuse_invite`` gives the
     status for an INVITE from outside where no calls are taken, which is where ``on_invite`` is not given: it gets each
     call that comes in, with its source, and must accept or reject it at once. ``on_request`` may answer any other
-    request outside of a dialog, as a registrar does.
+    request outside of a dialog, as a registrar does. ``accounts`` are those of whose trunks calls may come in.
     """
 
     def __init__(
@@ -97,22 +106,28 @@ class UserAgent:
         refuse_invite: Callable[[Address], int] = lambda source: 403,
         on_invite: Callable[[IncomingCall, Address], None] | None = None,
         on_request: Callable[[Request, Address], Response | None] = lambda request, source: None,
+        accounts: Sequence[Account] = (),
     ) -> None:
         self.timers = timers
         self.trace = trace
-        #: Told of each server that did not serve us.
+        #: Told of each server that did not serve us, and of each to which a connection broke.
         self.server_watchers: list[Callable[[Target], None]] = []
+        self.connection_watchers: list[Callable[[Target], None]] = []
         self._transports = list(transports)
         self._loop = loop
         self._rng = rng
         self._resolver = resolver or Resolver(
-            transports={transport.name for transport in transports}, clock=loop.time, rng=rng
+            transports={transport.name for transport in transports},
+            kinds=kinds_of(transport.local_address[0] for transport in transports),
+            clock=loop.time,
+            rng=rng,
         )
         self._name = name
         self._public_address = public_address
         self._refuse_invite = refuse_invite
         self._on_invite = on_invite
         self._on_request = on_request
+        self._accounts = accounts
         #: INVITEs that came in, by what stays the same on each way that they may come (RFC 3261 §8.2.2.2).
         self._invited: dict[tuple[str, str | None, int], Key] = {}
         self._clients: dict[Key, _Client] = {}
@@ -122,7 +137,9 @@ class UserAgent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._secret = self.token().encode()
         self._no_stream: dict[Address, float] = {}
-        self._seen_as: dict[tuple[str, str], Address] = {}
+        #: Where servers see us, and the address of ours that it was so for.
+        self._seen_as: dict[tuple[str, str], tuple[Address, Address]] = {}
+        self._pings: dict[bytes, tuple[Address, asyncio.Future[Binding]]] = {}
         self._strangers = Quota(*STRANGERS)
         self._deaf_since = float("-inf")
         #: Hosts that we sent requests to, or that take part in a call, the last one at the end.
@@ -209,9 +226,9 @@ class UserAgent:
         self, targets: Sequence[Target], uri: Uri, account: Account | None
     ) -> tuple[list[Target], str]:
         """Those of ``targets`` that there is a way to from here, with the name of each, and why not to the others."""
-        if account is not None and uri == account.next_hop:
+        if account is not None and uri in (account.next_hop, account.registrar_hop):
             for target in targets:
-                account.learn(target.address[0])
+                account.learn(*target.address)
         usable: list[Target] = []
         why = ""
         for target in targets:
@@ -243,6 +260,8 @@ class UserAgent:
                 and server_name in ("", entry.target.server_name)
             ):
                 self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
+        for watcher in self.connection_watchers:
+            watcher(Target(transport.name, peer, server_name))
 
     def _undelivered(self, peer: Address, quoted: bytes, transport: Transport) -> None:
         """ICMP says that nobody is at ``peer`` (:rfc:`3261` §18.4).
@@ -257,13 +276,40 @@ class UserAgent:
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as seen from ``target``."""
-        host, port = self._own_address(self._transport_for(target), target.address)
-        if not self._public_address:
-            host, port = self._seen_as.get((target.transport, target.address[0]), (host, port))
+        own = host, port = self._own_address(self._transport_for(target), target.address)
+        ours, seen = self._seen_as.get((target.transport, target.address[0]), (own, own))
+        if ours == own and not self._public_address:
+            host, port = seen
         params: tuple[tuple[str, str | None], ...] = ()
         if target.transport != "UDP":
             params = (("transport", target.transport.lower()),)
         return NameAddr("", Uri("sip", user or None, None, host, port, params, ()), ())
+
+    async def ping(self, target: Target) -> Binding | None:
+        """Ask ``target``, over UDP, by STUN where it sees us; ``None`` where no answer comes.
+
+        :raises OSError: there is no way to it.
+        """
+        transaction = self._rng.getrandbits(8 * TRANSACTION).to_bytes(TRANSACTION, "big")
+        answer: asyncio.Future[Binding] = self._loop.create_future()
+        self._pings[transaction] = target.address, answer
+        self._know(target.address[0])
+        try:
+            for seconds in PING_WAITS:
+                self._transport_for(target).send(binding_request(transaction), target.address)
+                done, _ = await asyncio.wait([answer], timeout=seconds)
+                if done:
+                    return answer.result()
+            return None
+        finally:
+            del self._pings[transaction]
+
+    def poke(self, target: Target) -> None:
+        """Send ``target`` the ping of :rfc:`5626` §3.5.1, which over UDP nobody answers.
+
+        :raises OSError: there is no way to it.
+        """
+        self._transport_for(target).send(b"\r\n\r\n", target.address, target.server_name)
 
     def seen_as(self, target: Target, address: Address) -> None:
         """The server at ``target`` says that it sees us at ``address``, behind a NAT: it is told that one from now on.
@@ -271,7 +317,8 @@ class UserAgent:
         Only where datagrams come and go by the same port, and only what is said to the server itself.
         """
         if target.transport == "UDP":
-            self._seen_as[target.transport, target.address[0]] = address
+            own = self._own_address(self._transport_for(target), target.address)
+            self._seen_as[target.transport, target.address[0]] = own, address
 
     def send_request(self, request: Request, target: Target, handlers: Handlers) -> None:
         """Send ``request`` in a client transaction of its own.
@@ -480,6 +527,9 @@ class UserAgent:
         try:
             if not octets.strip(b"\r\n\0 "):
                 return  # a keep-alive
+            if may_be_stun(octets):
+                self._receive_answer(octets, source)
+                return
             message = parse_datagram(octets)
             if isinstance(message, Response):
                 self._receive_response(message, octets, source, transport)
@@ -500,6 +550,12 @@ class UserAgent:
             log.debug("from %s: %s: nothing can be noted in it", source[0], error.reason)
         headers = capabilities() if wrong.status == 501 else ()
         self._answer(request, wrong.status, wrong.reason, source, transport, headers)
+
+    def _receive_answer(self, octets: bytes, source: Address) -> None:
+        binding = parse_answer(octets)
+        asked, answer = self._pings.get(binding.transaction if binding else b"", (None, None))
+        if binding is not None and answer is not None and asked == source and not answer.done():
+            answer.set_result(binding)
 
     def _listen_to(self, stranger: str, octets: int) -> bool:
         """Whether to look at what comes from a host that we have nothing to do with yet."""
@@ -607,9 +663,11 @@ class UserAgent:
             self._answer(request, 503, None, source, transport, headers)
             return
         entry = self._serve(request, source, transport)
-        contact = self.contact(entry.target, request.uri.user or "")
+        user = request.uri.user or ""
+        contact = self.contact(entry.target, user)
+        account = account_at(self._accounts, source, user)
         try:
-            call = IncomingCall(self, request, entry, contact)
+            call = IncomingCall(self, request, entry, contact, account)
         except ParseError as error:
             del self._servers[entry.machine.key]
             headers = refused_timing(error)

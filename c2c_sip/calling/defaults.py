@@ -20,6 +20,7 @@ CALLER_IDS = (
     "outbound_callee_id_name",
     "outbound_callee_id_number",
     "caller_id_number",
+    "caller_id_options",
     "music_on_hold",
     "ringback",
 )
@@ -29,7 +30,7 @@ CALLER_IDS = (
 def effective(account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> dict[str, Any]:
     """A click-to-call with what its account says where it says nothing.
 
-    ``caller_id``, ``music_on_hold`` and ``ringback`` of an account are Kazoo's.
+    ``caller_id``, ``caller_id_options``, ``music_on_hold`` and ``ringback`` of an account are Kazoo's.
     """
     caller_id = account.get("caller_id") or {}
     external = caller_id.get("external") or {}
@@ -38,6 +39,7 @@ def effective(account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> dic
         external.get("name"),
         external.get("number"),
         internal.get("number"),
+        account.get("caller_id_options"),
         account.get("music_on_hold"),
         account.get("ringback"),
     )

@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a caller that found the service full or a trunk away may try again.
 RETRY_AFTER = 5
+#: Seconds that a call may wait for its beginning before no more are taken on.
+LONGEST_WAIT = 2.0
 #: Addresses of which it is kept in mind whether they may be called.
 HOSTS = 4096
 
@@ -343,6 +345,8 @@ class Calling:
                 )
             if self._is_full(lines):
                 raise Refusal("full", "all lines are in use", retry_after=RETRY_AFTER)
+            if self._engine.wait > LONGEST_WAIT:
+                raise Refusal("full", "too many calls begin at once", retry_after=1)
             self._admitted[clicktocall["id"]] += 1
             self._lines += lines
 
@@ -463,6 +467,7 @@ class Calling:
         added: tuple[tuple[str, str], ...] = (),
     ) -> LegPlan:
         trunk_hosts = [host for account in self._accounts.values() for host in account.servers]
+        trunk = route.destination.trunk
 
         def redirect(uri: Uri) -> Outbound | None:
             where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
@@ -476,6 +481,8 @@ class Calling:
             contact_user=route.caller.contact_user,
             call_id=call_id,
             timeout=timeout,
+            codecs=codec_list(trunk.codecs) if trunk is not None and trunk.codecs else (),
+            ptime=trunk.ptime if trunk is not None else 20,
             redirect=redirect,
             accepted=self._accepted,
             at_home=role == "extension" or route.at_home,
@@ -609,6 +616,11 @@ class Calling:
             return False
         self._engine.soon(lambda: live.flow.hang_up("NORMAL_CLEARING"))
         return True
+
+    def live(self) -> int:
+        """How many calls are up, or are about to be."""
+        with self._lock:
+            return self._admitted.total()
 
     def readiness(self) -> Readiness:
         """Whether a call can be placed now."""

@@ -5,18 +5,19 @@ import contextlib
 import logging
 import random
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from c2c_sip.calling.flow import Leg, LegError
 from c2c_sip.calling.plan import LegPlan
-from sipstack.account import Account
+from sipstack.account import Account, account_at
 from sipstack.agent import Agent
 from sipstack.call import Event, Outbound, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.fence import Fence
-from sipstack.keepalive import Keepalive
+from sipstack.keepalive import Keepalive, Means
 from sipstack.media import MediaPlane
 from sipstack.message import ParseError
 from sipstack.registration import Registration
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds that the start waits for the trunks' first answers.
 FIRST_REGISTRATION = 2.0
+
+#: Calls that begin in one turn of the loop, which reads some dozens of messages; a call has seven to read.
+BEGINNINGS = 4
 
 T = TypeVar("T")
 
@@ -83,7 +87,9 @@ class SipDesk:
             media = self._media.open(bind, known, beside.media if beside is not None else None)
         except OSError as error:
             raise LegError(str(error)) from error
-        local = LocalMedia(announced, media.rtp_port, codecs, self._rng.getrandbits(48))
+        codecs = plan.codecs_of(codecs, first=beside is None)
+        session_id = self._rng.getrandbits(48)
+        local = LocalMedia(announced, media.rtp_port, codecs, session_id, plan.ptime)
         leg = Leg(plan, media, local, codecs)
         call = OutgoingCall(
             fence,
@@ -127,11 +133,14 @@ class SipDesk:
 @dataclass(frozen=True, slots=True)
 class Presence:
     """How an account is kept at its trunk: the expiry to register with in seconds, ``None`` where it does not register,
-    and the seconds between two OPTIONS, 0 for none."""
+    and the seconds between two questions whether it is there, with the means to ask; 0 asks as often as the registrar
+    wants. ``instance`` is the URN to register with by :rfc:`5626`, empty for none."""
 
     account: Account
     expires: int | None
     keepalive: int = 0
+    keepalive_by: Means = "options"
+    instance: str = ""
 
 
 class Engine:
@@ -165,6 +174,9 @@ class Engine:
         self._left_up = left_up
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: What is to begin, and since when.
+        self._waiting: deque[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = deque()
+        self._beginning = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -209,16 +221,22 @@ class Engine:
         account = presence.account
         if presence.expires is not None:
             registration = Registration(
-                self.agent, account, expires=presence.expires, rng=self._rng
+                self.agent,
+                account,
+                expires=presence.expires,
+                rng=self._rng,
+                instance=presence.instance,
             )
             self.registrations[account.name] = registration
             self.agent.server_watchers.append(registration.server_failed)
+            self.agent.connection_watchers.append(registration.connection_lost)
             self._keep(registration.run())
-        if presence.keepalive:
+        if presence.keepalive or presence.expires is not None:
             keepalive = Keepalive(
                 self.agent,
                 account,
                 interval=presence.keepalive,
+                means=presence.keepalive_by,
                 rng=self._rng,
                 registration=self.registrations.get(account.name),
             )
@@ -230,8 +248,35 @@ class Engine:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Start a coroutine in the engine's thread, from any thread, and return at once."""
-        self._loop.call_soon_threadsafe(lambda: self._keep(work()))
+        """Start a coroutine in the engine's thread, from any thread, and return at once.
+
+        Only a few a turn of the loop: what has come for the calls there are goes first, however many are to begin. Else none of
+        them would go on in time, and what is sent again for it is more than what was to be done.
+        """
+        self._waiting.append((self._loop.time(), work))
+        self._loop.call_soon_threadsafe(self._arrived)
+
+    def _arrived(self) -> None:
+        if not self._beginning:
+            self._beginning = True
+            self._begin()
+
+    def _begin(self) -> None:
+        for _ in range(BEGINNINGS):
+            if not self._waiting:
+                self._beginning = False
+                return
+            _, work = self._waiting.popleft()
+            self._keep(work())
+        self._loop.call_soon(self._begin)
+
+    @property
+    def wait(self) -> float:
+        """Seconds that the first of those that are to begin has waited."""
+        try:
+            return self._loop.time() - self._waiting[0][0]
+        except IndexError:
+            return 0.0
 
     def soon(self, then: Callable[[], None]) -> None:
         """Have ``then`` called in the engine's thread, from any thread."""
@@ -307,7 +352,11 @@ def own_servers(accounts: Sequence[Account]) -> Callable[[Address], int]:
     """What an INVITE from outside gets: 480 from a trunk's servers, since nobody is here to answer; 403 from others."""
 
     def refuse(source: Address) -> int:
-        return 480 if any(account.owns(source) for account in accounts) else 403
+        account = account_at(accounts, source)
+        if account is None:
+            return 403
+        log.info("trunk %s: a call from %s is refused", account.name, source[0])
+        return 480
 
     return refuse
 

@@ -14,7 +14,10 @@ from sipstack.sdp import Codec
 
 @dataclass(frozen=True, slots=True)
 class LegPlan:
-    """How one leg is to be dialled; ``timeout`` in seconds of ringing."""
+    """How one leg is to be dialled; ``timeout`` in seconds of ringing, ``ptime`` in milliseconds.
+
+    ``codecs`` are those of its trunk; none: whatever the call has.
+    """
 
     role: str
     outbound: Outbound
@@ -30,6 +33,25 @@ class LegPlan:
     #: Whether packets may go to an IP literal that is no trunk's, and is not that of a leg that is ``at_home``.
     accepted: Callable[[str], bool] = lambda host: True
     at_home: bool = False
+    codecs: tuple[Codec, ...] = ()
+    ptime: int = 20
+
+    def codecs_of(self, wanted: tuple[Codec, ...], first: bool) -> tuple[Codec, ...]:
+        """The codecs to offer, preferred first.
+
+        :param wanted: those that the call would offer, in its order
+        :param first: whether there is no other leg yet whose codec had best be the same
+        """
+        if not self.codecs or first:
+            return self.codecs or wanted
+        rank = {codec.name: at for at, codec in enumerate(wanted)}
+        # Events are no voice: they stand behind what is.
+        return tuple(
+            sorted(
+                self.codecs,
+                key=lambda c: (c.name == "telephone-event", rank.get(c.name, len(rank))),
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,8 +31,12 @@ from sipstack.message import NameAddr, Uri
 
 MAX_DISPLAY_NAME = 128
 
+ANONYMOUS = "anonymous"
 NOWHERE = "anonymous.invalid"
 """The domain of a caller that has none, as in :rfc:`3261` §8.1.1.3."""
+
+# The headers in which a trunk is told who calls, whatever From says.
+_ASSERTING = ("pai", "ppi", "rpid")
 
 # What a user part may have as it is (RFC 3261 §25.1), without the characters that mean something
 # to those who take a URI apart carelessly.
@@ -64,6 +68,22 @@ class Trunk(Protocol):
     def from_user(self) -> str: ...
     @property
     def from_domain(self) -> str: ...
+    @property
+    def contact_user(self) -> str: ...
+    @property
+    def user_phone(self) -> bool: ...
+    @property
+    def diversion(self) -> str: ...
+    @property
+    def withhold_caller(self) -> bool: ...
+    @property
+    def privacy(self) -> Sequence[str]: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def codecs(self) -> Sequence[str]: ...
+    @property
+    def ptime(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +108,14 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Who a leg is to show as the caller: a number (or user), and a name or nothing."""
+    """Who a leg is to show as the caller: a number (or user), and a name or nothing.
+
+    :param withheld: the number is for the trunk only, not for whom it calls
+    """
 
     party: Party
     name: str = ""
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,14 +169,15 @@ def destination(party: Party, realm: str, trunks: Sequence[Trunk], region: str) 
         user = party.user
     else:
         host, port = _host_and_port(trunk.domain)
-        user = trunk.number_prefix + format_number(party, trunk.number_format, region)
-    return Destination("trunk", sip_uri(user, host, port), party, trunk)
+        user = trunk.number_prefix + _number(party, trunk, trunk.number_format, region)
+    uri = replace(sip_uri(user, host, port), params=_user_params(party, trunk))
+    return Destination("trunk", uri, party, trunk)
 
 
 def format_number(number: Number, form: str, region: str) -> str:
     """A number in the form that a trunk wants.
 
-    :param form: ``+e164``; ``e164``, without the plus; ``national``, as it is dialled within the
+    :param form: ``+e164``; ``e164``, without the plus; ``00e164``; ``national``, as it is dialled within the
         region: with the national prefix (``1`` in the US, ``0`` in the UK, none in Italy), and
         with the region's international prefix (``011`` in the US, ``00`` where there is no one
         answer) for other countries; ``as-is``, as it was written, without separators
@@ -161,8 +186,8 @@ def format_number(number: Number, form: str, region: str) -> str:
     """
     if number.e164 is None or form == "as-is":
         return number.digits
-    if form == "e164":
-        return number.e164[1:]
+    if form in ("e164", "00e164"):
+        return form.removesuffix("e164") + number.e164[1:]
     if form != "national":
         return number.e164
     parsed = parse_e164(number.e164)
@@ -265,7 +290,8 @@ def shown_to_contact(
     """Who the contact sees calling: ``outbound_callee_id_number``, else the extension.
 
     An extension means nothing outside, so there the trunk's ``caller_id``, where it has one,
-    stands for it. The name is ``outbound_callee_id_name``, or none.
+    stands for it. The name is ``outbound_callee_id_name``, or none. ``caller_id_options.outbound_privacy``, Kazoo's,
+    withholds what it names.
 
     :param allowed: the numbers that the account may show outside; none: any
     """
@@ -279,7 +305,13 @@ def shown_to_contact(
         shown = Shown(_read_shown(trunk.caller_id, region), name)
     else:
         shown = Shown(extension, name)
-    return _may_show(shown, contact, region, allowed)
+    shown = _may_show(shown, contact, region, allowed)
+    hidden = str((clicktocall.get("caller_id_options") or {}).get("outbound_privacy") or "none")
+    return replace(
+        shown,
+        name="" if hidden in ("full", "name") else shown.name,
+        withheld=hidden in ("full", "number"),
+    )
 
 
 def _may_show(shown: Shown, to: Destination, region: str, allowed: Sequence[str]) -> Shown:
@@ -299,33 +331,82 @@ def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Call
     """
     trunk = to.trunk
     if trunk is None:
+        if shown.withheld:
+            return Caller(_anonymous(shown), (("Privacy", "id"),), ANONYMOUS)
         user = _user(shown.party, "+e164", region)
         uri = sip_uri(user, *_host_and_port(local_realm or NOWHERE))
         return Caller(NameAddr(_display(shown), uri, ()), (), uri.user or "")
-    user = _user(shown.party, trunk.identity_format, region)
-    if isinstance(shown.party, Uri) and trunk.caller_id:
+    withheld = shown.withheld or (trunk.withhold_caller and to.is_outside)
+    party, name = shown.party, _display(shown)
+    if isinstance(party, Uri) and trunk.caller_id:
         # An address on the net can't be shown as a telephone number.
-        user = _user(_read_shown(trunk.caller_id, region), trunk.identity_format, region)
+        party = _read_shown(trunk.caller_id, region)
     host, port = _host_and_port(trunk.from_domain or trunk.domain)
+    uri = _identity(party, trunk, region)
+    user = unquote(uri.user or "")
     shows = set(trunk.identity)
-    name = _display(shown)
-    if "from" in shows and trunk.from_user != "account":
-        from_user = user
+    names_account = "from" not in shows or trunk.from_user == "account"
+    if names_account and (trunk.username or trunk.caller_id):
+        from_ = NameAddr(name, sip_uri(trunk.username or trunk.caller_id, host, port), ())
     else:
-        from_user = trunk.username or trunk.caller_id or user
-    from_name = _safe(user) if "from-display" in shows else name
-    identity = NameAddr(name, sip_uri(user, host, port), ())
+        from_ = NameAddr(name, uri, ())
+    if "from-display" in shows:
+        from_ = replace(from_, display_name=_safe(user))
+    contact = trunk.contact_user or trunk.username
+    if withheld and names_account:
+        # The provider knows the account by its From.
+        from_ = replace(from_, display_name="Anonymous")
+    elif withheld:
+        from_ = _anonymous(shown)
+        contact = contact or ANONYMOUS
+        if shows.isdisjoint(_ASSERTING):
+            shows.add("ppi")
     headers: list[tuple[str, str]] = []
+    identity = NameAddr("" if withheld else name, uri, ())
     if "pai" in shows:
         headers.append(("P-Asserted-Identity", str(identity)))
     if "ppi" in shows:
         headers.append(("P-Preferred-Identity", str(identity)))
     if "rpid" in shows:
-        params = (("party", "calling"), ("privacy", "off"), ("screen", "no"))
+        privacy = "full" if withheld else "off"
+        params = (("party", "calling"), ("privacy", privacy), ("screen", "no"))
         headers.append(("Remote-Party-ID", str(replace(identity, params=params))))
-    from_ = sip_uri(from_user, host, port)
-    contact = sip_uri(trunk.username or from_user, host)
-    return Caller(NameAddr(from_name, from_, ()), tuple(headers), contact.user or "")
+    if withheld:
+        headers.append(("Privacy", ";".join(trunk.privacy)))
+    diverting = _read_shown(trunk.diversion, region) if trunk.diversion else party
+    if to.is_outside and str(diverting) != str(party):
+        # RFC 5806: the account's own number lets a provider show one that is not the account's.
+        diversion = NameAddr("", _identity(diverting, trunk, region), ())
+        reason = (("reason", "unconditional"), *((("privacy", "full"),) if withheld else ()))
+        headers.append(("Diversion", str(replace(diversion, params=reason))))
+    return Caller(from_, tuple(headers), sip_uri(contact, host).user or from_.uri.user or "")
+
+
+def _anonymous(shown: Shown) -> NameAddr:
+    """The From of a caller that does not say who it is (:rfc:`3323` §4.1.1.3), though it may have a name."""
+    return NameAddr(_safe(shown.name) or "Anonymous", sip_uri(ANONYMOUS, NOWHERE), ())
+
+
+def _identity(party: Party, trunk: Trunk, region: str) -> Uri:
+    """A caller as a URI of the trunk's domain."""
+    host, port = _host_and_port(trunk.from_domain or trunk.domain)
+    user = (
+        _number(party, trunk, trunk.identity_format, region)
+        if isinstance(party, Number)
+        else _user(party, "", region)
+    )
+    return replace(sip_uri(user, host, port), params=_user_params(party, trunk))
+
+
+def _number(number: Number, trunk: Trunk, form: str, region: str) -> str:
+    """A number as the trunk wants it: what is national is so where the trunk is."""
+    return format_number(number, form, trunk.region or region)
+
+
+def _user_params(party: Party, trunk: Trunk) -> tuple[tuple[str, str], ...]:
+    """What says that the user part is a telephone number (:rfc:`3261` §19.1.1), where the trunk wants that said."""
+    is_telephone = isinstance(party, Number) and bool(party.e164)
+    return (("user", "phone"),) if trunk.user_phone and is_telephone else ()
 
 
 # -- helpers -------------------------------------------------------------------------------------
@@ -333,7 +414,12 @@ def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Call
 
 def sip_uri(user: str, host: str, port: int | None = None) -> Uri:
     """``sip:user@host``, from a user that is not escaped yet."""
-    return Uri("sip", quote(user, safe=_PLAIN_IN_USER), None, host, port, (), ())
+    return Uri("sip", escape_user(user), None, host, port, (), ())
+
+
+def escape_user(user: str) -> str:
+    """A user as it stands in a URI."""
+    return quote(user, safe=_PLAIN_IN_USER)
 
 
 def same_host(one: str, other: str) -> bool:

@@ -26,6 +26,8 @@ IDLE_TIMEOUT = 300.0
 #: Seconds between two pings on a connection of ours (:rfc:`5626` §4.4.1), which keep it open through a NAT and show
 #: that it is; and the seconds to the pong, from a peer that has ever sent one.
 PING, PONG = 60.0, 10.0
+#: Seconds that what was sent may go without an acknowledgement of TCP's, as on a path that does not exist any more.
+STALLED = 20
 #: Bytes waiting to be sent to a peer that does not read, before it counts as dead.
 SEND_BUFFER = 1024 * 1024
 #: The port that we name before there is a connection, where nothing listens: it has to be some port.
@@ -110,6 +112,11 @@ class StreamTransport:
         """The connection to ``destination``; a new one is given up after ``within`` seconds."""
         way = (destination, server_name if self._tls is not None else "")
         connection = self._ours.get(way)
+        if connection is not None and self._has_moved(connection):
+            log.info("%s: our address is another one now, connection closed", destination[0])
+            self.forget(connection)
+            connection.abort()
+            connection = None
         if connection is None and not way[1]:
             connection = self._guests.get(destination) or self._any_of_ours(destination)
         if connection is None:
@@ -119,6 +126,13 @@ class StreamTransport:
             self._ours[way] = connection
             self._spawn(self._make(connection, way, within))
         return connection
+
+    def _has_moved(self, connection: "_Connection") -> bool:
+        """Whether a connection of ours is from an address that we would not reach its peer from any more."""
+        try:
+            return connection.local_host not in ("", self._routes.towards(connection.way[0]))
+        except OSError:
+            return False  # no way at all: that one is as good as any
 
     def _any_of_ours(self, destination: Address) -> "_Connection | None":
         return next((held for (peer, _), held in self._ours.items() if peer == destination), None)
@@ -266,6 +280,7 @@ class _Connection(asyncio.Protocol):
             transport.abort()
             return
         transport.set_write_buffer_limits(high=SEND_BUFFER)
+        _give_up_when_stalled(transport.get_extra_info("socket"))
         for octets in self._waiting:
             transport.write(octets)
         self._waiting.clear()
@@ -301,6 +316,12 @@ class _Connection(asyncio.Protocol):
             self.abort()
         else:
             self._idle = loop.call_later(rest, self._watch)
+
+    @property
+    def local_host(self) -> str:
+        """Our address; empty as long as the connection is not up."""
+        name = self._stream.get_extra_info("sockname") if self._stream is not None else None
+        return str(name[0]) if name else ""
 
     @property
     def local_port(self) -> int:
@@ -352,6 +373,13 @@ class _Connection(asyncio.Protocol):
         self._given_up = True
         if self._stream is not None:
             self._stream.abort()
+
+
+def _give_up_when_stalled(connected: socket.socket | None) -> None:
+    """Have the kernel end a connection whose other end is gone without a word, where it knows how."""
+    option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if connected is not None and option is not None:
+        connected.setsockopt(socket.IPPROTO_TCP, option, 1000 * STALLED)
 
 
 def _close_oldest(held: dict[Any, _Connection]) -> bool:

@@ -8,11 +8,14 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trustme
 
+from c2c_sip.config import Config, Sip, Trunk
+from c2c_sip.service import bind
 from sipstack.message import Request, Response, Uri, make_response
 from sipstack.resolver import Answer, Naptr, Resolver, Srv, Target
 from sipstack.transport import Address, stream
@@ -57,6 +60,7 @@ async def agent(
     server: ssl.SSLContext | None = None,
     names: dict[str, str] | None = None,
     by_name: dict[str, ssl.SSLContext] | None = None,
+    transport: StreamTransport | None = None,
 ) -> AsyncIterator[tuple[UserAgent, StreamTransport]]:
     """A user agent that only knows TLS, and ``names`` instead of the DNS."""
     loop = asyncio.get_running_loop()
@@ -68,8 +72,11 @@ async def agent(
             records = (literal,)
         return Answer(records, 60.0)
 
-    transport = StreamTransport(host, 0, loop, tls=client, server_tls=server, tls_by_name=by_name)
-    await transport.listen()
+    if transport is None:
+        transport = StreamTransport(
+            host, 0, loop, tls=client, server_tls=server, tls_by_name=by_name
+        )
+        await transport.listen()
     one = UserAgent(
         [transport],
         loop=loop,
@@ -227,6 +234,41 @@ def test_a_server_that_asks_for_it_gets_our_certificate(files: Files) -> None:
             uri = f"sips:good.test:{theirs.local_address[1]}"
             assert await ask(us, await located(us, uri)) == (200, "TLS")
             assert await ask(nobody, await located(nobody, uri)) == (503, "")
+
+    asyncio.run(main())
+
+
+def test_a_trunk_has_a_certificate_of_its_own_to_show(files: Files, tmp_path: Path) -> None:
+    """As a provider gives it to its customer. Other trunks are not shown it, and believe no other authority for it."""
+    provider = Files(tmp_path / "provider")
+    config = Config(
+        sip=Sip(tls_ca=files.authority),
+        trunks=tuple(
+            Trunk(name=name, domain=domain, username="u", transport="tls", tls_certificate=own)
+            for name, domain, own in (
+                ("one", "one.test:5061", provider.issue("customer.test")),
+                ("two", "two.test", ""),
+            )
+        ),
+    )
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        names = {"one.test": HOST, "two.test": HOST}
+        strict = server_context(files.issue("one.test", "two.test"))
+        strict.load_verify_locations(provider.authority)
+        strict.verify_mode = ssl.CERT_REQUIRED
+        (ours,) = await bind(
+            replace(config, sip=replace(config.sip, listen=(f"tls:{HOST}:0",))), loop
+        )
+        trusting = client_context(files.authority)
+        async with (
+            agent(HOST, trusting, names=names, transport=ours) as (us, _),
+            agent(HOST, trusting, strict) as (_, theirs),
+        ):
+            port = theirs.local_address[1]
+            assert await ask(us, await located(us, f"sips:one.test:{port}")) == (200, "TLS")
+            assert await ask(us, await located(us, f"sips:two.test:{port}")) == (503, "")
 
     asyncio.run(main())
 

@@ -15,7 +15,7 @@ from c2c_sip.calling.door import Calling
 from c2c_sip.calling.refusals import MOST
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config, Guard, Trunk
-from c2c_sip.service import _account
+from c2c_sip.service import account_of
 from c2c_sip.store import Store
 from sipstack.message import Uri
 from sipstack.trace import Trace
@@ -35,6 +35,7 @@ class Line:
         self.media = SimpleNamespace(capacity=10_000)
         self.desk = None
         self.submitted: list[Any] = []
+        self.wait = 0.0
 
     def submit(self, work: Any) -> None:
         self.submitted.append(work)
@@ -55,7 +56,7 @@ def make(store: Store, account: dict[str, Any]) -> Make:
 
     def start(wall: Callable[[], float] = time.time, **settings: Any) -> Api:
         config = replace(Config(), guard=Guard(**settings), trunks=(TRUNK,))
-        accounts = {"t": _account(TRUNK, random.Random(1))}
+        accounts = {"t": account_of(TRUNK, random.Random(1))}
         tracing = Tracing(Trace(), store.traces, most=0, later=lambda *_: None, offset=0.0)
         calling = Calling(config, store, Line(), accounts, tracing, wall)  # type: ignore[arg-type]
         return Api(store, calling, account, config)  # type: ignore[arg-type]
@@ -494,3 +495,15 @@ def test_what_limits_an_account_is_for_those_above_it_to_say(make: Make, store: 
     assert (data["name"], data["limits"]) == ("Again", {"per_contact": 1})
     for wrong in ({"region": "Mars"}, {"countries": ["Mars"]}, {"caller_ids": ["what?"]}, {"limits": {"per_contact": -1}}):  # fmt: skip
         assert api.patch(where, wrong).status_code == 400
+
+
+def test_a_service_that_cannot_keep_up_takes_no_more_on(make: Make) -> None:
+    api = make()
+    one = f"/clicktocall/{api.create()['id']}"
+    line: Any = api.calling._engine  # type: ignore[attr-defined]
+    line.wait = 2.5
+    refused = api.post(f"{one}/connect", {"contact": "+14155550100"}, token=None)
+    assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
+    assert refused.json["data"]["reason"] == "full"
+    line.wait = 0.1
+    assert api.post(f"{one}/connect", {"contact": "+14155550100"}, token=None).status_code == 200

@@ -107,6 +107,14 @@ def test_a_registering_trunk_needs_its_account(tmp_path: Path) -> None:
     assert found[0].startswith("trunk[0].username:")
 
 
+def test_stun_is_for_udp(tmp_path: Path) -> None:
+    trunk = f'{TRUNK}keepalive_by = "stun"\ntransport = '
+    assert problems(f'{trunk}"tls"', tmp_path)[0].startswith("trunk[0].keepalive_by:")
+    file = tmp_path / "good.toml"
+    file.write_text(f'{trunk}"udp"')
+    assert load(str(file), {}).trunks[0].keepalive_by == "stun"
+
+
 def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nothing\.toml"):
         load(str(tmp_path / "nothing.toml"), {})

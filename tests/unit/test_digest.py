@@ -127,3 +127,18 @@ def test_only_the_trunk_s_own_servers_get_an_answer() -> None:
 
 def test_no_password_shows_in_a_representation() -> None:
     assert "p4ss" not in repr(Credentials("u", "p4ss"))
+
+
+def test_who_are_challenged_in_the_same_moment_are_not_taken_for_each_other() -> None:
+    server = DigestServer("r", b"secret")
+    answers = []
+    for user in ("alice", "bob"):
+        client = DigestClient(Credentials(user, "pw"), lambda: "c")
+        response = Response(401)
+        for challenge in server.challenges(1000.0):
+            response.add("WWW-Authenticate", challenge)
+        answers.append(client.authorize(response, "REGISTER", "sip:r")[1])
+    assert [
+        server.verify(answer, "REGISTER", "sip:r", {"alice": "pw", "bob": "pw"}.get, 1000.0).ok
+        for answer in answers
+    ] == [True, True]

@@ -12,7 +12,7 @@ from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config, Trunk
 from c2c_sip.schemas import CLICKTOCALL, MOST_EXTENSIONS, validate
-from c2c_sip.service import _account
+from c2c_sip.service import account_of
 from c2c_sip.store import Store
 from sipstack.trace import Trace
 from tests.unit.conftest import Api
@@ -28,7 +28,7 @@ class Desk:
     def __init__(self, store: Store, account: dict[str, Any]) -> None:
         self.line = Line()
         self.now = 1_800_000_000.0
-        accounts = {"t": _account(TRUNK, random.Random(1))}
+        accounts = {"t": account_of(TRUNK, random.Random(1))}
         config = replace(Config(), trunks=(TRUNK,))
         tracing = Tracing(Trace(), store.traces, most=0, later=lambda *_: None, offset=0.0)
         self.calling = Calling(config, store, self.line, accounts, tracing, lambda: self.now)  # type: ignore[arg-type]

@@ -24,19 +24,22 @@ class Phone:
     def ask(
         self, contact: str = "<sip:bob@192.0.2.5>", expires: str = "300", now: float = NOW,
         call_id: str = "reg", cseq: int | None = None, to: str | None = None,
+        domain: str = "example.test", more: tuple[tuple[str, str], ...] = (),
     ) -> Response:  # fmt: skip
         authorization: tuple[str, str] | None = None
         for _ in range(3):
             request = Request("REGISTER", "sip:example.test")
             request.add("Via", "SIP/2.0/UDP 192.0.2.5;branch=z9hG4bKx")
             request.add("From", f"<sip:{self.user}@example.test>;tag=f")
-            request.add("To", f"<sip:{to or self.user}@example.test>")
+            request.add("To", f"<sip:{to or self.user}@{domain}>")
             request.add("Call-ID", call_id)
             request.add("CSeq", f"{cseq or next(self.numbers)} REGISTER")
             if contact:
                 request.add("Contact", contact)
             if expires:
                 request.add("Expires", expires)
+            for header in more:
+                request.add(*header)
             if authorization:
                 request.add(*authorization)
             response = self.registrar.receive(request, SOURCE, now)
@@ -113,3 +116,35 @@ def test_a_query_lists_and_bindings_are_bounded(registrar: Registrar) -> None:
 def test_what_cannot_be_read_is_refused(registrar: Registrar) -> None:
     assert Phone(registrar).ask(contact="<sip:").status == 400
     assert Uri.parse("sip:bob@192.0.2.5").host == "192.0.2.5"
+
+
+def test_the_preferred_contact_is_the_first_and_of_equals_the_newest(registrar: Registrar) -> None:
+    phone = Phone(registrar)
+    for contact in ("<sip:a@192.0.2.5>;q=0.5", "<sip:b@192.0.2.5>", "<sip:c@192.0.2.5>;q=2"):
+        phone.ask(contact=contact)
+    response = phone.ask(contact="<sip:d@192.0.2.5>;q=0.50")
+    assert [str(binding.contact.user) for binding in registrar.bindings("bob", NOW)] == [
+        "c", "b", "d", "a",
+    ]  # fmt: skip
+    assert [contact.param("q") for contact in response.contacts] == [None, None, "0.5", "0.5"]
+
+
+def test_the_proxies_on_the_way_are_kept_and_told_to_who_knows_them(registrar: Registrar) -> None:
+    phone = Phone(registrar)
+    path = ("Path", "<sip:edge.test;lr>, <sip:core.test;lr>")
+    assert phone.ask(more=(path,)).get("Path") is None
+    (binding,) = registrar.bindings("bob", NOW)
+    assert [str(hop) for hop in binding.path] == ["<sip:edge.test;lr>", "<sip:core.test;lr>"]
+    response = phone.ask(more=(path, ("Supported", "path"), ("Require", "path")))
+    assert response.status == 200
+    assert response.values("Path") == ["<sip:edge.test;lr>", "<sip:core.test;lr>"]
+    many = ("Path", ", ".join(f"<sip:{n}.test;lr>" for n in range(11)))
+    assert phone.ask(more=(many,)).status == 400
+    assert phone.ask(more=(("Path", "<sip:"),)).status == 400
+    refused = phone.ask(more=(("Require", "path, outbound"),))
+    assert (refused.status, refused.get("Unsupported")) == (420, "outbound")
+
+
+def test_an_address_of_another_domain_is_not_found(registrar: Registrar) -> None:
+    assert Phone(registrar).ask(domain="elsewhere.test").status == 404
+    assert contacts(registrar) == []

@@ -19,6 +19,7 @@ from sipstack.resolver import (
     Srv,
     Target,
     by_weight,
+    kinds_of,
 )
 
 Zone = dict[tuple[str, str], Sequence[Naptr | Srv | str]]
@@ -187,6 +188,14 @@ def test_a_server_may_say_for_how_long_it_is_to_be_left_alone() -> None:
     assert asyncio.run(names.resolve(uri))[0].address[0] == "192.0.2.5"
     clock.now += 2
     assert asyncio.run(names.resolve(uri))[0].address[0] == "192.0.2.4"
+
+
+def test_addresses_that_we_cannot_send_to_are_not_asked_for() -> None:
+    dns = Dns(ZONE)
+    names = Resolver(dns, kinds=kinds_of(["0.0.0.0"]), clock=Clock())
+    found = asyncio.run(names.resolve(Uri.parse("sip:one.example.com:5060")))
+    assert targets(found) == ["UDP 192.0.2.1 5060"]
+    assert dns.asked == [("one.example.com", "A")]
 
 
 def test_servers_of_one_priority_share_by_weight() -> None:

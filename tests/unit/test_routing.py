@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 
@@ -21,36 +20,21 @@ from c2c_sip.calling.routing import (
     shown_to_contact,
     shown_to_extension,
 )
+from c2c_sip.config import Trunk
 from sipstack.message import NameAddr, Uri
 
-
-@dataclass(frozen=True)
-class FakeTrunk:
-    name: str = "provider"
-    domain: str = "sip.provider.example"
-    username: str = "acct"
-    outbound_proxy: str = ""
-    number_format: str = "+e164"
-    number_prefix: str = ""
-    identity: Sequence[str] = ("from",)
-    identity_format: str = "+e164"
-    caller_id: str = ""
-    from_user: str = "number"
-    from_domain: str = ""
-
-
-PROVIDER = FakeTrunk()
-PBX = FakeTrunk(name="pbx", domain="pbx.example.net:5070", username="click")
+PROVIDER = Trunk(name="provider", domain="sip.provider.example", username="acct")
+PBX = Trunk(name="pbx", domain="pbx.example.net:5070", username="click")
 REALM = "pbx.example.net"
 MOBILE = Number("+14155550123", "+14155550123")
 ABROAD = Number("+442079460958", "+442079460958")
 
 
-def contact_to(text: str, *trunks: FakeTrunk, realm: str = REALM) -> Destination:
+def contact_to(text: str, *trunks: Trunk, realm: str = REALM) -> Destination:
     return destination(read_contact(text, "US"), realm, trunks or (PROVIDER,), "US")
 
 
-def extension_to(text: str, *trunks: FakeTrunk, realm: str = REALM) -> Destination:
+def extension_to(text: str, *trunks: Trunk, realm: str = REALM) -> Destination:
     return destination(read_extension(text, "US"), realm, trunks or (PROVIDER,), "US")
 
 

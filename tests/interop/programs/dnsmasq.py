@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from tests.interop.programs.base import HOST, Program, free_port, is_bound, unti
 class Dnsmasq(Program):
     """Answers for the records in ``lines``, which are settings of dnsmasq, and knows nothing else."""
 
-    def __init__(self, folder: Path, lines: Sequence[str]) -> None:
-        super().__init__(folder / "dnsmasq", "dnsmasq")
+    def __init__(self, folder: Path, lines: Sequence[str], name: str = "dnsmasq") -> None:
+        super().__init__(folder / name, "dnsmasq")
         self.port = free_port()
+        #: As /etc/hosts; read again by :meth:`reread`.
+        self.hosts = self.folder / "hosts"
+        self.hosts.touch()
         config = self.folder / "dnsmasq.conf"
         settings = [
             f"port={self.port}",
@@ -22,6 +26,7 @@ class Dnsmasq(Program):
             "bind-interfaces",
             "no-resolv",
             "no-hosts",
+            f"addn-hosts={self.hosts}",
             "no-daemon",
             "local=/test/",
             "user=root" if Path("/root").owner() == "root" else "",
@@ -33,3 +38,9 @@ class Dnsmasq(Program):
         program = shutil.which("dnsmasq") or "/usr/sbin/dnsmasq"
         self.launch([program, "-C", str(config)])
         until(lambda: is_bound(self.port), 10, "dnsmasq")
+
+    def reread(self) -> None:
+        """Have it answer by what is in :attr:`hosts` now."""
+        before = self.printed().count(f"read {self.hosts}")
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: self.printed().count(f"read {self.hosts}") > before, 10, "dnsmasq")

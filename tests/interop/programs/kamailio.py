@@ -41,6 +41,7 @@ loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
 {tls_module}
+{stun_module}
 modparam("registrar", "min_expires", {min_expires})
 modparam("auth", "nonce_count", 1)
 modparam("auth", "qop", "auth")
@@ -102,6 +103,7 @@ class Kamailio(Program):
         way: Way = Way(),
         certificate: Certificate | None = None,
         routes: dict[str, str] | None = None,
+        stun: bool = False,
     ) -> None:
         """``routes`` are users that need not register, and the URI of each."""
         super().__init__(folder / name, "kamailio")
@@ -120,6 +122,7 @@ class Kamailio(Program):
                 no_tcp="yes" if way.transport == "udp" else "no",
                 enable_tls="enable_tls=yes\ntcp_accept_no_cl=yes" if certificate else "",
                 tls_module=_TLS.format(certificate=certificate.own) if certificate else "",
+                stun_module='loadmodule "stun.so"' if stun else "",
                 port=self.port,
                 modules=modules,
                 password=password,
