@@ -100,11 +100,12 @@ class Hand:
         kind: str = "application/sdp",
         headers: tuple[tuple[str, str], ...] = (),
         number: int | None = None,
+        branch: str = "",
     ) -> Request:
         """Send a request: in the dialog of ``within``, our INVITE to them or our answer to theirs; else a first one."""
         request = Request(method, Uri.parse(f"sip:us@{US}"))
         number = number if number is not None else next(self._numbers)
-        branch = f"z9hG4bK{method}{number}"
+        branch = branch or f"z9hG4bK{method}{number}"
         request.add("Via", f"SIP/2.0/UDP {self.host}:5060;branch={branch}")
         request.add("Max-Forwards", "70")
         if isinstance(within, Request):
