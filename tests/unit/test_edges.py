@@ -133,6 +133,13 @@ def test_a_number_of_a_reliable_response_that_is_none_is_not_acknowledged(rseq: 
     assert Received().acknowledges(response(183, ("Require", "100rel"), ("RSeq", rseq))) is None
 
 
+@pytest.mark.parametrize("rseq", ["1", "2147483647", "2147483648", "4294967295"])
+def test_any_number_of_32_bits_is_acknowledged(rseq: str) -> None:
+    """RFC 3262 §7.1; only the first one has 31."""
+    made = response(183, ("Require", "100rel"), ("RSeq", rseq))
+    assert Received().acknowledges(made) == f"{rseq} 5 INVITE"
+
+
 def test_the_number_after_the_greatest_is_the_first() -> None:
     sent = Sent(Request("INVITE", Uri.parse("sip:a@b.test")), _LARGEST)
     made = response(183)
