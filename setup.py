@@ -30,6 +30,8 @@ setup(
         "phonenumbers>=8.13",
         "dnspython>=2.6,<3",
         "click>=8.1,<9",
+        # The time zones of `hours`, where the system has none, as in Ubuntu's images.
+        "tzdata>=2024.1",
     ],
     extras_require={
         "postgres": ["psycopg[binary]>=3.1,<4"],

@@ -1,6 +1,5 @@
 """The command line. Results go to stdout, messages to stderr; 0 is success, 1 failure, 2 bad usage."""
 
-import gc
 import json
 import logging
 import os
@@ -16,8 +15,12 @@ import click
 
 from c2c_sip import __version__, config
 from c2c_sip.calling.contact import Unreadable, canonical, read_contact
+from c2c_sip.collecting import Collecting
 from c2c_sip.config import Config, ConfigError
 from c2c_sip.store import Store, StoreError, Taken
+
+#: Seconds between two looks at whether there is something to tidy up.
+TIDY = 5.0
 
 _CONFIG = click.option(
     "--config", "path", metavar="FILE", help="The configuration file, TOML.", default=None
@@ -95,16 +98,13 @@ def serve(path: str | None, lab: bool, verbose: bool) -> None:
         service.start()
     except (OSError, StoreError, ValueError) as error:
         _fail(f"cannot start: {error}")
-    # The cycle collector stops all threads while it looks at everything that lives, and the RTP with them. Calls free
-    # themselves without it, so it may look seldom, and never again at what was there before the first call.
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 50, 100)
+    collecting = Collecting(service.calling.live, time.monotonic)
     click.echo(f"ready {service.url}")
     sys.stdout.flush()
     for line in service.welcome():
         click.echo(line, err=True)
-    ending.wait()
+    while not ending.wait(TIDY):
+        collecting.tidy()
     service.stop()
 
 

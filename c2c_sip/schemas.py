@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib.resources import files
 from ipaddress import ip_address
 from typing import Any
 
@@ -11,6 +12,7 @@ import cerberus
 import phonenumbers
 from cerberus.errors import ErrorDefinition
 
+from c2c_sip.calling import headers, hours, variables
 from c2c_sip.calling.contact import (
     MAX_LENGTH,
     Unreadable,
@@ -29,60 +31,15 @@ from c2c_sip.calling.proof import CHALLENGES
 DEEPEST = 16
 Errors = dict[str, dict[str, dict[str, Any]]]
 
+#: Extensions that ring at once.
+MOST_EXTENSIONS = 8
 #: Headers of one's own that a click-to-call may have, each way, and characters of each.
 MOST_HEADERS = 50
 LONGEST_HEADER = 1024
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_VARIABLE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}\Z")
-#: Headers that make a message what it is; nobody outside of the SIP stack sets them.
-_OWN_HEADERS = frozenset(
-    [
-        "via",
-        "v",
-        "from",
-        "f",
-        "to",
-        "t",
-        "call-id",
-        "i",
-        "cseq",
-        "contact",
-        "m",
-        "route",
-        "record-route",
-        "max-forwards",
-        "content-length",
-        "l",
-        "content-type",
-        "c",
-        "authorization",
-        "proxy-authorization",
-        "www-authenticate",
-        "proxy-authenticate",
-        "allow",
-        "supported",
-        "k",
-        "require",
-        "proxy-require",
-        "content-encoding",
-        "e",
-        "content-disposition",
-        "p-asserted-identity",
-        "p-preferred-identity",
-        "remote-party-id",
-        "user-agent",
-        "expires",
-        "session-expires",
-        "x",
-        "min-se",
-        "rack",
-        "rseq",
-        "reason",
-    ]
-)
-
-
 # Cerberus looks an error's rule up in the schema; ours all stand there under `check_with`.
 _BROKEN = ErrorDefinition(0x1000, "check_with")
 
@@ -128,14 +85,39 @@ def _is_host(text: str) -> bool:
 
 
 def _extension(field: str, value: Any, report: Report) -> None:
-    if not isinstance(value, str) or not value.strip() or has_control(value):
+    """One extension, or a list of them."""
+    if not isinstance(value, list):
+        broken = _one_extension(value)
+        if broken is not None:
+            report(field, _BROKEN, _Broken(*broken))
         return
+    if not 1 <= len(value) <= MOST_EXTENSIONS:
+        rule, most = ("maxItems", MOST_EXTENSIONS) if value else ("minItems", 1)
+        words = "must not be more than" if value else "must be at least"
+        report(field, _BROKEN, _Broken(rule, f"Array {words} {most} items", most))
+        return
+    for index, each in enumerate(value):
+        broken = _one_extension(each)
+        if broken is not None:
+            report(field, _BROKEN, _Broken(*broken, (str(index),), each))
+
+
+def _one_extension(value: Any) -> tuple[str, str, Any] | None:
+    """(rule, message, target) of what is wrong with an extension."""
+    if not isinstance(value, str):
+        return "type", "Value did not match type(s): string", "string"
+    if not value.strip():
+        return "minLength", "String must be at least 1 characters", 1
+    if len(value) > MAX_LENGTH:
+        return "maxLength", f"String must not be more than {MAX_LENGTH} characters", MAX_LENGTH
+    if has_control(value):
+        return "pattern", "Value must not contain control characters", None
     try:
         # Which region numbers are written in makes no difference to what can be read.
         read_extension(value, "US")
     except Unreadable as error:
-        rule = "pattern" if error.rule == "format" else error.rule
-        report(field, _BROKEN, _Broken(rule, error.message))
+        return "pattern" if error.rule == "format" else error.rule, error.message, None
+    return None
 
 
 def _number(field: str, value: Any, report: Report) -> None:
@@ -144,6 +126,11 @@ def _number(field: str, value: Any, report: Report) -> None:
             read_contact(value, "US")
     except Unreadable as error:
         report(field, _BROKEN, _Broken("pattern", error.message))
+
+
+def _span(field: str, value: Any, report: Report) -> None:
+    if isinstance(value, str) and not re.fullmatch(hours.SPAN, value):
+        report(field, _BROKEN, _Broken("pattern", "Value must be as 09:00-17:30"))
 
 
 def _pattern(field: str, value: Any, report: Report) -> None:
@@ -163,7 +150,11 @@ def _sip_headers(field: str, value: Any, report: Report) -> None:
     """Headers by name, or such mappings under ``in`` and ``out``."""
     if not isinstance(value, Mapping):
         return
-    nested = [name for name in ("in", "out") if isinstance(value.get(name), Mapping)]
+    if headers.octets(value) > headers.MOST_OCTETS:
+        message = f"Headers must not have more than {headers.MOST_OCTETS} octets together"
+        report(field, _BROKEN, _Broken("maxLength", message, headers.MOST_OCTETS))
+        return
+    nested = [name for name in headers.WAYS if isinstance(value.get(name), Mapping)]
     groups: list[tuple[tuple[str, ...], Mapping[str, Any]]] = [((n,), value[n]) for n in nested]
     groups.append(((), {name: text for name, text in value.items() if name not in nested}))
     for path, group in groups:
@@ -180,7 +171,7 @@ def _sip_headers(field: str, value: Any, report: Report) -> None:
 def _sip_header(name: str, text: Any, where: tuple[str, ...]) -> _Broken | None:
     if not _HEADER_NAME.match(name):
         return _Broken("pattern", "Not the name of a SIP header", None, where, name)
-    if name.lower() in _OWN_HEADERS:
+    if headers.is_own(name):
         return _Broken("enum", "This header is not to be set", None, where, name)
     if not isinstance(text, str):
         return _Broken("type", "Value did not match type(s): string", "string", where, text)
@@ -191,6 +182,17 @@ def _sip_header(name: str, text: Any, where: tuple[str, ...]) -> _Broken | None:
         message = f"String must not be more than {LONGEST_HEADER} characters"
         return _Broken("maxLength", message, LONGEST_HEADER, where, text)
     return None
+
+
+def _variables(field: str, value: Any, report: Report) -> None:
+    """Variables by name, each a text that may refer to parameters of the request."""
+    for name, text in value.items() if isinstance(value, Mapping) else ():
+        if not _VARIABLE.match(name):
+            broken = _Broken("pattern", "Not the name of a variable", None, (name,), name)
+            report(field, _BROKEN, broken)
+        elif isinstance(text, str) and not variables.UNTOLD.isdisjoint(variables.references(text)):
+            broken = _Broken("enum", "This parameter is not to be kept", None, (name,), text)
+            report(field, _BROKEN, broken)
 
 
 #: What has_control finds, as the inside of a class of characters: the characters themselves, since there is no way to
@@ -217,9 +219,9 @@ _HEADERS = {
         "pattern": "^(?!(?:"
         + "|".join(
             "".join(f"[{c}{c.upper()}]" if c.isalpha() else c for c in n)
-            for n in sorted(_OWN_HEADERS)
+            for n in sorted(headers.OWN)
         )
-        + ")$)"
+        + ")$|[pP]-)"
         + r"[A-Za-z0-9!%*_+`'~.-]{1,64}$"
     },
     "additionalProperties": _HEADER_TEXT,
@@ -227,6 +229,16 @@ _HEADERS = {
 
 _NUMBER = "[0-9]{1,4}(?: [0-9]{1,4}){0,6}"
 _SIP_URI = "[sS][iI][pP][sS]?:[A-Za-z0-9_.+-]{1,64}@[a-z][a-z0-9-]{0,30}(?:[.][a-z]{1,12})*"
+_EXTENSION = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_LENGTH,
+    "anyOf": [
+        {"pattern": rf"^ *(?![A-Za-z][A-Za-z0-9+.-]*:)[^\s@<>\"\\{UNSEEN}]+ *$"},
+        {"pattern": f"^ *{_NUMBER} *$"},
+        {"pattern": f"^{_SIP_URI}$"},
+    ],
+}
 CONTACT = f"^(?:[+][1-9][0-9]{{6,14}}|{_NUMBER}|{_SIP_URI})$"
 """What a contact looks like mostly, as a regular expression for the description of the API."""
 
@@ -243,17 +255,23 @@ MEANINGS: dict[Callable[[str, Any, Report], None], dict[str, Any]] = {
     },
     _extension: {
         "anyOf": [
-            {"pattern": rf"^ *(?![A-Za-z][A-Za-z0-9+.-]*:)[^\s@<>\"\\{UNSEEN}]+ *$"},
-            {"pattern": f"^ *{_NUMBER} *$"},
-            {"pattern": f"^{_SIP_URI}$"},
+            _EXTENSION,
+            {"type": "array", "items": _EXTENSION, "minItems": 1, "maxItems": MOST_EXTENSIONS},
         ]
     },
+    _variables: {
+        "propertyNames": {"pattern": "^[A-Za-z0-9_.-]{1,64}$"},
+    },
     _number: {"pattern": CONTACT},
+    _span: {"pattern": hours.SPAN},
     _pattern: {"format": "regex"},
     _whitelist: {},
     _sip_headers: _HEADERS
     | {"properties": {way: {"anyOf": [_HEADERS, _HEADER_TEXT]} for way in ("in", "out")}},
 }
+
+
+TIME_ZONES = (files("tzdata") / "zones").read_text("ascii").split()
 
 
 def _line(
@@ -273,10 +291,16 @@ def _limits(*names: str) -> dict[str, Any]:
     return {"type": "dict", "schema": dict.fromkeys(names, limit)}
 
 
+_SPAN: dict[str, Any] = {"type": "string", "check_with": _span} | _told(
+    "As `09:00-17:30`; to `24:00`, or over midnight.", examples=["09:00-17:30"]
+)
 CLICKTOCALL: dict[str, Any] = {
     "name": _line(required=True) | _told("A name for people.", examples=["Sales"]),
-    "extension": _line(1, MAX_LENGTH, _extension, required=True)
-    | _told("Who is called first: a number, a SIP URI, or a user of the realm.", examples=["101"]),
+    "extension": {"type": ["string", "list"], "check_with": _extension, "required": True}
+    | _told(
+        "Who is called: a number, a SIP URI, or a user of the realm; or a list of them, which ring at once.",
+        examples=["101"],
+    ),
     "realm": _line(1, 253, _realm)
     | _told("The SIP realm of the extension; the account's, unless given."),
     "auth_required": {"type": "boolean"}
@@ -302,17 +326,34 @@ CLICKTOCALL: dict[str, Any] = {
         },
     },
     "dial_first": {"type": "string", "allowed": ["extension", "contact"]}
-    | _told("Which of the two rings first."),
+    | _told("Which of the two rings first.", default="extension"),
     "timeout": {"type": "integer", "min": 1, "max": 600}
-    | _told("Seconds that the contact may ring."),
+    | _told("Seconds that either party may ring; the service's settings, unless given."),
     "custom_sip_headers": {"type": "dict", "check_with": _sip_headers}
-    | _told("Headers for the INVITEs, by name; or under `in` and `out` for one leg each."),
+    | _told(
+        "Headers for the INVITEs, by name; under `in` for the extension's, under `out` for the contact's."
+    ),
     "custom_application_vars": {
         "type": "dict",
         "maxlength": MOST_HEADERS,
         "valuesrules": {"type": "string", "maxlength": LONGEST_HEADER, "check_with": _visible},
+        "check_with": _variables,
     }
-    | _told("What is kept with the call."),
+    | _told(
+        "What is kept with each call: `{{order}}` stands for the request's parameter of that name. The extension is"
+        " sent those whose names begin with `X-`, as headers."
+    ),
+    "auto_answer": {"type": "boolean"}
+    | _told("Whether the extension's phone is asked to answer by itself.", default=False),
+    "hours": {
+        "type": "dict",
+        "schema": {
+            "timezone": {"type": "string", "allowed": TIME_ZONES} | _told("UTC, unless given."),
+            "message": _line(1, 512) | _told("What a visitor is told at other times."),
+            **{day: {"type": "list", "maxlength": 8, "schema": _SPAN} for day in hours.DAYS},
+        },
+    }
+    | _told("When calls are made; always, unless a day is given."),
     "media": {
         "type": "dict",
         "allow_unknown": True,

@@ -1,6 +1,5 @@
 """The service: the only place that builds the parts and joins them."""
 
-import gc
 import logging
 import random
 import resource
@@ -46,7 +45,7 @@ log = logging.getLogger(__name__)
 MOST_DESCRIPTORS = 65536
 #: Seconds that one thread may keep the interpreter while the relay's thread waits for it. With Python's own 5 ms, RTP
 #: would be late by as much whenever the API works on something.
-SWITCH_INTERVAL = 0.0001
+SWITCH_INTERVAL = 0.0005
 
 
 class Service:
@@ -97,9 +96,6 @@ class Service:
                 self.lab.stop()
             self.store.close()
             raise
-        # What was made until now stays. The collector need not look at it again, for which all threads would wait.
-        gc.collect()
-        gc.freeze()
 
     def _add_lab(self, trunk: Trunk) -> None:
         config = self.config

@@ -40,7 +40,7 @@ CLICKTOCALL_SHOWN: Fields = CLICKTOCALL | {
 CLICKTOCALL_SUMMARY: Fields = {
     "id": _ID,
     "name": _text(),
-    "extension": _text(),
+    "extension": CLICKTOCALL["extension"],
     "realm": _text(),
 }
 ACCOUNT_SHOWN: Fields = ACCOUNT | {
@@ -119,6 +119,7 @@ ACTIVATION: Fields = {
             "extension_ringing",
             "extension_answered",
             "contact_ringing",
+            "contact_answered",
             "connected",
             "ended",
         ]
@@ -130,6 +131,14 @@ ACTIVATION: Fields = {
     **_SECONDS,
     "rule": {"type": "string", "meta": {"description": "Why it was refused, if it was."}},
     "times": {"type": "integer", "meta": {"description": "How often, where one stands for all."}},
+}
+HISTORY_ITEM: Fields = ACTIVATION | {
+    "custom_application_vars": {
+        "type": "dict",
+        "required": True,
+        "valuesrules": {"type": "string"},
+        "meta": {"description": "What the click-to-call keeps with its calls."},
+    },
 }
 CDR: Fields = {
     "id": _ID,
@@ -162,6 +171,12 @@ CHANNEL: Fields = {
     "from": _text(),
     "to": _text(),
     "elapsed_s": _whole(),
+}
+HOURS: Fields = {
+    "open": _flag("Whether calls are made now."),
+    "timezone": _text(),
+    "message": _text("What to tell a visitor, where it is not open.", nullable=True),
+    "changes": _text("When that will change; null where it never does.", nullable=True),
 }
 LINK_MADE: Fields = {
     "id": _ID,

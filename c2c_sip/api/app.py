@@ -21,6 +21,7 @@ from c2c_sip.api.frame import Frame
 from c2c_sip.api.guarding import Links, NeverCall, NeverCallMe, NeverCalls
 from c2c_sip.api.health import Health, Ready
 from c2c_sip.api.history import History, HistoryItem
+from c2c_sip.api.hours import Hours
 from c2c_sip.api.media import Audio, Media, MediaList, MediaRaw
 from c2c_sip.api.trace import LadderPicture, LadderText, TraceCapture, TraceJson
 from c2c_sip.api.users import User, Users
@@ -68,6 +69,7 @@ def create_app(
         one + "/connect": connect,
         one + "/connect/{activation_id}": ActivationState(store, access),
         one + "/connect/{activation_id}/never_call": NeverCallMe(store),
+        one + "/hours": Hours(store, access),
         one + "/link": Links(access, calling),
         one + "/history": History(store, access),
         one + "/history/{activation_id}": HistoryItem(store, access),

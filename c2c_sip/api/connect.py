@@ -173,6 +173,7 @@ class Connect:
             client=self._access.address(req),
             link=link,
             brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
+            parameter=lambda name: read_text(req, name),
         )
 
     def _finish(
@@ -180,8 +181,9 @@ class Connect:
     ) -> None:
         """Answer a blocking request, once the two are connected or it is known that they will not be."""
         calling = self._config.calling
-        contact_timeout = definition.get("timeout") or calling.contact_timeout
-        self._calling.wait(row["id"], calling.extension_timeout + contact_timeout + _SLACK)
+        either = definition.get("timeout")
+        ringing = (either or calling.extension_timeout) + (either or calling.contact_timeout)
+        self._calling.wait(row["id"], ringing + _SLACK)
         final = self._store.activation(definition["id"], row["id"]) or row
         shown = envelope.activation(final)
         if final.get("result") == "success":

@@ -142,6 +142,12 @@ def activation(row: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def history_item(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A history object for the account itself: with what its click-to-call keeps, which is not for visitors."""
+    kept = row.get("variables")
+    return activation(row) | {"custom_application_vars": json.loads(kept) if kept else {}}
+
+
 def cdr(row: Mapping[str, Any]) -> dict[str, Any]:
     """A CDR, from its row."""
     return {

@@ -4,7 +4,7 @@ import falcon
 
 from c2c_sip.api import envelope, listing
 from c2c_sip.api.access import Access
-from c2c_sip.api.answers import ACTIVATION
+from c2c_sip.api.answers import HISTORY_ITEM
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import not_found
 from c2c_sip.store import Store
@@ -37,7 +37,7 @@ class History:
         self._store = store
         self._access = access
 
-    @operation(Operation(answer=ACTIVATION, many=True, answer_types=("text/csv",)))
+    @operation(Operation(answer=HISTORY_ITEM, many=True, answer_types=("text/csv",)))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
         """History objects, newest first; also as CSV."""
         self._access.clicktocall(req, account_id, id)
@@ -48,7 +48,7 @@ class History:
             resp,
             lambda span: self._store.history(id, span, filters),
             wanted,
-            envelope.activation,
+            envelope.history_item,
             COLUMNS,
         )
 
@@ -60,7 +60,7 @@ class HistoryItem:
         self._store = store
         self._access = access
 
-    @operation(Operation(answer=ACTIVATION))
+    @operation(Operation(answer=HISTORY_ITEM))
     def on_get(
         self,
         req: falcon.Request,
@@ -74,4 +74,4 @@ class HistoryItem:
         row = self._store.activation(id, activation_id)
         if row is None:
             raise not_found()
-        envelope.success(req, resp, envelope.activation(row))
+        envelope.success(req, resp, envelope.history_item(row))

@@ -33,6 +33,8 @@ _PROBLEMS = {
 }
 _ANYWHERE = (400, 500, 503)
 _WITH_BODY = (413, 415)
+#: Values beyond which a list of them stands once for all.
+_LONG = 50
 _TEXT: Json = {"type": "string"}
 _SECOND = {"type": "string", "pattern": "^[0-9]{1,12}$", "description": "Gregorian seconds."}
 _PARAMETERS: Mapping[str, Schema] = {
@@ -73,6 +75,8 @@ def describe(routes: Mapping[str, Any], version: str) -> Json:
     """
     paths = {path: _path(path, resource) for path, resource in routes.items()}
     _link(paths)
+    shared: Json = {}
+    _share(paths, shared)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -95,7 +99,7 @@ def describe(routes: Mapping[str, Any], version: str) -> Json:
                 },
                 "query": {"type": "apiKey", "in": "query", "name": "auth_token"},
             },
-            "schemas": {"Problem": _problem()},
+            "schemas": {"Problem": _problem()} | shared,
             "responses": {
                 str(status): {
                     "description": text,
@@ -131,6 +135,22 @@ def _link(paths: Mapping[str, Json]) -> None:
             for status, response in maker["responses"].items():
                 if status.startswith("2"):
                     response["links"] = links
+
+
+def _share(node: Any, shared: Json) -> None:
+    """Take long lists of values, such as all time zones, out of the schemas, which each would repeat them."""
+    if isinstance(node, list):
+        for each in node:
+            _share(each, shared)
+    elif isinstance(node, dict):
+        values = node.get("enum")
+        if isinstance(values, list) and len(values) > _LONG:
+            name = next((n for n, each in shared.items() if each["enum"] == values), "")
+            name = name or f"Values{len(shared) + 1}"
+            shared[name] = {"enum": node.pop("enum")}
+            node["$ref"] = f"#/components/schemas/{name}"
+        for each in node.values():
+            _share(each, shared)
 
 
 def _problem() -> Json:

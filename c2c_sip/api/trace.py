@@ -3,13 +3,13 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import falcon
 
-from c2c_sip.api.access import Access, Row
+from c2c_sip.api.access import Access
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import not_found
 from c2c_sip.calling.door import Calling
@@ -17,6 +17,8 @@ from c2c_sip.store import Store
 from sipstack import ladder
 from sipstack.pcap import pcap
 from sipstack.trace import TracedMessage
+
+Roles = Mapping[str, str]
 
 _CALL_ID = re.compile(
     rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE
@@ -34,8 +36,8 @@ class _Trace:
 
     def read(
         self, req: falcon.Request, account_id: str, id: str, activation_id: str
-    ) -> tuple[Row, list[TracedMessage]]:
-        """An activation's record and its messages.
+    ) -> tuple[Roles, list[TracedMessage]]:
+        """The roles of an activation's legs by Call-ID, and its messages.
 
         :raises ApiError: 404 where nothing is kept of it
         """
@@ -44,7 +46,8 @@ class _Trace:
         messages = self._calling.trace(activation_id) if row is not None else None
         if row is None or messages is None:
             raise not_found()
-        return row, messages
+        roles = {row["call_id"]: "contact", row["extension_call_id"]: "extension"}
+        return roles | self._store.roles(activation_id), messages
 
 
 class LadderText(_Trace):
@@ -79,9 +82,9 @@ class LadderPicture(_Trace):
         activation_id: str,
     ) -> None:
         """The call's SIP messages as a picture."""
-        row, messages = self.read(req, account_id, id, activation_id)
+        roles, messages = self.read(req, account_id, id, activation_id)
         resp.content_type = "image/svg+xml"
-        resp.text = ladder.svg(messages, names_of(row, messages))
+        resp.text = ladder.svg(messages, names_of(roles, messages))
         resp.set_header("Cache-Control", "private, no-cache")
         resp.set_header(
             "Content-Security-Policy",
@@ -107,10 +110,10 @@ class TraceJson(_Trace):
         activation_id: str,
     ) -> None:
         """The call's SIP messages, each with its time, addresses and text."""
-        row, messages = self.read(req, account_id, id, activation_id)
+        roles, messages = self.read(req, account_id, id, activation_id)
         resp.media = {
             "activation_id": activation_id,
-            "messages": [_shown(entry, row) for entry in messages],
+            "messages": [_shown(entry, roles) for entry in messages],
         }
         resp.set_header("Cache-Control", "private, no-cache")
 
@@ -135,7 +138,7 @@ class TraceCapture(_Trace):
         resp.set_header("Cache-Control", "private, no-cache")
 
 
-def _shown(entry: TracedMessage, row: Row) -> dict[str, Any]:
+def _shown(entry: TracedMessage, roles: Roles) -> dict[str, Any]:
     call_id = _call_id(entry)
     return {
         "time": entry.time,
@@ -145,7 +148,7 @@ def _shown(entry: TracedMessage, row: Row) -> dict[str, Any]:
         "source": ladder.text_of(entry.source),
         "destination": ladder.text_of(entry.destination),
         "call_id": call_id,
-        "role": _role(call_id, row),
+        "role": _role(call_id, roles),
         "summary": entry.summary,
         "message": entry.data.decode("utf-8", "replace"),
     }
@@ -156,20 +159,19 @@ def _call_id(entry: TracedMessage) -> str:
     return found[1].decode("utf-8", "replace") if found else ""
 
 
-def _role(call_id: str, row: Row) -> str:
-    """Which leg a Call-ID is; one that the record does not name is of a transfer."""
-    named = {row.get("extension_call_id"): "extension", row.get("call_id"): "contact"}
-    return named.get(call_id, "transfer")
+def _role(call_id: str, roles: Roles) -> str:
+    """Which leg a Call-ID is; one that is not written down yet is of a transfer, most likely."""
+    return roles.get(call_id, "transfer")
 
 
-def names_of(row: Row, messages: list[TracedMessage]) -> dict[str, str]:
+def names_of(roles: Roles, messages: list[TracedMessage]) -> dict[str, str]:
     """Who is at an address: the legs that went there."""
 
-    def roles() -> Iterator[tuple[str, str]]:
+    def pairs() -> Iterator[tuple[str, str]]:
         for entry in messages:
-            yield ladder.text_of(entry.remote), _role(_call_id(entry), row)
+            yield ladder.text_of(entry.remote), _role(_call_id(entry), roles)
 
     found: dict[str, list[str]] = {}
-    for where, role in dict.fromkeys(roles()):
+    for where, role in dict.fromkeys(pairs()):
         found.setdefault(where, []).append(role)
     return {where: ", ".join(those) for where, those in found.items()}

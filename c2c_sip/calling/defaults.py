@@ -12,6 +12,8 @@ DEFAULTABLE = (
     "custom_sip_headers",
     "media",
     "bypass_media",
+    "auto_answer",
+    "hours",
 )
 """Fields of a click-to-call that an account may have under ``defaults``."""
 CALLER_IDS = (

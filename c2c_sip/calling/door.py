@@ -1,19 +1,21 @@
 """The door between the API's threads and the engine: activations go in, states and live legs are seen from outside."""
 
+import json
 import logging
+import math
 import random
 import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from c2c_sip.calling import policy, routing
+from c2c_sip.calling import headers, hours, policy, routing, variables
 from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.engine import Engine
@@ -39,6 +41,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a caller that found the service full or a trunk away may try again.
 RETRY_AFTER = 5
+#: Seconds that a call may wait for its beginning before no more are taken on.
+LONGEST_WAIT = 2.0
 #: Addresses of which it is kept in mind whether they may be called.
 HOSTS = 4096
 
@@ -72,6 +76,8 @@ class _Live:
     recorder: Recorder
     started: float
     settled: threading.Event
+    #: Legs that it may have at once.
+    lines: int
 
 
 class Calling:
@@ -107,6 +113,8 @@ class Calling:
         self._live: dict[str, _Live] = {}
         #: Activations admitted and not ended, by click-to-call: a slot is taken before the record is written.
         self._admitted: Counter[str] = Counter()
+        #: Legs that those may have together.
+        self._lines = 0
         self._stopping = False
         self._idle = threading.Condition(self._lock)
 
@@ -122,6 +130,7 @@ class Calling:
         client: str,
         link: str = "",
         brought: Proof = Proof(),
+        parameter: Callable[[str], str] = lambda name: "",
     ) -> dict[str, Any]:
         """Check an activation, write it down, and start the call; the history row, which is on disk on return.
 
@@ -130,6 +139,7 @@ class Calling:
         :param client: the IP address that the request came from
         :param link: the token of a link, where the request came by one
         :param brought: what a visitor brings to show that it is one
+        :param parameter: a further parameter of the request by its name; empty where it has none such
         :raises Refusal: it must not or cannot be placed; ``refusal.activation`` is the record, where there is one.
         """
         now = self._wall()
@@ -138,7 +148,15 @@ class Calling:
             if allowed is not None and allowed.contact is not None:
                 contact = allowed.contact
             return self._activate(
-                account, clicktocall, contact, authenticated, client, allowed, brought, now
+                account,
+                clicktocall,
+                contact,
+                authenticated,
+                client,
+                allowed,
+                brought,
+                parameter,
+                now,
             )
         except Refusal as refusal:
             if refusal.kind != "stopping":
@@ -183,10 +201,12 @@ class Calling:
         client: str,
         link: Link | None,
         brought: Proof,
+        parameter: Callable[[str], str],
         now: float,
     ) -> dict[str, Any]:
         guard = self._guard
         rules = guard.rules(account)
+        self._check_hours(clicktocall, now)
 
         def dialled(read: Contact) -> list[str]:
             return self._dialled(account, clicktocall, read, rules)
@@ -208,6 +228,8 @@ class Calling:
         minutes = guard.minutes(account, now)
         if minutes is not None:
             minutes.check(now)
+        clicktocall = _as_asked(clicktocall, authenticated, parameter)
+        kept = variables.fill(clicktocall.get("custom_application_vars") or {}, parameter)
         if not authenticated and link is None:
             guard.check_proof(clicktocall, checked.text, brought, client, now)
         away = self._trunk_away(routes)
@@ -225,16 +247,17 @@ class Calling:
             "state": "initiated",
             "call_id": secrets.token_hex(12),
             "extension_call_id": secrets.token_hex(12),
+            "variables": json.dumps(kept) if kept else None,
         }
         with ExitStack() as undoing:
-            self._admit(clicktocall)
-            undoing.callback(self._leave, clicktocall["id"])
+            self._admit(clicktocall, len(routes))
+            undoing.callback(self._leave, clicktocall["id"], len(routes))
             if not authenticated:
                 undoing.callback(guard.admit(account, clicktocall, called, client, now))
             if link is not None:
                 guard.use_link(link, now)
             self._store.create_activation(row).result()
-            live = self._prepare(row, account, clicktocall, routes, minutes)
+            live = self._prepare(row, account, clicktocall, routes, kept, minutes)
             undoing.pop_all()
         log.info("activation %s of %s from %s: %s", row["id"], clicktocall["id"], client, contact)
         with self._lock:
@@ -262,47 +285,54 @@ class Calling:
         clicktocall: Mapping[str, Any],
         checked: policy.Checked,
         rules: Rules,
-    ) -> dict[str, LegRoute]:
-        """Where both legs go and whom they show, by role."""
+    ) -> list[LegRoute]:
+        """Where the legs go and whom they show: that to the contact, and after it those to the extensions."""
         config = self._config
         region, contact = rules.region, checked.contact
         own_realm = str(account.get("realm") or "")
         realm = str(clicktocall.get("realm") or own_realm)
-        extension = read_extension(clicktocall["extension"], region)
-        policy.check_extension(extension, rules)
-        to_extension = routing.destination(extension, realm, config.trunks, region)
         to_contact = routing.destination(contact, realm, config.trunks, region)
         allowed = account.get("caller_ids") or ()
-        shown_to_extension = routing.shown_to_extension(
-            clicktocall, contact, to_extension, region, allowed
-        )
-        shown_to_contact = routing.shown_to_contact(
-            clicktocall, extension, to_contact, region, allowed
-        )
-        return {
-            "extension": LegRoute(
-                to_extension, routing.caller(shown_to_extension, to_extension, own_realm, region)
-            ),
-            "contact": LegRoute(
-                to_contact,
-                routing.caller(shown_to_contact, to_contact, own_realm, region),
-                checked.at_home,
-            ),
-        }
+        extensions: dict[str, LegRoute] = {}
+        for text in routing.extensions(clicktocall):
+            party = read_extension(text, region)
+            policy.check_extension(party, rules)
+            where = routing.destination(party, realm, config.trunks, region)
+            shown = routing.shown_to_extension(clicktocall, contact, where, region, allowed)
+            caller = routing.caller(shown, where, own_realm, region)
+            extensions[str(where.uri)] = LegRoute(where, caller)
+        main = next(iter(extensions.values())).destination.party
+        shown = routing.shown_to_contact(clicktocall, main, to_contact, region, allowed)
+        caller = routing.caller(shown, to_contact, own_realm, region)
+        return [LegRoute(to_contact, caller, checked.at_home), *extensions.values()]
 
-    def _trunk_away(self, routes: Mapping[str, LegRoute]) -> str:
-        """Why a trunk that the call needs cannot be used now; empty when all can."""
-        for route in routes.values():
-            trunk = route.destination.trunk
-            registration = self._engine.registrations.get(trunk.name) if trunk else None
-            if trunk is not None and registration is not None and not registration.registered:
-                return f"trunk {trunk.name} is not registered: {registration.last_error}"
-            keepalive = self._engine.keepalives.get(trunk.name) if trunk else None
-            if trunk is not None and keepalive is not None and not keepalive.alive:
-                return f"trunk {trunk.name} does not answer: {keepalive.last_error}"
+    def _trunk_away(self, routes: Sequence[LegRoute]) -> str:
+        """Why the trunk that the contact, or all the extensions, need cannot be used now; empty when it can."""
+        contact, *extensions = [self._away(route.destination.trunk) for route in routes]
+        return contact or (extensions[0] if all(extensions) else "")
+
+    def _away(self, trunk: routing.Trunk | None) -> str:
+        registration = self._engine.registrations.get(trunk.name) if trunk else None
+        if trunk is not None and registration is not None and not registration.registered:
+            return f"trunk {trunk.name} is not registered: {registration.last_error}"
+        keepalive = self._engine.keepalives.get(trunk.name) if trunk else None
+        if trunk is not None and keepalive is not None and not keepalive.alive:
+            return f"trunk {trunk.name} does not answer: {keepalive.last_error}"
         return ""
 
-    def _admit(self, clicktocall: Mapping[str, Any]) -> None:
+    def _check_hours(self, clicktocall: Mapping[str, Any], now: float) -> None:
+        when = clicktocall.get("hours") or {}
+        if hours.is_open(when, now):
+            return
+        opens = hours.next_change(when, now)
+        raise Refusal(
+            "unavailable",
+            str(when.get("message") or hours.CLOSED),
+            reason="hours",
+            retry_after=math.ceil(opens - now) if opens is not None else None,
+        )
+
+    def _admit(self, clicktocall: Mapping[str, Any], lines: int) -> None:
         throttle = clicktocall.get("throttle") or 0
         with self._lock:
             if self._stopping:
@@ -313,18 +343,29 @@ class Calling:
                     f"{throttle} calls of this click-to-call are active already",
                     retry_after=RETRY_AFTER,
                 )
-            if self._admitted.total() >= self._capacity():
+            if self._is_full(lines):
                 raise Refusal("full", "all lines are in use", retry_after=RETRY_AFTER)
+            if self._engine.wait > LONGEST_WAIT:
+                raise Refusal("full", "too many calls begin at once", retry_after=1)
             self._admitted[clicktocall["id"]] += 1
+            self._lines += lines
 
-    def _capacity(self) -> int:
-        """Calls at once: the setting, and never more than there are ports for two legs each."""
-        ports = self._engine.media.capacity // 2
+    def _is_full(self, lines: int = 2) -> bool:
+        """Whether no call of so many legs can be had: for the setting, or for the ports that it takes."""
         limit = self._config.calling.max_calls
-        return min(limit, ports) if limit else ports
+        return (
+            0 < limit <= self._admitted.total() or self._lines + lines > self._engine.media.capacity
+        )
 
-    def _leave(self, clicktocall_id: str) -> None:
+    def _answered(self, live: _Live) -> None:
+        """Of the extensions that rang only one is left."""
         with self._lock:
+            self._lines -= live.lines - 2
+            live.lines = 2
+
+    def _leave(self, clicktocall_id: str, lines: int) -> None:
+        with self._lock:
+            self._lines -= lines
             self._admitted[clicktocall_id] -= 1
             if self._admitted[clicktocall_id] <= 0:
                 del self._admitted[clicktocall_id]
@@ -334,7 +375,8 @@ class Calling:
         row: Mapping[str, Any],
         account: Mapping[str, Any],
         clicktocall: Mapping[str, Any],
-        routes: Mapping[str, LegRoute],
+        routes: Sequence[LegRoute],
+        kept: Mapping[str, str],
         minutes: Minutes | None,
     ) -> _Live:
         config = self._config
@@ -342,27 +384,36 @@ class Calling:
         tone = clicktocall.get("ringback") or config.media.ringback
         media = clicktocall.get("media") or {}
 
-        def transfer(uri: Uri) -> LegPlan | None:
-            return self._transfer(account, clicktocall, routes["extension"], uri)
+        def added(role: str, route: LegRoute) -> tuple[tuple[str, str], ...]:
+            return headers.of_leg(clicktocall, role, route.caller.from_.uri.host, kept)
 
-        extension = self._leg(
-            "extension",
-            routes["extension"],
-            row["extension_call_id"],
-            config.calling.extension_timeout,
-        )
+        def extension(index: int, route: LegRoute) -> LegPlan:
+            def transfer(uri: Uri) -> LegPlan | None:
+                return self._transfer(account, clicktocall, route, uri)
+
+            call_id = secrets.token_hex(12) if index else row["extension_call_id"]
+            ringing = timeout or config.calling.extension_timeout
+            return replace(
+                self._leg("extension", route, call_id, ringing, added("extension", route)),
+                accepts_referral=lambda uri: transfer(uri) is not None,
+                transfer=transfer,
+            )
+
+        contact, *extensions = routes
         plan = Plan(
             activation_id=row["id"],
             account_id=row["account_id"],
             clicktocall_id=row["clicktocall_id"],
             contact_text=row["contact"],
-            extension=replace(extension, accepts_referral=lambda uri: transfer(uri) is not None),
+            extensions=tuple(extension(index, route) for index, route in enumerate(extensions)),
             contact=self._leg(
                 "contact",
-                routes["contact"],
+                contact,
                 row["call_id"],
                 timeout or config.calling.contact_timeout,
+                added("contact", contact),
             ),
+            dial_first=clicktocall.get("dial_first") or "extension",
             codecs=self._codecs,
             ringback=RINGBACK.get(tone, RINGBACK["us"]),
             busy=BUSY.get(tone, BUSY["us"]),
@@ -370,7 +421,6 @@ class Calling:
             max_duration=config.calling.max_duration,
             media_timeout=config.media.timeout,
             ignore_early_media=bool(media.get("ignore_early_media")),
-            transfer=transfer,
             may_go_on=lambda: minutes is None or minutes.are_left(self._wall()),
         )
         settled = threading.Event()
@@ -380,6 +430,8 @@ class Calling:
                 minutes.start(self._wall())
             if minutes is not None and state == "ended" and recorder.is_connected:
                 minutes.stop(self._wall())
+            if state in ("extension_answered", "connected"):
+                self._answered(live)
             if state in ("connected", "failed", "ended"):
                 settled.set()
 
@@ -394,7 +446,7 @@ class Calling:
             dialled=lambda leg: self._tracing.follow(row["id"], leg.call_id),
         )
         flow = Flow(plan, self._engine.desk, recorder)
-        return _Live(
+        live = _Live(
             row["account_id"],
             row["clicktocall_id"],
             row["contact"],
@@ -402,9 +454,18 @@ class Calling:
             recorder,
             row["created"],
             settled,
+            len(routes),
         )
+        return live
 
-    def _leg(self, role: str, route: LegRoute, call_id: str, timeout: float) -> LegPlan:
+    def _leg(
+        self,
+        role: str,
+        route: LegRoute,
+        call_id: str,
+        timeout: float,
+        added: tuple[tuple[str, str], ...] = (),
+    ) -> LegPlan:
         trunk_hosts = [host for account in self._accounts.values() for host in account.servers]
         trunk = route.destination.trunk
 
@@ -416,7 +477,7 @@ class Calling:
             role=role,
             outbound=self._outbound(route.destination),
             from_=route.caller.from_,
-            headers=route.caller.headers,
+            headers=route.caller.headers + added,
             contact_user=route.caller.contact_user,
             call_id=call_id,
             timeout=timeout,
@@ -479,7 +540,7 @@ class Calling:
         finally:
             live.settled.set()
             self._tracing.ended(activation_id)
-            self._leave(live.clicktocall_id)
+            self._leave(live.clicktocall_id, live.lines)
             with self._idle:
                 self._live.pop(activation_id, None)
                 self._idle.notify_all()
@@ -523,10 +584,11 @@ class Calling:
 
     def _channel(self, activation_id: str, live: _Live, leg: Leg) -> dict[str, Any]:
         plan = live.flow.plan
-        other = plan.extension if leg.plan.role == "contact" else plan.contact
-        transferred = live.flow.legs.get("transfer")
-        if leg.plan.role == "contact" and transferred is not None:
-            other = transferred.plan
+        other = plan.contact
+        if leg.plan is plan.contact:
+            # The last to come is whom it talks to: a transfer's leg comes after the extension's.
+            beside = [each.plan for each in list(live.flow.legs.values()) if each is not leg]
+            other = beside[-1] if beside else plan.extensions[0]
         return {
             "id": leg.plan.call_id,
             "call_id": leg.plan.call_id,
@@ -555,6 +617,11 @@ class Calling:
         self._engine.soon(lambda: live.flow.hang_up("NORMAL_CLEARING"))
         return True
 
+    def live(self) -> int:
+        """How many calls are up, or are about to be."""
+        with self._lock:
+            return self._admitted.total()
+
     def readiness(self) -> Readiness:
         """Whether a call can be placed now."""
         reasons = [
@@ -570,7 +637,7 @@ class Calling:
         with self._lock:
             if self._stopping:
                 reasons.append("the service is stopping")
-            full = self._admitted.total() >= self._capacity()
+            full = self._is_full()
         return Readiness(tuple(reasons), full)
 
     # --- the end
@@ -585,3 +652,16 @@ class Calling:
         with self._idle:
             self._idle.wait_for(lambda: not self._live, timeout)
         self._refusals.flush()
+
+
+def _as_asked(
+    clicktocall: Mapping[str, Any], authenticated: bool, parameter: Callable[[str], str]
+) -> Mapping[str, Any]:
+    """The click-to-call as one request wants it.
+
+    A phone that answers by itself is a microphone in a room: the public may switch that off, and not on.
+    """
+    asked = parameter("auto_answer").strip().lower()
+    if asked == "false" or (asked == "true" and authenticated):
+        return {**clicktocall, "auto_answer": asked == "true"}
+    return clicktocall

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -12,6 +13,7 @@ from typing import Any, TypeVar
 from c2c_sip.calling.flow import Leg, LegError
 from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account, account_at
+from sipstack.agent import Agent
 from sipstack.call import Event, Outbound, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.fence import Fence
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds that the start waits for the trunks' first answers.
 FIRST_REGISTRATION = 2.0
+
+#: Calls that begin in one turn of the loop, which reads some dozens of messages; a call has seven to read.
+BEGINNINGS = 4
 
 T = TypeVar("T")
 
@@ -169,6 +174,9 @@ class Engine:
         self._left_up = left_up
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        #: What is to begin, and since when.
+        self._waiting: deque[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = deque()
+        self._beginning = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -199,7 +207,8 @@ class Engine:
             # Which servers are the trunk's has to be known before one of them challenges.
             account = presence.account
             self.agent.locate(account.next_hop, account, lambda targets: None, lambda why: None)
-        self._hang_up_what_was_left()
+        by_name = {presence.account.name: presence.account for presence in self._accounts}
+        hang_up_what_was_left(self.agent, by_name, self._left_up)
         for presence in self._accounts:
             self._be_present(presence)
         # Whoever waits for the service to be ready may expect it to place calls, if the trunk is there at all.
@@ -234,26 +243,40 @@ class Engine:
             self.keepalives[account.name] = keepalive
             self._keep(keepalive.run())
 
-    def _hang_up_what_was_left(self) -> None:
-        by_name = {presence.account.name: presence.account for presence in self._accounts}
-        for dumped in self._left_up:
-            try:
-                dialog = Dialog.load(dumped)
-            except (ParseError, KeyError, TypeError, ValueError) as error:
-                log.error("a leg of the last run cannot be hung up: %s", error)
-                continue
-            account = by_name.get(dumped.get("trunk") or "")
-            send_in_dialog(self.agent, dialog, account, "BYE", lambda *_: None)
-        if self._left_up:
-            log.warning("%d legs of the last run were still up: hanging up", len(self._left_up))
-
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = 10.0) -> T:
         """Run ``work`` in the engine's thread and wait for its result, at most ``timeout`` seconds."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout)
 
     def submit(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Start a coroutine in the engine's thread, from any thread, and return at once."""
-        self._loop.call_soon_threadsafe(lambda: self._keep(work()))
+        """Start a coroutine in the engine's thread, from any thread, and return at once.
+
+        Only a few a turn of the loop: what has come for the calls there are goes first, however many are to begin. Else none of
+        them would go on in time, and what is sent again for it is more than what was to be done.
+        """
+        self._waiting.append((self._loop.time(), work))
+        self._loop.call_soon_threadsafe(self._arrived)
+
+    def _arrived(self) -> None:
+        if not self._beginning:
+            self._beginning = True
+            self._begin()
+
+    def _begin(self) -> None:
+        for _ in range(BEGINNINGS):
+            if not self._waiting:
+                self._beginning = False
+                return
+            _, work = self._waiting.popleft()
+            self._keep(work())
+        self._loop.call_soon(self._begin)
+
+    @property
+    def wait(self) -> float:
+        """Seconds that the first of those that are to begin has waited."""
+        try:
+            return self._loop.time() - self._waiting[0][0]
+        except IndexError:
+            return 0.0
 
     def soon(self, then: Callable[[], None]) -> None:
         """Have ``then`` called in the engine's thread, from any thread."""
@@ -307,6 +330,22 @@ class Engine:
         self._thread.join(5.0)
         if not self._thread.is_alive():
             self._loop.close()
+
+
+def hang_up_what_was_left(
+    agent: Agent, accounts: Mapping[str, Account], left_up: Sequence[Mapping[str, Any]]
+) -> None:
+    """End the calls that a crash has left up, of which ``left_up`` are the dialogs; ``accounts`` are known by name."""
+    for dumped in left_up:
+        try:
+            dialog = Dialog.load(dumped)
+        except (ParseError, KeyError, TypeError, ValueError) as error:
+            log.error("a leg of the last run cannot be hung up: %s", error)
+            continue
+        account = accounts.get(dumped.get("trunk") or "")
+        send_in_dialog(agent, dialog, account, "BYE", lambda *_: None)
+    if left_up:
+        log.warning("%d legs of the last run were still up: hanging up", len(left_up))
 
 
 def own_servers(accounts: Sequence[Account]) -> Callable[[Address], int]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from c2c_sip.calling.causes import hangup_cause
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
+from c2c_sip.calling.ringing import COMPLETED_ELSEWHERE, LOST, Ending, Over, RingGroup
 from sipstack.call import (
     Answered,
     EarlyMedia,
@@ -62,16 +63,6 @@ class Desk(Protocol):
 
 class LegError(Exception):
     """A leg that could not be placed: no route, no ports, no address."""
-
-
-class Over(Exception):
-    """The call is over: its hangup cause, the SIP status behind it, and the leg it came from."""
-
-    def __init__(self, cause: str, status: int | None = None, role: str = "") -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.status = status
-        self.role = role
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,59 +147,62 @@ class Flow:
         self.plan = plan
         self._desk = desk
         self._recorder = recorder
-        self._events: asyncio.Queue[tuple[Leg | None, Event | HangUp]] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[Leg | None, Event | HangUp | Ending]] = asyncio.Queue()
+        #: Those that are not over, by Call-ID.
         self.legs: dict[str, Leg] = {}
         self._asked: set[str] = set()
-        self._gone: dict[str, bool] = {}
 
     def hang_up(self, cause: str) -> None:
         """End the call from outside, with this hangup cause."""
         self._events.put_nowait((None, HangUp(cause)))
 
     async def run(self) -> None:
-        """Make the call. Whatever happens, both legs are hung up, the ports are free, and the record is written."""
-        over = Over("NORMAL_TEMPORARY_FAILURE")
+        """Make the call. Whatever happens, all legs are hung up, the ports are free, and the record is written."""
+        ending = Ending("NORMAL_TEMPORARY_FAILURE")
         try:
-            await self._check(self.plan.contact)
-            extension = await self._dial(self.plan.extension, self.plan.codecs)
+            await self._check(self.plan.second)
+            first = await self._ring(self.plan.first, self.plan.codecs)
             try:
-                await self._answer(extension)
-                self._recorder.state("extension_answered")
-                contact = await self._call_contact(extension)
+                self._recorder.state(f"{first.plan.role}_answered")
+                second = await self._reach(first)
                 self._recorder.connected()
-                await self._talk(extension, contact)
-            except Over as ending:
-                if ending.role == "contact" and not self.connected:
+                if self.plan.dial_first == "extension":
+                    await self._talk(first, second)
+                else:
+                    await self._talk(second, first)
+            except Over as over:
+                guilty = over.ending.plan
+                if guilty is not None and guilty is not first.plan and not self.connected:
                     # The record need not wait for the tone.
-                    self._recorder.outcome(ending.cause, ending.status)
-                    await self._busy(extension)
+                    self._recorder.outcome(over.ending.cause, over.ending.status)
+                    await self._busy(first)
                 raise
-        except Over as ending:
-            # Not the exception itself: its traceback holds this very frame, and so all of the call.
-            over = Over(ending.cause, ending.status, ending.role)
+        except Over as over:
+            ending = over.ending
         except asyncio.CancelledError:
-            over = Over("SYSTEM_SHUTDOWN")
+            ending = Ending("SYSTEM_SHUTDOWN")
             raise
         except Exception:
             log.exception("activation %s failed", self.plan.activation_id)
         finally:
-            for role, leg in self.legs.items():
-                counters = leg.close(self._reason(over))
-                self._recorder.leg_ended(role, over.cause, over.status, over.role, counters)
-            self._recorder.ended(over.cause, over.status)
+            for leg in list(self.legs.values()):
+                self._leave(leg, ending)
+            self._recorder.ended(ending.cause, ending.status)
 
     @property
     def connected(self) -> bool:
         """Whether the two were connected."""
         return self._recorder.is_connected
 
-    async def _check(self, plan: LegPlan) -> None:
-        """Nobody is rung for the sake of a contact that cannot be."""
-        try:
-            await self._desk.check(plan)
-        except LegError as error:
-            log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
-            raise Over("NORMAL_TEMPORARY_FAILURE", 503, plan.role) from error
+    async def _check(self, plans: Sequence[LegPlan]) -> None:
+        """Nobody is rung for the sake of somebody who cannot be."""
+        for plan in plans:
+            try:
+                await self._desk.check(plan)
+                return
+            except LegError as error:
+                log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
+        raise Over(Ending("NORMAL_TEMPORARY_FAILURE", 503, plans[0]))
 
     async def _dial(self, plan: LegPlan, codecs: tuple[Codec, ...]) -> Leg:
         leg: Leg | None = None
@@ -220,74 +214,132 @@ class Flow:
             beside = next(iter(self.legs.values()), None)
             leg = await self._desk.open_leg(plan, codecs, on_event, beside)
         except NoPortsLeft as error:
-            raise Over("SWITCH_CONGESTION", 503, plan.role) from error
+            raise Over(Ending("SWITCH_CONGESTION", 503, plan)) from error
         except LegError as error:
             log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
-            raise Over("NORMAL_TEMPORARY_FAILURE", 503, plan.role) from error
+            raise Over(Ending("NORMAL_TEMPORARY_FAILURE", 503, plan)) from error
         loop = asyncio.get_running_loop()
         leg.media.on_lost = lambda: loop.call_soon_threadsafe(self.hang_up, RELAY_LOST)
-        self.legs[plan.role] = leg
+        self.legs[plan.call_id] = leg
         self._recorder.leg_dialled(plan)
         leg.dial()
         return leg
 
-    async def _answer(self, leg: Leg) -> None:
-        """Wait for the leg's answer, for as long as it may ring, while the other leg may hang up."""
-        role = leg.plan.role
-        try:
-            async with asyncio.timeout(leg.plan.timeout):
-                while True:
-                    source, event = await self._next()
-                    if source is leg and isinstance(event, (Ringing, EarlyMedia)):
-                        self._recorder.ringing(role)
-                    elif source is leg and isinstance(event, Answered):
-                        self._recorder.answered(role, leg.dialog())
-                        return
-        except TimeoutError:
-            raise Over("NO_ANSWER", None, role) from None
+    async def _ring(
+        self,
+        plans: Sequence[LegPlan],
+        codecs: tuple[Codec, ...],
+        dialled: Callable[[Leg], None] = lambda leg: None,
+    ) -> Leg:
+        """Ring them all: the first to answer has the call, and the others are let go.
 
-    async def _take(self) -> tuple[Leg | None, Event | HangUp]:
+        The other party, if there is one already, may hang up meanwhile.
+        """
+        group = RingGroup(plans)
+
+        async def dial(plan: LegPlan) -> None:
+            try:
+                dialled(await self._dial(plan, codecs))
+            except Over as over:
+                self._events.put_nowait((None, over.ending))
+            except Exception:
+                log.exception("activation %s: %s failed", self.plan.activation_id, plan.role)
+                self._events.put_nowait((None, Ending("NORMAL_TEMPORARY_FAILURE", None, plan)))
+
+        # Beside each other: the name of one that takes long to be found keeps no other waiting.
+        dialling = [asyncio.create_task(dial(plan)) for plan in plans]
+        try:
+            async with asyncio.timeout(max(plan.timeout for plan in plans)):
+                while True:
+                    source, event = await self._take()
+                    ending = self._ending(source, event)
+                    if ending is not None and ending.plan in group:
+                        if source is not None:
+                            self._leave(source, ending)
+                        group.refused(ending)
+                        continue
+                    event = self._judge(source, event)
+                    if source is None or source.plan not in group:
+                        continue
+                    if isinstance(event, (Ringing, EarlyMedia)):
+                        self._recorder.ringing(source.plan)
+                    elif isinstance(event, Answered):
+                        self._recorder.answered(source.plan, source.dialog())
+                        for leg in [leg for leg in self.legs.values() if leg.plan in group]:
+                            if leg is not source:
+                                self._leave(leg, Ending(LOST, 487))
+                        return source
+        except TimeoutError:
+            for leg in [leg for leg in self.legs.values() if leg.plan in group]:
+                self._leave(leg, Ending("NO_ANSWER", None, leg.plan))
+            raise Over(Ending("NO_ANSWER", None, plans[0])) from None
+        finally:
+            for task in dialling:
+                task.cancel()
+
+    async def _take(self) -> tuple[Leg | None, Event | HangUp | Ending]:
         """The next event of a leg that is not closed, or from outside."""
         while True:
             source, event = await self._events.get()
             if source is None or not source.closed:
                 return source, event
 
-    async def _next(self) -> tuple[Leg | None, Event]:
+    async def _next(self) -> tuple[Leg | None, Event | Ending]:
         """The next event that does not end the call; one that does is raised as :class:`Over`."""
         source, event = await self._take()
         return source, self._judge(source, event)
 
-    def _judge(self, source: Leg | None, event: Event | HangUp) -> Event:
+    def _judge(self, source: Leg | None, event: Event | HangUp | Ending) -> Event | Ending:
         """The event, if it does not end the call.
 
         :raises Over: it does
         """
-        role = source.plan.role if source is not None else ""
         match event:
+            case Ending():  # a leg that could not be placed, and is not waited for any more
+                return event
             case HangUp(cause):
-                raise Over(cause)
-            case Failed(status, _, q850):
-                raise Over(hangup_cause(status, q850), status, role)
-            case Ended(by):
-                if by == "network":
-                    raise Over("RECOVERY_ON_TIMER_EXPIRE", None, role)
-                raise Over("NORMAL_CLEARING" if self.connected else "ORIGINATOR_CANCEL", None, role)
+                raise Over(Ending(cause))
             case Renegotiated() | Refreshed() if source is not None:
-                self._recorder.dialog_changed(role, source.dialog())
+                self._recorder.dialog_changed(source.plan, source.dialog())
             case Referred(_, referral) if not self.connected:
                 referral.notify(603, "Decline", final=True)
+        ending = self._ending(source, event)
+        if ending is not None:
+            raise Over(ending)
         return event
 
-    async def _call_contact(self, extension: Leg) -> Leg:
-        extension.media.play(self.plan.ringback)
-        contact = await self._dial(self.plan.contact, self._codecs_of(extension))
-        extension.media.bridge(contact.media)
-        # Early media, or the answer, ends the tone.
-        extension.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
-        await self._answer(contact)
-        extension.media.play(None)
-        return contact
+    def _ending(self, source: Leg | None, event: Event | HangUp | Ending) -> Ending | None:
+        """What ``event`` means for the leg that it comes from, if that is over."""
+        plan = source.plan if source is not None else None
+        match event:
+            case Ending():
+                return event
+            case Failed(status, _, q850):
+                return Ending(hangup_cause(status, q850), status, plan)
+            case Ended("network"):
+                return Ending("RECOVERY_ON_TIMER_EXPIRE", None, plan)
+            case Ended():
+                cause = "NORMAL_CLEARING" if self.connected else "ORIGINATOR_CANCEL"
+                return Ending(cause, None, plan)
+        return None
+
+    async def _reach(self, first: Leg) -> Leg:
+        """Ring the other party, while the first hears a tone, or what the other's network says."""
+        plans = self.plan.second
+        first.media.play(self.plan.ringback)
+
+        def dialled(leg: Leg) -> None:
+            # What several say at once nobody would understand.
+            if len(plans) == 1:
+                first.media.bridge(leg.media)
+                # Early media, or the answer, ends the tone.
+                first.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
+
+        second = await self._ring(plans, self._codecs_of(first), dialled)
+        if len(plans) > 1:
+            first.media.bridge(second.media)
+        first.media.play(None)
+        return second
 
     def _codecs_of(self, leg: Leg) -> tuple[Codec, ...]:
         """What to offer the peer that ``leg`` will be bridged to."""
@@ -313,7 +365,7 @@ class Flow:
             except TimeoutError:
                 now = self._desk.now()
                 if now - started >= self.plan.max_duration or not self.plan.may_go_on():
-                    raise Over("ALLOTTED_TIMEOUT") from None
+                    raise Over(Ending("ALLOTTED_TIMEOUT")) from None
                 for leg, since in heard.items():
                     heard[leg] = self._watch(leg, since, now)
                 continue
@@ -331,7 +383,7 @@ class Flow:
 
         That is the new one if it answers, and the old one if it does not and is still there.
         """
-        plan = self.plan.transfer(referred.target)
+        plan = leaving.plan.transfer(referred.target)
         if plan is None:
             referred.referral.notify(603, "Decline", final=True)
             return leaving
@@ -342,14 +394,14 @@ class Flow:
             staying.media.bridge(new.media)
             staying.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
             await self._transferred(new, leaving, referred)
-        except Over as ending:
-            if ending.role != plan.role:
+        except Over as over:
+            if over.ending.plan is not plan:
                 raise
-            status = ending.status or 480
+            status = over.ending.status or 480
             reason = REASONS.get(status, "Not Reached")
             referred.referral.notify(status, reason, final=True)
             if new is not None:
-                self._leave(new, ending, plan.role)
+                self._leave(new, over.ending)
             if leaving.closed:
                 raise
             staying.media.play(None)
@@ -358,7 +410,7 @@ class Flow:
         referred.referral.notify(200, "OK", final=True)
         staying.media.play(None)
         if not leaving.closed:
-            self._leave(leaving, Over("NORMAL_CLEARING"), "")
+            self._leave(leaving, Ending("NORMAL_CLEARING"))
         staying.follow(new)
         return new
 
@@ -369,22 +421,22 @@ class Flow:
                 while True:
                     source, event = await self._take()
                     if source is leaving and isinstance(event, Ended):
-                        self._leave(leaving, Over("NORMAL_CLEARING"), leaving.plan.role)
+                        self._leave(leaving, Ending("NORMAL_CLEARING", None, leaving.plan))
                         continue
-                    event = self._judge(source, event)
+                    self._judge(source, event)
                     if source is new and isinstance(event, (Ringing, EarlyMedia)):
                         referred.referral.notify(180, "Ringing", final=False)
                     elif source is new and isinstance(event, Answered):
-                        self._recorder.answered(new.plan.role, new.dialog())
+                        self._recorder.answered(new.plan, new.dialog())
                         return
         except TimeoutError:
-            raise Over("NO_ANSWER", None, new.plan.role) from None
+            raise Over(Ending("NO_ANSWER", None, new.plan)) from None
 
-    def _leave(self, leg: Leg, over: Over, guilty: str) -> None:
-        """End one leg of a call that goes on without it."""
-        counters = leg.close(self._reason(over))
-        self._recorder.leg_ended(leg.plan.role, over.cause, over.status, guilty, counters)
-        self.legs.pop(leg.plan.role, None)
+    def _leave(self, leg: Leg, ending: Ending) -> None:
+        """End one leg, and write down why."""
+        counters = leg.close(_reason(ending))
+        self._recorder.leg_ended(leg.plan, ending.cause, ending.status, ending.plan, counters)
+        self.legs.pop(leg.plan.call_id, None)
 
     def _watch(self, leg: Leg, since: float, now: float) -> float:
         """Ask a leg that has been silent for too long whether it is still there; when it was last known to be."""
@@ -392,12 +444,12 @@ class Flow:
             return now
         last = leg.media.counters().last_received
         since = max(since, last or 0.0)
-        if now - since < self.plan.media_timeout or leg.plan.role in self._asked:
+        if now - since < self.plan.media_timeout or leg.plan.call_id in self._asked:
             return since
-        self._asked.add(leg.plan.role)
+        self._asked.add(leg.plan.call_id)
 
         def answered(alive: bool) -> None:
-            self._asked.discard(leg.plan.role)
+            self._asked.discard(leg.plan.call_id)
             if not alive:
                 leg.call.lost()
 
@@ -405,26 +457,26 @@ class Flow:
         # An answer proves it to be there: the next question comes after another silence of that length.
         return now
 
-    async def _busy(self, extension: Leg) -> None:
-        """Let the extension hear that the contact cannot be had, until it hangs up."""
-        if extension.call.outcome is not None or not self.plan.busy_seconds:
+    async def _busy(self, leg: Leg) -> None:
+        """Let it hear that the other party cannot be had, until it hangs up."""
+        if leg.call.outcome is not None or not self.plan.busy_seconds:
             return
-        contact = self.legs.get("contact")
-        if contact is not None:
-            contact.close()
-            extension.media.unbridge()
-        extension.media.play(self.plan.busy)
+        leg.media.unbridge()
+        leg.media.play(self.plan.busy)
         try:
             async with asyncio.timeout(self.plan.busy_seconds):
-                while extension.call.outcome is None:
+                while leg.call.outcome is None:
                     _, event = await self._take()
                     if isinstance(event, HangUp):
                         return
         except TimeoutError:
             return
 
-    def _reason(self, over: Over) -> str:
-        """The Reason header that tells the leg that is hung up why (:rfc:`3326`)."""
-        if over.status is not None and over.status >= 300:
-            return f"SIP;cause={over.status}"
-        return ""
+
+def _reason(ending: Ending) -> str:
+    """The Reason header that tells the leg that is hung up why (:rfc:`3326`)."""
+    if ending.cause == LOST:
+        return COMPLETED_ELSEWHERE
+    if ending.status is not None and ending.status >= 300:
+        return f"SIP;cause={ending.status}"
+    return ""

@@ -1,7 +1,10 @@
 """What is decided about an activation before the first packet leaves."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from sipstack.call import Outbound
 from sipstack.media import Tone
@@ -25,6 +28,8 @@ class LegPlan:
     timeout: float
     redirect: Callable[[Uri], Outbound | None]
     accepts_referral: Callable[[Uri], bool] = lambda uri: False
+    #: How whom a REFER from this leg names is to be dialled; ``None`` for whom it may not send the contact to.
+    transfer: Callable[[Uri], LegPlan | None] = lambda uri: None
     #: Whether packets may go to an IP literal that is no trunk's, and is not that of a leg that is ``at_home``.
     accepted: Callable[[str], bool] = lambda host: True
     at_home: bool = False
@@ -57,7 +62,8 @@ class Plan:
     account_id: str
     clicktocall_id: str
     contact_text: str
-    extension: LegPlan
+    #: They ring at once, and the first to answer has the call.
+    extensions: tuple[LegPlan, ...]
     contact: LegPlan
     codecs: tuple[Codec, ...]
     ringback: Tone
@@ -68,5 +74,14 @@ class Plan:
     ignore_early_media: bool = False
     #: Whether a call that is up may go on.
     may_go_on: Callable[[], bool] = lambda: True
-    #: How whom a REFER names is to be dialled; ``None`` for whom it may not send the contact to.
-    transfer: Callable[[Uri], LegPlan | None] = lambda uri: None
+    dial_first: Literal["extension", "contact"] = "extension"
+
+    @property
+    def first(self) -> tuple[LegPlan, ...]:
+        """Who is rung first."""
+        return self.extensions if self.dial_first == "extension" else (self.contact,)
+
+    @property
+    def second(self) -> tuple[LegPlan, ...]:
+        """Who is rung once one of those has answered."""
+        return (self.contact,) if self.dial_first == "extension" else self.extensions

@@ -23,8 +23,11 @@ class Ledger(Protocol):
         """Change a leg's CDR."""
 
 
-#: Where an activation names the CDRs of its two legs; that of a transfer is found by the activation's id.
-_CDR_COLUMN = {"contact": "cdr_id", "extension": "extension_cdr_id"}
+#: Where an activation names its two legs and their CDRs; others' are found by the activation's id.
+_COLUMNS = {
+    "contact": ("call_id", "cdr_id"),
+    "extension": ("extension_call_id", "extension_cdr_id"),
+}
 
 
 class Recorder:
@@ -56,7 +59,11 @@ class Recorder:
         self._dialled = dialled
         self._connected_at: float | None = None
         self._outcome: tuple[str, int | None] | None = None
+        #: By Call-ID.
         self._cdrs: dict[str, dict[str, Any]] = {}
+        #: The CDR that stands for each role in the record: of several that ring, the first, until one has answered.
+        self._named: dict[str, dict[str, Any]] = {}
+        self._ringing: set[str] = set()
 
     def state(self, state: str, **changes: Any) -> None:
         """Enter a state."""
@@ -80,28 +87,38 @@ class Recorder:
             "ended": None,
             "ringing": None,
         }
-        self._cdrs[plan.role] = cdr
+        self._cdrs[plan.call_id] = cdr
         self._ledger.add_cdr({k: v for k, v in cdr.items() if k != "ringing"})
-        column = _CDR_COLUMN.get(plan.role)
-        if column is not None:
-            self._ledger.update_activation(self._activation_id, **{column: cdr["id"]})
+        if plan.role not in self._named:
+            self._name(cdr)
 
-    def ringing(self, role: str) -> None:
-        """A leg rings; told once."""
-        cdr = self._cdrs[role]
+    def _name(self, cdr: dict[str, Any]) -> None:
+        self._named[cdr["role"]] = cdr
+        call_id, cdr_id = _COLUMNS.get(cdr["role"], ("", ""))
+        if cdr_id:
+            changes = {call_id: cdr["call_id"], cdr_id: cdr["id"]}
+            self._ledger.update_activation(self._activation_id, **changes)
+
+    def ringing(self, plan: LegPlan) -> None:
+        """A leg rings; told once, and the state once of all that ring at the same time."""
+        cdr = self._cdrs[plan.call_id]
         if cdr["ringing"] is None:
             cdr["ringing"] = self._wall()
-            self.state(f"{role}_ringing")
+        if plan.role not in self._ringing:
+            self._ringing.add(plan.role)
+            self.state(f"{plan.role}_ringing")
 
-    def answered(self, role: str, dialog: Mapping[str, Any]) -> None:
+    def answered(self, plan: LegPlan, dialog: Mapping[str, Any]) -> None:
         """A leg was answered. Its dialog is written down, so that after a crash it can still be hung up."""
-        cdr = self._cdrs[role]
+        cdr = self._cdrs[plan.call_id]
         cdr["answered"] = self._wall()
         self._ledger.update_cdr(cdr["id"], answered=cdr["answered"], dialog=dict(dialog))
+        if self._named[plan.role] is not cdr:
+            self._name(cdr)
 
-    def dialog_changed(self, role: str, dialog: Mapping[str, Any]) -> None:
+    def dialog_changed(self, plan: LegPlan, dialog: Mapping[str, Any]) -> None:
         """The peer of a leg has moved."""
-        self._ledger.update_cdr(self._cdrs[role]["id"], dialog=dict(dialog))
+        self._ledger.update_cdr(self._cdrs[plan.call_id]["id"], dialog=dict(dialog))
 
     def connected(self) -> None:
         """The two are connected."""
@@ -118,16 +135,19 @@ class Recorder:
         self._changed("failed")
 
     def leg_ended(
-        self, role: str, cause: str, status: int | None, guilty: str, counters: LegCounters
+        self,
+        plan: LegPlan,
+        cause: str,
+        status: int | None,
+        guilty: LegPlan | None,
+        counters: LegCounters,
     ) -> None:
-        """A leg is over; ``guilty`` is the role of the leg that ended the call, empty when neither did."""
-        cdr = self._cdrs.get(role)
-        if cdr is None:
-            return
+        """A leg is over; ``guilty`` is the leg that ended it, ``None`` when none did."""
+        cdr = self._cdrs[plan.call_id]
         ended = self._wall()
         answered = cdr["answered"]
         own_cause, own_status = cause, status
-        if guilty and guilty != role:
+        if guilty is not None and guilty is not plan:
             # The other leg's failure is not this one's.
             own_status = 200 if answered else 487
             own_cause = "NORMAL_CLEARING" if answered else "ORIGINATOR_CANCEL"
@@ -141,7 +161,7 @@ class Recorder:
             ringing_seconds=_seconds(cdr["ringing"], answered or ended),
             cause=own_cause,
             sip_status=own_status if own_status is not None else (200 if answered else None),
-            hangup_by="peer" if guilty == role else "local",
+            hangup_by="peer" if guilty is plan else "local",
             media={name: getattr(counters, name) for name in _COUNTERS},
         )
 
@@ -150,7 +170,7 @@ class Recorder:
         if self._outcome is not None:
             cause, status = self._outcome
         now = self._wall()
-        ringing = self._cdrs.get("contact") or self._cdrs.get("extension") or {}
+        ringing = self._named.get("contact") or self._named.get("extension") or {}
         self.state(
             "ended",
             result="success" if self.is_connected else "error",

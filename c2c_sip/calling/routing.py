@@ -135,6 +135,12 @@ class Caller:
 # -- where to ------------------------------------------------------------------------------------
 
 
+def extensions(clicktocall: Mapping[str, Any]) -> list[str]:
+    """The texts of a click-to-call's extensions: it has one, or a list."""
+    given = clicktocall["extension"]
+    return [str(each) for each in given] if isinstance(given, list) else [str(given)]
+
+
 def choose_trunk(trunks: Sequence[Trunk], realm: str) -> Trunk:
     """The trunk whose domain is the realm, else the first.
 
@@ -503,6 +509,7 @@ __all__ = [
     "caller",
     "choose_trunk",
     "destination",
+    "extensions",
     "format_number",
     "may_follow",
     "read_contact",

@@ -12,8 +12,10 @@ LINGER = 4.0
 class Archive(Protocol):
     """The part of the store that keeps traces."""
 
-    def keep(self, activation_id: str, created: float, octets: bytes, most: int) -> None:
-        """Store a trace, and forget the oldest beyond ``most``."""
+    def keep(
+        self, activation_id: str, created: float, make: Callable[[], bytes], most: int
+    ) -> None:
+        """Store the trace that ``make`` gives, and forget the oldest beyond ``most``."""
 
     def get(self, activation_id: str) -> bytes | None:
         """A trace, if it is kept still."""
@@ -69,5 +71,5 @@ class Tracing:
     def _keep(self, activation_id: str) -> None:
         messages = self._trace.take(activation_id)
         if messages:
-            started = messages[0].time + self._offset
-            self._archive.keep(activation_id, started, dump(messages, self._offset), self._most)
+            started, offset = messages[0].time + self._offset, self._offset
+            self._archive.keep(activation_id, started, lambda: dump(messages, offset), self._most)

@@ -20,16 +20,17 @@ class Filter:
     value: str = ""
 
     def matches(self, document: Mapping[str, Any]) -> bool:
-        """Whether a document fulfils it. A value that is no text is compared as JSON writes it."""
+        """Whether a document fulfils it.
+
+        A value that is no text is compared as JSON writes it; a list is also what any of its items is.
+        """
         found: Any = document
         for step in self.key.split("."):
             found = found.get(step, _MISSING) if isinstance(found, Mapping) else _MISSING
         match self.kind:
             case "is" | "is_not":
-                written = (
-                    found if isinstance(found, str) or found is _MISSING else json.dumps(found)
-                )
-                return (written == self.value) is (self.kind == "is")
+                found = [found, *found] if isinstance(found, list) else [found]
+                return (self.value in map(_written, found)) is (self.kind == "is")
             case "has_key" | "key_missing":
                 return (found is not _MISSING) is (self.kind == "has_key")
             case _:
@@ -64,3 +65,7 @@ class Filter:
                 return column != ""
             case _:
                 return column.is_null() | (column == "")
+
+
+def _written(value: Any) -> Any:
+    return value if isinstance(value, str) or value is _MISSING else json.dumps(value)

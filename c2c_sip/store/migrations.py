@@ -209,12 +209,16 @@ _TRACES = (
     "CREATE INDEX trace_created ON trace (created)",
 )
 
+#: What a click-to-call keeps with each of its calls.
+_VARIABLES = ("ALTER TABLE activation ADD COLUMN variables TEXT",)
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: _FIRST,
     2: _DIALOGS,
     3: _GUARD,
     4: _DOCUMENTS,
     5: _TRACES,
+    6: _VARIABLES,
 }
 NEWEST = max(MIGRATIONS)
 

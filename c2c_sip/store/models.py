@@ -113,6 +113,8 @@ def bind(database: pw.Database) -> Any:
         # By which rule it was refused, and how often, where further refusals are told of here.
         rule = pw.CharField(32, null=True)
         times = pw.IntegerField(default=1)
+        # The click-to-call's custom_application_vars as they were filled in, in JSON.
+        variables = pw.TextField(null=True)
 
         class Meta:
             table_name = "activation"

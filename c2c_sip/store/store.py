@@ -519,7 +519,11 @@ class Store:
             ).execute()
             return int(
                 activation.update(
-                    state="ended", result="error", cause="NORMAL_TEMPORARY_FAILURE", ended=now
+                    state="ended",
+                    # What was known already stays: that the two were connected, or why they were not.
+                    result=pw.fn.COALESCE(activation.result, "error"),
+                    cause=pw.fn.COALESCE(activation.cause, "NORMAL_TEMPORARY_FAILURE"),
+                    ended=now,
                 )
                 .where(activation.ended.is_null())
                 .execute()
@@ -557,6 +561,12 @@ class Store:
         conditions += [each.condition(as_texts(model)) for each in filters]
         rows = page(model, conditions, span, pw.fn.COALESCE(model.ended, model.created))
         return [_cdr(row) for row in rows]
+
+    def roles(self, activation_id: str) -> dict[str, str]:
+        """The roles of an activation's legs, by Call-ID."""
+        model = self.models.Cdr
+        query = model.select(model.call_id, model.role).where(model.activation == activation_id)
+        return {row["call_id"]: row["role"] for row in query.dicts()}
 
     def cdr(self, account_id: str, identifier: str) -> Row | None:
         """One CDR."""

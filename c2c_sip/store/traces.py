@@ -1,11 +1,12 @@
 """What went over the wire for the newest activations, each as one value that says nothing to the database."""
 
+from collections.abc import Callable
 from typing import Any
 
-from c2c_sip.store.writer import Writer
+from c2c_sip.store.writer import Change, Writer
 
 #: Traces that are stored between two looks at which are too many.
-_BETWEEN = 20
+_BETWEEN = 50
 
 
 class TraceRecords:
@@ -16,17 +17,18 @@ class TraceRecords:
         self._writer = writer
         self._stored = 0
 
-    def keep(self, activation_id: str, created: float, octets: bytes, most: int) -> None:
-        """Store a trace, and forget the oldest beyond ``most``. Does not wait."""
+    def keep(
+        self, activation_id: str, created: float, make: Callable[[], bytes], most: int
+    ) -> None:
+        """Store a trace, and forget the oldest beyond ``most``. Does not wait.
 
-        def work() -> None:
-            self._model.delete().where(self._model.id == activation_id).execute()
-            self._model.insert(id=activation_id, created=created, octets=octets).execute()
-            self._stored += 1
-            if self._stored % _BETWEEN == 1:
-                self._prune(most)
-
-        self._writer.submit(work)
+        :param make: gives what is stored; called in the thread that writes
+        """
+        columns = {"created": created, "octets": make}
+        self._writer.change(Change("trace", activation_id, columns, new=True))
+        self._stored += 1
+        if self._stored % _BETWEEN == 1:
+            self._writer.submit(lambda: self._prune(most))
 
     def get(self, activation_id: str) -> bytes | None:
         """A trace, if it is kept still."""
@@ -35,12 +37,7 @@ class TraceRecords:
 
     def _prune(self, most: int) -> None:
         model = self._model
-        oldest = (
-            model.select(model.created)
-            .order_by(model.created.desc())
-            .offset(most)
-            .limit(1)
-            .scalar()
-        )
+        newest = model.select(model.created).order_by(model.created.desc())
+        oldest = newest.offset(most).limit(1).scalar()
         if oldest is not None:
             model.delete().where(model.created <= oldest).execute()

@@ -32,7 +32,10 @@ LINGER = 0.02
 
 @dataclass(slots=True)
 class Change:
-    """Columns of one row to be written, by the names they have in the database; ``new`` makes the row."""
+    """Columns of one row to be written, by the names they have in the database; ``new`` makes the row.
+
+    A value may be a function, which is called for it when it is written: whoever makes a change need not take the time.
+    """
 
     table: str
     id: str
@@ -221,7 +224,8 @@ class Writer:
         if statement is None:
             statement = self._statements[key] = self._statement(*key)
         execute: Any = self._database.execute_sql
-        execute(statement, (*change.columns.values(), change.id))
+        values = (value() if callable(value) else value for value in change.columns.values())
+        execute(statement, (*values, change.id))
 
     def _statement(self, table: str, new: bool, names: tuple[str, ...]) -> str:
         mark = self._database.param

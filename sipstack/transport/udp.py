@@ -12,7 +12,7 @@ from sipstack.transport.route import Routes
 log = logging.getLogger(__name__)
 
 #: Datagrams, or errors, read before the loop gets to do something else, so that a flood cannot starve the timers.
-BATCH = 32
+BATCH = 64
 #: Octets of a datagram that an ICMP error may quote: routers send no more than a minimal packet.
 QUOTED = 1280
 #: Errors of earlier datagrams that may get in the way of one.

@@ -145,6 +145,16 @@ def completed(database: Path) -> int:
     return int(count)
 
 
+def causes(database: Path) -> dict[str, int]:
+    """What became of the others: state, cause and SIP status, and how many."""
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        rows = connection.execute(
+            "SELECT state, cause, sip_status, COUNT(*) FROM activation"
+            " WHERE NOT (state = 'ended' AND result = 'success' AND cause = 'NORMAL_CLEARING') GROUP BY 1, 2, 3"
+        ).fetchall()
+    return {f"{state} {cause} {status}": count for state, cause, status, count in rows}
+
+
 def measure(rate: float, seconds: float, talk: int, settle: float) -> dict[str, Any]:
     """One rate, with everything started afresh."""
     calls = round(rate * seconds)
@@ -192,6 +202,7 @@ def measure(rate: float, seconds: float, talk: int, settle: float) -> dict[str, 
                 "refused": dict(callers.refused),
                 "completed": good,
                 "lost": len(callers.accepted) - good,
+                "lost_by": causes(folder / "c2c.db"),
                 "cpu_ms_a_call": round(1000 * (during["cpu"] - before["cpu"]) / calls, 2),
                 "post_ms_p50": round(1000 * statistics.median(callers.latencies), 2),
                 "post_ms_p99": round(1000 * percentile(callers.latencies, 0.99), 2),

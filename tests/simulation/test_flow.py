@@ -9,9 +9,9 @@ import asyncio
 import gc
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -48,6 +48,8 @@ class Outcome:
     media: SimulatedMediaPlane
     network: VirtualNetwork
     took: float = 0.0
+    #: The phones of the further extensions.
+    others: list[ScriptedPhone] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     theirs: list[str] = field(default_factory=list)
 
@@ -66,6 +68,8 @@ def activate(
     media_timeout: float = 1000.0,
     third: Script = scripts.ANSWERS,
     accepted: Callable[[str], bool] = lambda host: True,
+    others: Sequence[Script] = (),
+    dial_first: Literal["extension", "contact"] = "extension",
 ) -> Outcome:
     """One activation, and all that follows until every timer has run."""
 
@@ -83,6 +87,10 @@ def activate(
         media = SimulatedMediaPlane()
         ledger = Ledger()
         outcome = Outcome(ledger, *phones, media, network)
+        outcome.others = [
+            ScriptedPhone(network, f"192.0.2.{11 + index}", script)
+            for index, script in enumerate(others)
+        ]
         sip_desk = SipDesk(agent, media, loop=loop, rng=rng)  # type: ignore[arg-type]
         ids = iter(range(100))
         recorder = Recorder(
@@ -94,12 +102,23 @@ def activate(
             wall=loop.time,
             changed=lambda state: None,
         )
+        extension = replace(
+            _leg("extension", phones[0], 20.0),
+            transfer=lambda uri: _leg("transfer", phones[2], 20.0),
+        )
         plan = Plan(
             activation_id="activation",
             account_id="account",
             clicktocall_id="definition",
             contact_text="bob",
-            extension=_leg("extension", phones[0], 20.0),
+            extensions=(
+                extension,
+                *(
+                    replace(_leg("extension", phone, 20.0), call_id=f"call-other-{index}")
+                    for index, phone in enumerate(outcome.others)
+                ),
+            ),
+            dial_first=dial_first,
             contact=replace(_leg("contact", phones[1], 20.0), accepted=accepted),
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
@@ -107,9 +126,6 @@ def activate(
             busy_seconds=3.0,
             max_duration=max_duration,
             media_timeout=media_timeout,
-            transfer=lambda uri: replace(
-                _leg("transfer", phones[2], 20.0), call_id="call-transfer"
-            ),
         )
         flow = Flow(plan, sip_desk, recorder)
         if meddle is not None:
@@ -146,7 +162,7 @@ def _check(outcome: Outcome, agent: UserAgent, loop: VirtualLoop) -> None:
         outcome.wrong.append(f"left over: {agent.transactions} transactions, {agent.calls} calls")
     if loop.timers() or len(asyncio.all_tasks(loop)) > 1:
         outcome.wrong.append(f"timers or tasks left: {loop.picture()}")
-    for phone in (outcome.desk, outcome.customer, outcome.moved):
+    for phone in (outcome.desk, outcome.customer, outcome.moved, *outcome.others):
         outcome.theirs.extend(phone.complaints)
         outcome.theirs.extend(
             f"a call at {phone.address} is still {call.state}"

@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
-from c2c_sip.calling.engine import SipDesk
+from c2c_sip.calling.engine import SipDesk, hang_up_what_was_left
 from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
@@ -33,8 +35,21 @@ from tests.simulation.network import Conditions, VirtualNetwork
 from tests.simulation.phone import Script, ScriptedPhone
 
 US, TRUNK = "192.0.2.1", "192.0.2.7"
-PHONES = {"extension": "192.0.2.2", "contact": "192.0.2.3", "transfer": "192.0.2.4"}
-NUMBERS = {"extension": "101", "contact": "102", "transfer": "103"}
+PHONES = {
+    "extension": "192.0.2.2",
+    "contact": "192.0.2.3",
+    "transfer": "192.0.2.4",
+    "mobile": "192.0.2.5",
+    "tablet": "192.0.2.6",
+}
+"""By who has it; the desk phone, mobile and tablet are extensions."""
+NUMBERS = {
+    "extension": "101",
+    "contact": "102",
+    "transfer": "103",
+    "mobile": "104",
+    "tablet": "105",
+}
 SETTLED = 400.0
 """Seconds after which nothing of any call may be left."""
 RECOVERED = 1600.0
@@ -84,6 +99,9 @@ class Activation:
     hang_up: float | None
     media_timeout: float
     max_duration: float
+    extensions: tuple[str, ...] = ("extension",)
+    dial_first: Literal["extension", "contact"] = "extension"
+    timeout: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +123,8 @@ class World:
     activations: tuple[Activation, ...]
     troubles: tuple[Trouble, ...]
     password: str
+    #: When the service is killed and started again, if it is; only where nothing that it says is lost.
+    killed: float | None = None
 
     @classmethod
     def from_seed(cls, seed: int) -> World:
@@ -127,6 +147,17 @@ class World:
                 hang_up=chance.choice([None, chance.uniform(0, 12), 60.0]),
                 media_timeout=chance.choice([10.0, 1000.0]),
                 max_duration=chance.choice([20.0, 60.0, 200.0]),
+                extensions=chance.choice(
+                    [
+                        ("extension",),
+                        ("extension", "mobile"),
+                        ("extension", "mobile", "tablet"),
+                        ("tablet", "mobile"),
+                    ]
+                ),
+                dial_first=chance.choice(["extension", "extension", "contact"]),
+                # Also as long as a phone takes to answer, so that the two cross.
+                timeout=chance.choice([20.0, 20.0, 1.0, 3.0]),
             )
             for _ in range(chance.choice([1, 1, 1, 2, 3]))
         )
@@ -139,7 +170,10 @@ class World:
             for _ in range(chance.choice([0, 0, 0, 1, 2]))
         )
         password = "wrong" if chance.random() < 0.03 else "secret"
-        return cls(seed, rough, phones, activations, troubles, password)
+        killed = None
+        if not troubles and rough.loss == 0.0 and password == "secret" and chance.random() < 0.3:
+            killed = chance.uniform(0.0, 10.0)
+        return cls(seed, rough, phones, activations, troubles, password, killed)
 
 
 @dataclass(slots=True)
@@ -171,18 +205,35 @@ class _Life:
         }
         self.trunk: LabTrunk | None = None
         self.start_trunk()
+        self.start()
+
+    def start(self) -> None:
+        """The service comes up, knowing nothing of before but what it has written down."""
+        loop = self.loop
         self.agent = UserAgent([self.network.transport(US)], loop=loop, rng=self.rng)
         self.account = Account(
             name="provider",
             domain=Uri.parse(f"sip:{TRUNK}"),
             username="c2c",
-            credentials=Credentials("c2c", world.password),
+            credentials=Credentials("c2c", self.world.password),
             make_cnonce=self.agent.token,
         )
         self.account.learn(TRUNK)
         self.media = SimulatedMediaPlane()
         self.desk = SipDesk(self.agent, self.media, loop=loop, rng=self.rng)  # type: ignore[arg-type]
         self.registration = Registration(self.agent, self.account, expires=120, rng=self.rng)
+        self.registering = loop.create_task(self.registration.run())
+
+    def kill(self, flows: Sequence[asyncio.Task[None]], ledgers: Sequence[Ledger]) -> None:
+        """The service dies without a word, and is started again at once."""
+        now = self.loop.time()
+        left_up = [dialog for ledger in ledgers for dialog in ledger.abandon(now)]
+        self.network.crash(US)
+        self.agent.close()
+        for task in (*flows, self.registering):
+            task.cancel()
+        self.start()
+        hang_up_what_was_left(self.agent, {"provider": self.account}, left_up)
 
     def start_trunk(self) -> None:
         """The trunk comes up, knowing nothing of before; no nonce of its last life is good any more."""
@@ -240,22 +291,30 @@ class _Life:
             account_id="account",
             clicktocall_id="definition",
             contact_text="102",
-            extension=self._leg("extension", number, activation.direct),
-            contact=self._leg("contact", number, False),
+            extensions=tuple(
+                replace(
+                    self._leg(who, number, activation.direct, activation.timeout),
+                    role="extension",
+                    accepts_referral=lambda uri: True,
+                    transfer=lambda uri: self._leg("transfer", number, False),
+                )
+                for who in activation.extensions
+            ),
+            contact=self._leg("contact", number, False, activation.timeout),
+            dial_first=activation.dial_first,
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
             busy=BUSY["us"],
             busy_seconds=3.0,
             max_duration=activation.max_duration,
             media_timeout=activation.media_timeout,
-            transfer=lambda uri: self._leg("transfer", number, False),
         )
         flow = Flow(plan, self.desk, recorder)
         if activation.hang_up is not None:
             self.loop.call_later(activation.hang_up, flow.hang_up, "NORMAL_CLEARING")
         await flow.run()
 
-    def _leg(self, role: str, number: int, direct: bool) -> LegPlan:
+    def _leg(self, role: str, number: int, direct: bool, timeout: float = 20.0) -> LegPlan:
         trunk = Outbound(Uri.parse(f"sip:{NUMBERS[role]}@{TRUNK}"), self.account)
         straight = Outbound(Uri.parse(f"sip:phone@{PHONES[role]}"))
         outbound = straight if direct else trunk
@@ -270,9 +329,8 @@ class _Life:
             headers=(),
             contact_user="c2c",
             call_id=f"{role}-{number}-{self.rng.getrandbits(32):08x}",
-            timeout=20.0,
+            timeout=timeout,
             redirect=redirect,
-            accepts_referral=lambda uri: role == "extension",
         )
 
 
@@ -281,14 +339,18 @@ async def _live(world: World) -> Outcome:
     assert isinstance(loop, VirtualLoop)
     life = _Life(world, loop)
     outcome = Outcome(life.network, life.phones)
-    registering = loop.create_task(life.registration.run())
     for trouble in world.troubles:
         loop.call_later(trouble.at, life.befall, trouble)
-    flows = []
+    flows: list[asyncio.Task[None]] = []
     for number, activation in enumerate(world.activations):
         outcome.ledgers.append(Ledger())
-        flows.append(life.activate(number, activation, outcome.ledgers[-1]))
-    await asyncio.gather(*flows)
+        flow = life.activate(number, activation, outcome.ledgers[-1])
+        flows.append(loop.create_task(flow))
+    if world.killed is not None:
+        loop.call_later(world.killed, life.kill, flows, outcome.ledgers)
+    for ended in await asyncio.gather(*flows, return_exceptions=True):
+        if isinstance(ended, Exception):
+            raise ended
     if life.media.ports_in_use:
         outcome.wrong.append(f"{life.media.ports_in_use} ports in use after the last record")
     # A jump of the clock over the moment of a crash has the crash begin after it.
@@ -298,7 +360,7 @@ async def _live(world: World) -> Outcome:
     await asyncio.sleep(RECOVERED)
     if life.registration.registered != (world.password == "secret"):
         outcome.wrong.append(f"registration has not recovered: {life.registration.last_error}")
-    registering.cancel()
+    life.registering.cancel()
     await life.registration.close()
     await asyncio.sleep(SETTLED)
     _check(life, outcome)
@@ -322,10 +384,12 @@ def _check(life: _Life, outcome: Outcome) -> None:
             ignores = bool(phone.script.ignore or phone.script.statuses or phone.script.challenge)
             if ignores or phone.script.deaf or phone.script.hang_up_early is not None:
                 continue
+            # There is nobody to cancel what rang when the service was killed.
+            over = ("over",) if world.killed is None else ("over", "early")
             wrong += [
                 f"the {role}'s call is still {call.state}"
                 for call in phone.calls
-                if call.state != "over"
+                if call.state not in over
             ]
     _check_wire(life, wrong)
 

@@ -49,6 +49,7 @@ class FakeCalling:
         client: str,
         link: str = "",
         brought: Any = None,
+        parameter: Any = None,
     ) -> dict[str, Any]:
         checked = policy.check(
             clicktocall, contact, account, authenticated=authenticated, rules=policy.Rules()

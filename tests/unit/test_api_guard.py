@@ -35,6 +35,7 @@ class Line:
         self.media = SimpleNamespace(capacity=10_000)
         self.desk = None
         self.submitted: list[Any] = []
+        self.wait = 0.0
 
     def submit(self, work: Any) -> None:
         self.submitted.append(work)
@@ -431,7 +432,7 @@ def test_only_what_the_account_may_show_is_shown_outside(
     assert api.post(f"{path}/connect", {"contact": NUMBER}).status_code == 200
     (live,) = api.calling._live.values()  # type: ignore[attr-defined]
     plan = live.flow.plan
-    for leg in (plan.contact, plan.extension):
+    for leg in (plan.contact, *plan.extensions):
         assert leg.from_.uri.user == shown
 
 
@@ -460,8 +461,9 @@ def test_a_transfer_leads_only_to_where_a_contact_may_be(
     (live,) = api.calling._live.values()  # type: ignore[attr-defined]
     plan = live.flow.plan
     uri = Uri.parse(target)
-    assert (plan.transfer(uri) is not None) == good
-    assert plan.extension.accepts_referral(uri) == good
+    (extension,) = plan.extensions
+    assert (extension.transfer(uri) is not None) == good
+    assert extension.accepts_referral(uri) == good
 
 
 def test_a_leg_is_fenced_in_from_inner_addresses_and_the_extension_is_at_home(make: Make) -> None:
@@ -470,8 +472,9 @@ def test_a_leg_is_fenced_in_from_inner_addresses_and_the_extension_is_at_home(ma
     assert api.post(f"{path}/connect", {"contact": "sip:bob@example.com"}).status_code == 200
     (live,) = api.calling._live.values()  # type: ignore[attr-defined]
     plan = live.flow.plan
-    assert (plan.extension.at_home, plan.contact.at_home) == (True, False)
-    for leg in (plan.extension, plan.contact):
+    (extension,) = plan.extensions
+    assert (extension.at_home, plan.contact.at_home) == (True, False)
+    for leg in (extension, plan.contact):
         assert leg.accepted("8.8.8.8") and leg.accepted("10.1.1.1")
         assert not leg.accepted("192.168.1.7") and not leg.accepted("127.0.0.1")
 
@@ -492,3 +495,15 @@ def test_what_limits_an_account_is_for_those_above_it_to_say(make: Make, store: 
     assert (data["name"], data["limits"]) == ("Again", {"per_contact": 1})
     for wrong in ({"region": "Mars"}, {"countries": ["Mars"]}, {"caller_ids": ["what?"]}, {"limits": {"per_contact": -1}}):  # fmt: skip
         assert api.patch(where, wrong).status_code == 400
+
+
+def test_a_service_that_cannot_keep_up_takes_no_more_on(make: Make) -> None:
+    api = make()
+    one = f"/clicktocall/{api.create()['id']}"
+    line: Any = api.calling._engine  # type: ignore[attr-defined]
+    line.wait = 2.5
+    refused = api.post(f"{one}/connect", {"contact": "+14155550100"}, token=None)
+    assert refused.status_code == 503 and refused.headers["retry-after"] == "1"
+    assert refused.json["data"]["reason"] == "full"
+    line.wait = 0.1
+    assert api.post(f"{one}/connect", {"contact": "+14155550100"}, token=None).status_code == 200

@@ -73,6 +73,7 @@ def test_a_history_item_has_every_field_of_the_contract(api: Api) -> None:
         "duration_seconds": 30,
         "billing_seconds": 20,
         "ringing_seconds": 5,
+        "custom_application_vars": {},
     }
     history = f"/clicktocall/{made['id']}/history"
     assert api.get(history).json["data"] == [expected]

@@ -404,6 +404,29 @@ def test_what_was_promised_survives_a_kill_and_is_ended_at_the_next_start(
     store.close()
 
 
+def test_what_was_known_of_a_call_before_a_crash_stays_known(fresh: Store) -> None:
+    owner = account(fresh, "One")
+    definition = fresh.create_clicktocall(owner["id"], {"name": "n", "extension": "1"})["id"]
+    known = {
+        "connected": ("success", None),
+        "busy": ("error", "USER_BUSY"),
+        "ringing": (None, None),
+    }
+    for number, (result, cause) in enumerate(known.values()):
+        row = {
+            "id": str(number), "account_id": owner["id"], "clicktocall_id": definition, "contact": "1",
+            "created": float(number), "state": "connected", "result": result, "cause": cause,
+        }  # fmt: skip
+        fresh.create_activation(row).result()
+    assert fresh.close_open_activations(99.0) == 3
+    rows = sorted(fresh.history(definition, WHOLE), key=lambda row: row["created"])
+    assert [(row["result"], row["cause"]) for row in rows] == [
+        ("success", "NORMAL_TEMPORARY_FAILURE"),
+        ("error", "USER_BUSY"),
+        ("error", "NORMAL_TEMPORARY_FAILURE"),
+    ]
+
+
 def test_ping_says_so_when_nothing_can_be_written(fresh: Store) -> None:
     fresh.ping()
     gate = threading.Event()

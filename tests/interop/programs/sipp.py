@@ -272,6 +272,8 @@ class SippUas(Program):
                 "sipp", "-sf", "scenario.xml", "-i", HOST, "-p", str(self.port), "-mp", str(self.media_port),
                 "-m", str(calls), "-t", transport, "-nostdin", "-trace_msg", "-message_file", "messages.log",
                 "-trace_err", "-error_file", "errors.log", "-timeout", "90s",
+                # As much as the kernel queues for us: its own 64 KiB are a few dozen messages.
+                "-buff_size", "2000000",
             ],
             os.environ | {"TERM": "dumb"},
         )  # fmt: skip

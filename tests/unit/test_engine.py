@@ -1,0 +1,71 @@
+"""The engine begins calls no faster than it can go on with those there are."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from c2c_sip.calling.engine import BEGINNINGS, Engine
+from sipstack.media import MediaPlane
+
+
+class Idle:
+    """A user agent with nothing to do."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.server_watchers: list[Any] = []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    async def build(loop: asyncio.AbstractEventLoop) -> Any:
+        return Idle()
+
+    made = Engine(build, MediaPlane(ports=(40000, 40010)), accounts=[], rng=random.Random(1))
+    made.start()
+    yield made
+    made.stop(0.1)
+
+
+def test_of_very_many_calls_only_a_few_begin_in_a_turn_of_the_loop(engine: Engine) -> None:
+    begun: list[int] = []
+    turns: list[int] = []
+
+    async def call(number: int) -> None:
+        begun.append(number)
+
+    async def watch() -> None:
+        for number in range(50):
+            engine.submit(lambda number=number: call(number))  # type: ignore[misc]
+        assert engine.wait >= 0.0
+        for _ in range(30):
+            turns.append(len(begun))
+            await asyncio.sleep(0)
+
+    engine.call(watch())
+    assert begun == list(range(50))
+    steps = [after - before for before, after in itertools.pairwise(turns)]
+    assert 0 < max(steps) <= 2 * BEGINNINGS
+    assert engine.wait == 0.0
+
+
+def test_calls_begin_again_after_all_have_begun(engine: Engine) -> None:
+    begun: list[int] = []
+
+    async def call(number: int) -> None:
+        begun.append(number)
+
+    async def rest() -> None:
+        await asyncio.sleep(0.01)
+
+    for number in range(3):
+        engine.submit(lambda number=number: call(number))  # type: ignore[misc]
+        engine.call(rest())
+    assert begun == [0, 1, 2]
