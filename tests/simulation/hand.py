@@ -79,9 +79,7 @@ class Hand:
         headers: tuple[tuple[str, str], ...] = (),
     ) -> Response:
         """Answer a request, once."""
-        response = make_response(
-            request, status, to_tag=None if request.to.tag else (tag or self.tag)
-        )
+        response = make_response(request, status, to_tag=(self.tag if tag is None else tag) or None)
         if request.method in ("INVITE", "UPDATE"):
             response.add("Contact", f"<sip:them@{self.host}>")
         for name, value in headers:

@@ -119,6 +119,45 @@ def test_an_agent_that_closes_waits_for_no_name_server() -> None:
     simulate(work)
 
 
+@pytest.mark.parametrize(
+    ("tcp", "way", "failure"), [("", "UDP", 408), ("deaf", "TCP", 408), ("none", "UDP", 408)]
+)
+def test_what_is_too_large_for_a_datagram_goes_by_tcp_and_back_only_where_there_is_none(
+    tcp: str, way: str, failure: int
+) -> None:
+    """RFC 3261 §18.1.1."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        network = VirtualNetwork(1)
+        heard: list[str] = []
+
+        def receive(octets: bytes, source: Address, transport: Transport) -> None:
+            heard.append(transport.name)
+
+        network.transport(THEM, receiver=receive)
+        if tcp == "deaf":
+            network.transport(THEM, name="TCP", receiver=receive)
+        own = [network.transport(US)] + ([network.transport(US, name="TCP")] if tcp else [])
+        agent = UserAgent(own, loop=loop, rng=random.Random(1))
+        failures: list[int] = []
+        handlers = Handlers(lambda response, source: None, failures.append)
+        large = request("OPTIONS", THEM)
+        large.add("Subject", "x" * 1500)
+        agent.send_request(large, Target("UDP", (THEM, 5060)), handlers)
+        await asyncio.sleep(60.0)
+        assert set(heard) == {way}
+        assert failures == [failure]
+        # Only what is large has to go that way.
+        heard.clear()
+        agent.send_request(request("OPTIONS", THEM), Target("UDP", (THEM, 5060)), handlers)
+        await asyncio.sleep(60.0)
+        assert set(heard) == {"UDP"}
+        agent.close()
+
+    run(main(), 1)
+
+
 # -- addresses that are told --------------------------------------------------------------------------
 
 
