@@ -46,7 +46,7 @@ class Desk(Protocol):
     ) -> "Leg":
         """Find where the leg goes, take its RTP ports and make its call, without dialling yet.
 
-        ``beside`` is another leg of the same call.
+        ``beside`` is the leg that it will be bridged with, if there is one already.
 
         :raises LegError: it cannot be placed.
         """
@@ -204,14 +204,13 @@ class Flow:
                 log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
         raise Over(Ending("NORMAL_TEMPORARY_FAILURE", 503, plans[0]))
 
-    async def _dial(self, plan: LegPlan, codecs: tuple[Codec, ...]) -> Leg:
+    async def _dial(self, plan: LegPlan, codecs: tuple[Codec, ...], beside: Leg | None) -> Leg:
         leg: Leg | None = None
 
         def on_event(event: Event) -> None:
             self._events.put_nowait((leg, event))
 
         try:
-            beside = next(iter(self.legs.values()), None)
             leg = await self._desk.open_leg(plan, codecs, on_event, beside)
         except NoPortsLeft as error:
             raise Over(Ending("SWITCH_CONGESTION", 503, plan)) from error
@@ -229,17 +228,18 @@ class Flow:
         self,
         plans: Sequence[LegPlan],
         codecs: tuple[Codec, ...],
+        other: Leg | None = None,
         dialled: Callable[[Leg], None] = lambda leg: None,
     ) -> Leg:
         """Ring them all: the first to answer has the call, and the others are let go.
 
-        The other party, if there is one already, may hang up meanwhile.
+        ``other`` is the other party, which may hang up meanwhile; ``None`` where these are rung first.
         """
         group = RingGroup(plans)
 
         async def dial(plan: LegPlan) -> None:
             try:
-                dialled(await self._dial(plan, codecs))
+                dialled(await self._dial(plan, codecs, other))
             except Over as over:
                 self._events.put_nowait((None, over.ending))
             except Exception:
@@ -335,7 +335,7 @@ class Flow:
                 # Early media, or the answer, ends the tone.
                 first.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
 
-        second = await self._ring(plans, self._codecs_of(first), dialled)
+        second = await self._ring(plans, self._codecs_of(first), first, dialled)
         if len(plans) > 1:
             first.media.bridge(second.media)
         first.media.play(None)
@@ -390,7 +390,7 @@ class Flow:
         staying.media.play(self.plan.ringback)
         new: Leg | None = None
         try:
-            new = await self._dial(plan, self._codecs_of(staying))
+            new = await self._dial(plan, self._codecs_of(staying), staying)
             staying.media.bridge(new.media)
             staying.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
             await self._transferred(new, leaving, referred)

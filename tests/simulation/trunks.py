@@ -88,6 +88,7 @@ class _Engine:
         self.registrations: dict[str, Registration] = {}
         self.keepalives: dict[str, Any] = {}
         self.flows: list[asyncio.Task[None]] = []
+        self.wait = 0.0
 
     def later(self, seconds: float, then: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(seconds, then)
