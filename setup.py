@@ -50,6 +50,7 @@ setup(
             "mypy>=1.11",
             "ruff>=0.6",
             "import-linter>=2.0",
+            "coverage>=7.10",
         ],
     },
     entry_points={"console_scripts": ["c2c-sip=c2c_sip.cli:main"]},

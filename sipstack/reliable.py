@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from sipstack.agent import supports
 from sipstack.message import Request, Response
 
-_LARGEST = 2**31 - 1
+_LARGEST = 2**32 - 1
 
 
 @dataclass(slots=True)

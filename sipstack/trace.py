@@ -153,10 +153,9 @@ def summary(message: Message) -> str:
     """The method or status of a message, with its CSeq method, and whether it carries SDP."""
     if isinstance(message, Request):
         text = message.method
-    elif isinstance(message, Response):
-        text = f"{message.status} {message.reason} ({message.cseq.method})"
     else:
-        text = "?"
+        assert isinstance(message, Response)
+        text = f"{message.status} {message.reason} ({message.cseq.method})"
     return f"{text} [SDP]" if message.body else text
 
 

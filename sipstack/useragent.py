@@ -462,11 +462,7 @@ class UserAgent:
             )
 
     def _start_client(self, request: Request, target: Target, handlers: Handlers) -> None:
-        try:
-            transport = self._transport_for(target)
-        except OSError as error:
-            self._unsendable(error, handlers)
-            return
+        transport = self._transport_for(target)
         machine = (InviteClient if request.method == "INVITE" else NonInviteClient)(
             request, transport.reliable, self.timers
         )

@@ -37,10 +37,6 @@ class PortPairs:
             self._free.append((port, ready))
         return self._free.popleft()[0]
 
-    def skip(self, port: int, now: float) -> None:
-        """Give back a pair that somebody else holds: it is tried last."""
-        self.give_back(port, now)
-
     def give_back(self, port: int, now: float) -> None:
         """A pair is no longer used."""
         self._free.append((port, now + self._rest))

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -127,10 +127,6 @@ class Uri:
             if _unescaped(known).lower() == name:
                 return None if value is None else _unescaped(value)
         return None
-
-    def with_params(self, *params: tuple[str, str | None]) -> "Uri":
-        """The same URI with these parameters only."""
-        return replace(self, params=params)
 
     def equivalent(self, other: "Uri") -> bool:
         """Comparison by :rfc:`3261` §19.1.4, of telephone numbers by :rfc:`3966` §4, and of others by their text."""

@@ -79,9 +79,7 @@ class Hand:
         headers: tuple[tuple[str, str], ...] = (),
     ) -> Response:
         """Answer a request, once."""
-        response = make_response(
-            request, status, to_tag=None if request.to.tag else (tag or self.tag)
-        )
+        response = make_response(request, status, to_tag=(self.tag if tag is None else tag) or None)
         if request.method in ("INVITE", "UPDATE"):
             response.add("Contact", f"<sip:them@{self.host}>")
         for name, value in headers:
@@ -100,11 +98,12 @@ class Hand:
         kind: str = "application/sdp",
         headers: tuple[tuple[str, str], ...] = (),
         number: int | None = None,
+        branch: str = "",
     ) -> Request:
         """Send a request: in the dialog of ``within``, our INVITE to them or our answer to theirs; else a first one."""
         request = Request(method, Uri.parse(f"sip:us@{US}"))
         number = number if number is not None else next(self._numbers)
-        branch = f"z9hG4bK{method}{number}"
+        branch = branch or f"z9hG4bK{method}{number}"
         request.add("Via", f"SIP/2.0/UDP {self.host}:5060;branch={branch}")
         request.add("Max-Forwards", "70")
         if isinstance(within, Request):

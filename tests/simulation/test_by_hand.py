@@ -140,6 +140,39 @@ def test_an_answer_that_cannot_be_used_is_acknowledged_and_ended_with_its_reason
     play(work)
 
 
+def test_it_rings_also_where_nobody_has_a_tag_yet() -> None:
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        call.dial()
+        invite = await hand.request("INVITE")
+        hand.answer(invite, 180, tag="")
+        await asyncio.sleep(0.1)
+        assert call.events == [Ringing(180)]
+        await answered(call, hand, invite)
+
+    play(work)
+
+
+def test_a_server_that_was_left_and_answers_all_the_same_has_the_call() -> None:
+    async def work(call: Call) -> None:
+        hand, other = call.hand(), call.hand(ELSEWHERE)
+        call.dial(THEM, ELSEWHERE)
+        invite = await hand.request("INVITE")
+        next_ = await other.request("INVITE")
+        other.answer(next_, 180)
+        await asyncio.sleep(0.1)
+        hand.answer(invite, 200, SDP)
+        await hand.request("ACK")
+        cancel = await other.request("CANCEL")
+        other.answer(cancel, 200)
+        other.answer(next_, 487)
+        await other.request("ACK")
+        assert isinstance(call.events[-1], Answered)
+        await hung_up(call, hand)
+
+    play(work)
+
+
 def test_more_forks_than_any_call_has_are_not_followed() -> None:
     async def work(call: Call) -> None:
         hand = call.hand()
@@ -611,6 +644,23 @@ def test_a_call_that_was_offered_our_media_and_answers_with_none_is_ended() -> N
         bye = await hand.request("BYE")
         hand.answer(bye, 200)
         assert bye.get("Reason") == 'SIP;cause=488;text="Not Acceptable Here"'
+
+    play(work)
+
+
+def test_a_call_without_an_offer_is_answered_with_ours_and_its_answer_is_in_the_ack() -> None:
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        call.taken = lambda incoming: incoming.answer()
+        invite = hand.ask("INVITE")
+        offer = await hand.response("INVITE")
+        assert call.media == []
+        hand.ask("ACK", offer, SDP, number=invite.cseq.number)
+        await asyncio.sleep(0.1)
+        assert [media.port for media in call.media] == [4000]
+        assert call.events == [Answered(call.media[0])]
+        hand.ask("BYE", offer)
+        assert (await hand.response("BYE")).status == 200
 
     play(work)
 

@@ -1,0 +1,229 @@
+"""The media plane on real sockets: a thread or a process behind it, and what may fail in either."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from sipstack.media import MediaPlane, NoPortsLeft
+from sipstack.media.relay import connected
+from sipstack.media.srtp import AVAILABLE, KEY_SIZE, Agreement, Crypto, Protector, Suite
+from sipstack.media.worker import Worker
+from tests.interop.programs import HOST, free_rtp_range
+from tests.interop.test_workers import End, until
+
+
+@pytest.fixture(params=[0, 1], ids=["thread", "process"])
+def plane(request: pytest.FixtureRequest) -> Iterator[MediaPlane]:
+    made = MediaPlane(ports=free_rtp_range(), workers=request.param)
+    made.start()
+    yield made
+    made.close()
+
+
+def bridged(plane: MediaPlane) -> tuple[End, End]:
+    first = plane.open(HOST)
+    second = plane.open(HOST, beside=first)
+    first.bridge(second)
+    ends = End(first), End(second)
+    # A process needs a moment until it has heard of all that.
+    for one, two in (ends, ends[::-1]):
+        until(lambda one=one, two=two: passes(one, two))  # type: ignore[misc]
+    time.sleep(0.2)
+    for one in ends:
+        drain(one)
+    return ends
+
+
+def passes(one: End, two: End) -> bool:
+    """Whether what one end says comes to the other."""
+    one.say(b"\x01" * 160)
+    two.socket.settimeout(0.1)
+    try:
+        return two.hear() == b"\x01" * 160
+    except TimeoutError:
+        return False
+    finally:
+        two.socket.settimeout(3.0)
+
+
+def drain(end: End) -> None:
+    """Take what has come already."""
+    end.socket.setblocking(False)
+    try:
+        while True:
+            end.hear()
+    except BlockingIOError:
+        end.socket.settimeout(3.0)
+
+
+def test_keys_are_pressed_and_heard_through_the_plane(plane: MediaPlane) -> None:
+    one, two = bridged(plane)
+    one.say(b"\xff" * 160)
+    assert two.hear() == b"\xff" * 160
+    one.leg.press("5")
+    while (heard := one.hear())[0] != 5:
+        pass
+    assert len(heard) == 4
+    pressed: list[str] = []
+    two.leg.on_key = pressed.append
+    two.say(b"\x07\x0a\x01\x40", kind=101)
+    until(lambda: pressed == ["7"])
+
+
+@pytest.mark.skipif(not AVAILABLE, reason="pylibsrtp is not installed")
+def test_a_leg_is_encrypted_through_the_plane(plane: MediaPlane) -> None:
+    one, two = bridged(plane)
+    ours, theirs = (Crypto(1, Suite.TAG_80, bytes([n]) * KEY_SIZE) for n in (1, 2))
+    one.leg.secure(Agreement(ours, theirs))
+    phone = Protector(Agreement(theirs, ours))
+    two.say(b"\x22" * 160)
+    plain = phone.unprotect(one.socket.recv(2048))
+    assert plain is not None
+    assert plain[12:] == b"\x22" * 160
+
+
+def test_a_command_that_fails_is_one_legs_fault_and_silences_no_other(
+    plane: MediaPlane, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two = bridged(plane)
+    one.leg._relay.tell("bridge", 999_999, 999_998)
+    one.leg._relay.tell("describe", 999_999, None, ())
+    one.say(b"\x11" * 160)
+    assert two.hear() == b"\x11" * 160
+    if plane._relays[0].__class__ is not Worker:  # whose log is its own
+        assert caplog.text.count("the relay could not do what it was told") == 2
+
+
+def test_ports_that_other_programs_hold_are_passed_over() -> None:
+    first, _ = free_rtp_range(8)
+    plane = MediaPlane(ports=(first, first + 7))
+    held: list[socket.socket] = []
+    try:
+        for port in (first, first + 3):  # an RTP port, and an RTCP port
+            held.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            held[-1].bind((HOST, port))
+        legs = [plane.open(HOST) for _ in range(2)]
+        assert {leg.rtp_port for leg in legs} == {first + 4, first + 6}
+        with pytest.raises(NoPortsLeft):
+            plane.open(HOST)
+        assert plane.ports_in_use == 2
+        for leg in legs:
+            leg.close()
+        assert plane.ports_in_use == 0
+    finally:
+        for one in held:
+            one.close()
+        plane.close()
+
+
+def test_all_ports_in_other_hands_are_no_ports() -> None:
+    first, _ = free_rtp_range(4)
+    plane = MediaPlane(ports=(first, first + 3))
+    held = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2)]
+    try:
+        for one, port in zip(held, (first, first + 2), strict=True):
+            one.bind((HOST, port))
+        with pytest.raises(NoPortsLeft):
+            plane.open(HOST)
+        assert plane.ports_in_use == 0
+    finally:
+        for one in held:
+            one.close()
+        plane.close()
+
+
+def test_an_address_that_is_not_ours_is_told_and_takes_no_port() -> None:
+    plane = MediaPlane(ports=free_rtp_range())
+    try:
+        with pytest.raises(OSError, match="assign"):
+            plane.open("192.0.2.1")
+        assert plane.ports_in_use == 0
+    finally:
+        plane.close()
+
+
+def test_a_port_that_cannot_be_connected_is_used_as_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as guard:
+        guard.bind((HOST, 0))
+        with caplog.at_level(logging.WARNING):
+            assert connected(guard, ("255.255.255.255", 9)) is None
+        assert "stays unconnected" in caplog.text
+        # Nobody else may have it all the same.
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with other, pytest.raises(OSError, match="in use"):
+            other.bind(guard.getsockname())
+
+
+def test_a_process_that_takes_no_commands_is_ended_and_started_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sipstack.media.worker.ANSWER", 0.3)
+    plane = MediaPlane(ports=free_rtp_range(), workers=1)
+    plane.start()
+    try:
+        (relay,) = plane._relays
+        leg = plane.open(HOST)
+        lost: list[bool] = []
+        leg.on_lost = lambda: lost.append(True)
+        first = relay._process.pid  # type: ignore[attr-defined]
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        end = time.monotonic() + 20.0
+        while not lost:
+            relay.tell("unbridge", leg._number, b"x" * 100_000)
+            assert time.monotonic() < end
+        assert "takes no commands" in caplog.text
+        until(lambda: relay.alive and relay._process.pid != first)  # type: ignore[attr-defined]
+        assert isinstance(plane.open(HOST).rtp_port, int)
+    finally:
+        plane.close()
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sipstack.media.worker.SHORTEST_LIFE", 0.1)
+    plane = MediaPlane(ports=free_rtp_range(), workers=1)
+    plane.start()
+    try:
+        (relay,) = plane._relays
+        begin = type(relay)._begin  # type: ignore[attr-defined]
+        tries: list[int] = []
+
+        def sometimes(worker: object) -> None:
+            tries.append(1)
+            if len(tries) < 3:
+                raise BlockingIOError("no more processes")
+            begin(worker)
+
+        monkeypatch.setattr(type(relay), "_begin", sometimes)
+        relay._process.kill()  # type: ignore[attr-defined]
+        until(lambda: len(tries) == 3 and relay.alive)
+        assert caplog.text.count("cannot be started: no more processes") == 2
+        assert plane.open(HOST).close().codec is None
+    finally:
+        plane.close()
+
+
+def test_a_plane_that_closes_while_its_process_cannot_be_started_waits_for_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plane = MediaPlane(ports=free_rtp_range(), workers=1)
+    plane.start()
+    (relay,) = plane._relays
+    relay._process.kill()  # type: ignore[attr-defined]
+    until(lambda: not relay.alive)
+    with pytest.raises(OSError, match="started again"):
+        plane.open(HOST)
+    assert plane.ports_in_use == 0
+    plane.close()
+    assert not relay._thread.is_alive()  # type: ignore[attr-defined]
