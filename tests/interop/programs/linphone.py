@@ -69,12 +69,15 @@ class Linphone(Program):
                 env={"PATH": os.environ["PATH"], "TERM": "dumb", **home},
                 start_new_session=True,
             )
-        until(lambda: "SIP/2.0 200" in self.messages(), 15, "linphone's registration")
-        source = self.folder / "tone.wav"
-        write_tone(source, tone)
-        self.command("soundcard use files")
-        self.command("play tone.wav")
-        self.command("record heard.wav")
+        try:
+            until(lambda: "SIP/2.0 200" in self.messages(), 15, "linphone's registration")
+            write_tone(self.folder / "tone.wav", tone)
+            for setting in ("soundcard use files", "play tone.wav", "record heard.wav"):
+                self.command(setting)
+        except AssertionError:
+            # Nobody else knows of it yet, and it does not end by itself.
+            self.stop()
+            raise
 
     def command(self, text: str) -> None:
         """Type a command."""
