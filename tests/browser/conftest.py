@@ -14,7 +14,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 
 
-@pytest.fixture(scope="session")
+# Playwright's event loop runs in this thread as long as it is open: no test outside may find it there.
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     assert program, "chromium is not installed"
