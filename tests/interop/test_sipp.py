@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.interop.conftest import Start
-from tests.interop.programs import Kamailio, Service, SippUas, until
+from tests.interop.programs import Certificate, Kamailio, Service, SippUas, until
 
 BOTH = {"C2C_SIP_SIP__LISTEN": "udp:127.0.0.1:0,tcp:127.0.0.1:0"}
 FAST = "[calling]\nextension_timeout = 3\ncontact_timeout = 3\nbusy_tone = 1\n"
@@ -187,28 +187,44 @@ def test_extensions_that_a_phone_asks_for(start: Start, kind: str, transport: st
     assert desk.finish() == 0, (desk.folder / "errors.log").read_text()
 
 
-@pytest.mark.parametrize("transport", ["u1", "t1"])
-@pytest.mark.parametrize("kind", ["rogue", "rogue_bye"])
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+@pytest.mark.parametrize("kind", ["rogue", "rogue_reinvite", "rogue_bye"])
 def test_a_contact_that_asks_for_the_trunk_s_password_gets_none(
-    start: Start, kind: str, transport: str
+    start: Start, certificate: Certificate, kind: str, transport: str
 ) -> None:
     proxy = start(Kamailio)
-    service = start(Service, proxy.trunk("2000"), realm=proxy.realm, env=BOTH).start()
+    env = {
+        "C2C_SIP_SIP__LISTEN": "udp:127.0.0.1:0,tcp:127.0.0.1:0,tls:127.0.0.1:0",
+        "C2C_SIP_SIP__TLS_CA": str(certificate.authority),
+    }
+    service = start(Service, proxy.trunk("2000"), realm=proxy.realm, env=env).start()
     until(lambda: service.http("GET", "/readyz")[0] == 200, 10, "the registration")
-    desk = start(SippUas, "answer", name="desk")
-    rogue = start(SippUas, kind, name="rogue", transport=transport)
+    desk = start(SippUas, "hold" if kind == "rogue_reinvite" else "answer", name="desk")
+    rogue = start(
+        SippUas,
+        kind,
+        name="rogue",
+        transport="u1" if transport == "udp" else "t1",
+        certificate=certificate if transport == "tls" else None,
+    )
     definition = service.define(extension=desk.uri, whitelist=["rogue"])
     activation = service.connect(definition, rogue.uri)
-    if kind == "rogue_bye":
+    if kind != "rogue":
 
         def connected() -> bool:
             return bool(service.record(definition, activation["id"])["state"] == "connected")
 
         until(connected, 10, "the call")
+        if kind == "rogue_reinvite":
+            until(lambda: len(rogue.received("INVITE")) == 2, 10, "the INVITE that holds")
+            assert "a=sendonly" in rogue.received("INVITE")[1][1]
+            time.sleep(0.5)
         channel = f"{service.base}/channels/{activation['call_id']}"
         assert service.http("POST", channel, {"data": {"action": "hangup"}})[0] == 200
     service.ended(definition, activation["id"])
     time.sleep(1.0)
     requests = [text for _, way, text in rogue.messages() if way == "received"]
-    assert requests
+    challenges = [text for _, way, text in rogue.messages() if way == "sent" and " 401 " in text]
+    assert requests and challenges
     assert not [text for text in requests if "uthorization" in text]
+    assert all(f"/{transport.upper()} " in text for text in requests)

@@ -14,6 +14,7 @@ from tests.interop.programs.base import (
 )
 from tests.interop.programs.dnsmasq import Dnsmasq
 from tests.interop.programs.kamailio import Kamailio
+from tests.interop.programs.linphone import Linphone
 from tests.interop.programs.service import Service
 from tests.interop.programs.sipp import SippUas, scenario
 
@@ -24,6 +25,7 @@ __all__ = [
     "Certificate",
     "Dnsmasq",
     "Kamailio",
+    "Linphone",
     "Program",
     "Service",
     "SippUas",

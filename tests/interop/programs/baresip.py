@@ -58,7 +58,7 @@ class Baresip(Program):
         modules = next(Path("/usr/lib").glob("**/baresip/modules"))
         low, high = free_rtp_range()
         source = self.folder / "tone.wav"
-        _write_tone(source, tone)
+        write_tone(source, tone)
         (self.folder / "config").write_text(
             f"sip_listen {way.literal}:{_two_free_ports(way.host)}\n"
             + (
@@ -102,12 +102,17 @@ class Baresip(Program):
         """The share of a tone in what came in during a span of seconds of the newest recording."""
         recordings = sorted(self.folder.glob("dump-*-dec.wav"), key=lambda p: p.stat().st_mtime)
         assert recordings, f"{self.user} recorded nothing: {self.printed()[-2000:]}"
-        samples = read_samples(recordings[-1])
-        low, high = (round(edge * 8000) for edge in span)
-        return strength(samples[low:high], frequency)
+        return heard_in(recordings[-1], frequency, span)
 
 
-def _write_tone(path: Path, frequency: int, seconds: int = 60) -> None:
+def heard_in(recording: Path, frequency: float, span: tuple[float, float]) -> float:
+    """The share of a tone in a span of seconds of a recording; from its end where they are negative."""
+    samples = read_samples(recording)
+    low, high = (round(edge * 8000) for edge in span)
+    return strength(samples[low:high], frequency)
+
+
+def write_tone(path: Path, frequency: int, seconds: int = 60) -> None:
     period = [round(9000 * math.sin(2 * math.pi * frequency * i / 8000)) for i in range(8000)]
     with wave.open(str(path), "wb") as out:
         out.setnchannels(1)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 from pathlib import Path
 
-from tests.interop.programs.base import HOST, Program, free_port, is_bound, until
+from tests.interop.programs.base import HOST, Certificate, Program, free_port, is_bound, until
 
 _RESPONSE = """
   <send{attributes}>
@@ -83,6 +84,48 @@ _INVITE_KEPT = """<recv request="INVITE" rrs="true" crlf="true">
     <ereg regexp="[0-9]+ INVITE" search_in="hdr" header="CSeq:" assign_to="cseq"/>
   </action>
 </recv>
+"""
+#: The called side holds the stream: an INVITE within its dialog, and the same again with credentials where it is asked.
+_HOLD = """
+  <pause milliseconds="800"/>
+  <send retrans="500">
+    <![CDATA[
+INVITE [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From:[$to];tag=[pid]SIPpTag01[call_number]
+To:[$from]
+Call-ID: [call_id]
+CSeq: 1 INVITE
+Max-Forwards: 70
+Contact: <sip:[local_ip]:[local_port];transport=[transport]>
+Content-Type: application/sdp
+Content-Length: [len]
+
+v=0
+o=user1 53655765 2353687638 IN IP[local_ip_type] [local_ip]
+s=-
+c=IN IP[media_ip_type] [media_ip]
+t=0 0
+m=audio {port} RTP/AVP 0
+a=rtpmap:0 PCMU/8000
+a=sendonly
+    ]]>
+  </send>
+  <recv response="100" optional="true"/>
+  <recv response="200"/>
+  <send>
+    <![CDATA[
+ACK [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From:[$to];tag=[pid]SIPpTag01[call_number]
+To:[$from]
+Call-ID: [call_id]
+CSeq: 1 ACK
+Max-Forwards: 70
+Content-Length: 0
+
+    ]]>
+  </send>
 """
 _UPDATE = """
   <send retrans="500">
@@ -234,6 +277,24 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
                 ";tag=[pid]SIPpTag01[call_number]", ""
             )
             steps = _INVITE + _answer(port) + '<recv request="BYE"/>' + tagless
+        case "rogue_reinvite":
+            asks = (
+                'WWW-Authenticate: Digest realm="127.0.0.1", nonce="rogue", algorithm=MD5,'
+                ' qop="auth"\n'
+            )
+            again = _said("401 Unauthorized", asks + _EMPTY).replace(
+                ";tag=[pid]SIPpTag01[call_number]", ""
+            )
+            steps = (
+                _INVITE
+                + _answer(port)
+                + _INVITE_KEPT
+                + again
+                + '<recv request="ACK" crlf="true"/>'
+                + bye
+            )
+        case "hold":
+            steps = _INVITE + _answer(port) + _HOLD.replace("{port}", str(port)) + bye
         case "silent":
             steps = _INVITE + '<pause milliseconds="60000"/>'
         case _:
@@ -244,6 +305,22 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
         f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="{verb}">\n{steps}\n'
         f'<Reference variables="{used}"/>\n</scenario>\n'
     )
+
+
+class TlsFront(Program):
+    """socat, which takes TLS connections for a program that takes TCP."""
+
+    def __init__(self, folder: Path, certificate: Certificate, port: int) -> None:
+        super().__init__(folder, "socat")
+        self.port = free_port(socket.SOCK_STREAM)
+        self.launch(
+            [
+                "socat",
+                f"OPENSSL-LISTEN:{self.port},bind={HOST},reuseaddr,fork,verify=0,cert={certificate.own}",
+                f"TCP:{HOST}:{port}",
+            ]
+        )
+        until(lambda: is_bound(self.port, "tcp"), 10, "socat")
 
 
 class SippUas(Program):
@@ -259,14 +336,20 @@ class SippUas(Program):
         pause: int = 0,
         transport: str = "u1",
         media_port: int | None = None,
+        certificate: Certificate | None = None,
     ) -> None:
+        """With a certificate it is called over TLS, of which Debian's sipp knows nothing: socat stands before it."""
         super().__init__(folder / name, "sipp")
         self.transport = transport
         self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
         self.media_port = free_port() & ~1
-        (self.folder / "scenario.xml").write_text(
-            scenario(kind, media_port or self.media_port, pause)
-        )
+        steps = scenario(kind, media_port or self.media_port, pause)
+        self.front: TlsFront | None = None
+        if certificate is not None:
+            self.front = TlsFront(self.folder, certificate, self.port)
+            where = f"<sip:{HOST}:{self.front.port};transport=tls>"
+            steps = steps.replace("<sip:[local_ip]:[local_port];transport=[transport]>", where)
+        (self.folder / "scenario.xml").write_text(steps)
         self.launch(
             [
                 "sipp", "-sf", "scenario.xml", "-i", HOST, "-p", str(self.port), "-mp", str(self.media_port),
@@ -279,8 +362,15 @@ class SippUas(Program):
         )  # fmt: skip
         until(lambda: is_bound(self.port, self.transport), 10, "sipp")
 
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
+        if self.front is not None:
+            self.front.stop()
+        return super().stop(number, seconds)
+
     @property
     def uri(self) -> str:
+        if self.front is not None:
+            return f"sip:{self.folder.name}@{HOST}:{self.front.port};transport=tls"
         suffix = "" if self.transport == "u1" else ";transport=tcp"
         return f"sip:{self.folder.name}@{HOST}:{self.port}{suffix}"
 
