@@ -290,6 +290,21 @@ def test_an_offer_while_ours_waits_for_its_answer_is_glare() -> None:
     play(work)
 
 
+def test_a_request_that_comes_too_late_is_out_of_order() -> None:
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        invite = await call.up(hand)
+        hand.ask("OPTIONS", invite, number=20)
+        assert (await hand.response("OPTIONS")).status == 200
+        hand.ask("BYE", invite, number=19)
+        late = await hand.response("BYE")
+        assert (late.status, late.reason) == (500, "CSeq Out Of Order")
+        assert call.outgoing.outcome is None
+        await hung_up(call, hand)
+
+    play(work)
+
+
 @pytest.mark.parametrize(
     ("body", "kind", "status"),
     [(b"{}", "application/json", 415), (UNUSABLE, "application/sdp", 488)],

@@ -185,3 +185,19 @@ def test_a_change_to_a_codec_of_another_clock_is_no_jitter() -> None:
     assert counters.lost == 0
     assert counters.max_jitter_ms < 2.0
     assert len(customer.heard) == 200
+
+
+def test_what_the_other_peer_cannot_take_is_rejected_and_what_it_can_goes_on() -> None:
+    g722 = CODECS["G722"]
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000), PCMU, g722)
+    customer = Endpoint(world, ("203.0.113.9", 6000), PCMU, ssrc=5)
+    for end in (desk, customer):
+        end.describe()
+    world.relay.bridge(desk.number, customer.number)
+    for number in range(100):
+        desk.say(kind=g722.payload_type if number % 2 else 0)
+        world.run(0.02)
+    assert {packet[1] for packet in customer.heard} == {0}
+    assert len(customer.heard) == 50
+    assert world.relay.remove(desk.number).rejected == 50

@@ -17,7 +17,7 @@ from sipstack.message import ParseError, Request, Response, Uri, parse_datagram
 from sipstack.message.headers import MOST_PARAMS, parse_params
 from sipstack.message.parser import LARGEST_HEAD
 from sipstack.reliable import _LARGEST, Received, Sent
-from sipstack.resolver import DnsLookup, ResolveError, Resolver
+from sipstack.resolver import Answer, DnsLookup, ResolveError, Resolver
 from sipstack.session_timer import SessionTimer
 from tests.simulation.clock import run
 
@@ -216,6 +216,17 @@ def test_an_alarm_that_is_moved_forward_rings_once_and_not_again_at_its_old_mome
 
 
 # -- names -------------------------------------------------------------------------------------------------
+
+
+def test_where_nobody_answers_for_the_services_the_hosts_own_address_will_do() -> None:
+    async def lame(name: str, kind: str) -> Answer:
+        if kind != "A":
+            raise OSError("no answer from the name servers")
+        return Answer(("192.0.2.7",), 60.0)
+
+    resolver = Resolver(lame, transports={"UDP"}, clock=lambda: 0.0)
+    (target,) = asyncio.run(resolver.resolve(Uri.parse("sip:a@provider.test")))
+    assert (target.transport, target.address) == ("UDP", ("192.0.2.7", 5060))
 
 
 def test_a_uri_without_a_host_leads_nowhere() -> None:
