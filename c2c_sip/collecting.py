@@ -14,9 +14,9 @@ _YOUNG = 5_000
 _QUIET = 40.0
 #: Seconds between two such looks.
 _SELDOM = 300.0
-#: Looks at what is new after which everything has to be looked at even though there are calls: a million new objects an
-#: hour would get there in a day.
-_MOST = 5_000
+#: Looks at what is new after which everything has to be looked at even though there are calls. A call makes about 230
+#: objects, so that this is once in 20,000 calls of which the last was never over before the next.
+_MOST = 1_000
 
 
 class Collecting:

@@ -181,6 +181,12 @@ class Recorder:
             billing_seconds=_seconds(self._connected_at, now),
             ringing_seconds=_seconds(ringing.get("ringing"), ringing.get("answered") or now),
         )
+        # Who is told knows this one: neither would go without the cycle collector.
+        self._changed, self._dialled = _tell_nobody, _tell_nobody
+
+
+def _tell_nobody(_: object) -> None:
+    """Nothing more is to come."""
 
 
 def _seconds(start: float | None, end: float) -> int:

@@ -166,8 +166,10 @@ def measure(rate: float, seconds: float, talk: int, settle: float) -> dict[str, 
         service.config.write_text(config.replace(given, f"ports = [{PORTS[0]}, {PORTS[1]}]"))
         service.rtp = PORTS
         service.start()
-        extension = SippUas(folder, "answer", name="desk", calls=calls)
-        contact = SippUas(folder, "answer_bye", name="customer", calls=calls, pause=talk)
+        extension = SippUas(folder, "answer", name="desk", calls=calls, lasts=seconds + 90)
+        contact = SippUas(
+            folder, "answer_bye", name="customer", calls=calls, pause=talk, lasts=seconds + 90
+        )
         pid = service.process.pid
         phones = [phone.process.pid for phone in (extension, contact)]
         try:

@@ -337,8 +337,12 @@ class SippUas(Program):
         transport: str = "u1",
         media_port: int | None = None,
         certificate: Certificate | None = None,
+        lasts: float = 90,
     ) -> None:
-        """With a certificate it is called over TLS, of which Debian's sipp knows nothing: socat stands before it."""
+        """It gives up after ``lasts`` seconds, whatever happens.
+
+        With a certificate it is called over TLS, of which Debian's sipp knows nothing: socat stands before it.
+        """
         super().__init__(folder / name, "sipp")
         self.transport = transport
         self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
@@ -354,7 +358,7 @@ class SippUas(Program):
             [
                 "sipp", "-sf", "scenario.xml", "-i", HOST, "-p", str(self.port), "-mp", str(self.media_port),
                 "-m", str(calls), "-t", transport, "-nostdin", "-trace_msg", "-message_file", "messages.log",
-                "-trace_err", "-error_file", "errors.log", "-timeout", "90s",
+                "-trace_err", "-error_file", "errors.log", "-timeout", f"{lasts:.0f}s",
                 # As much as the kernel queues for us: its own 64 KiB are a few dozen messages.
                 "-buff_size", "2000000",
             ],
