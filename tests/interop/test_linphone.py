@@ -29,9 +29,14 @@ def test_register_call_hold_transfer_and_refusal(
     own = certificate if way.transport == "tls" else None
     proxy = start(Kamailio, way=way, certificate=own)
     customer, other = (start(Baresip, user, proxy, TONES[user], own) for user in ("1002", "1003"))
-    desk = start(Linphone, "1001", proxy, TONES["1001"], own)
+    desk = start(Linphone, "1001", proxy, TONES["1001"], own, session_expires=90)
     service = start(
-        Service, proxy.trunk("2000"), realm=proxy.realm, way=way, certificate=own
+        Service,
+        proxy.trunk("2000"),
+        realm=proxy.realm,
+        way=way,
+        certificate=own,
+        env={"C2C_SIP_SIP__SESSION_EXPIRES": "90"},
     ).start()
     until(lambda: service.http("GET", "/readyz")[0] == 200, 10, "the registration")
     definition = service.define(extension="1001", realm=proxy.realm)
@@ -46,6 +51,7 @@ def test_register_call_hold_transfer_and_refusal(
         return str(activation["id"])
 
     first = call()
+    assert "Session-Expires: 90;refresher=uas" in desk.messages()
     time.sleep(2.5)
     until(lambda: customer.heard(TONES["1001"]) > 0.8, 8, "linphone's tone")
     desk.command("pause")
