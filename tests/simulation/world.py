@@ -23,7 +23,7 @@ from sipstack.account import Account
 from sipstack.call import Outbound
 from sipstack.digest import Credentials
 from sipstack.media.tones import BUSY, RINGBACK
-from sipstack.message import NameAddr, ParseError, Request, Uri, parse_datagram
+from sipstack.message import NameAddr, ParseError, Request, Response, Uri, parse_datagram
 from sipstack.registration import Registration
 from sipstack.sdp import codec_list
 from sipstack.useragent import UserAgent
@@ -32,7 +32,7 @@ from tests.simulation.clock import VirtualLoop, run
 from tests.simulation.ledger import Ledger
 from tests.simulation.media import SimulatedMediaPlane
 from tests.simulation.network import Conditions, VirtualNetwork
-from tests.simulation.phone import Script, ScriptedPhone
+from tests.simulation.phone import PhoneCall, Script, ScriptedPhone
 
 US, TRUNK = "192.0.2.1", "192.0.2.7"
 PHONES = {
@@ -54,6 +54,8 @@ SETTLED = 400.0
 """Seconds after which nothing of any call may be left."""
 RECOVERED = 1600.0
 """Seconds in which a registration has to come back once everything works again."""
+TIMER_B = 32.0
+"""Seconds in which an INVITE has to have an answer (:rfc:`3261` §17.1.1.2)."""
 
 TALKS = Script(answer_after=1.0)
 SCRIPTS = (
@@ -389,9 +391,28 @@ def _check(life: _Life, outcome: Outcome) -> None:
             wrong += [
                 f"the {role}'s call is still {call.state}"
                 for call in phone.calls
-                if call.state not in over
+                if call.state not in over and not _is_unheard(life, call)
             ]
     _check_wire(life, wrong)
+
+
+def _is_unheard(life: _Life, call: PhoneCall) -> bool:
+    """Whether no response to the phone's INVITE came to us within timer B: without one there can be no CANCEL (§9.1)."""
+    sent, end = False, 0.0
+    for passage in life.network.journal:
+        try:
+            message = parse_datagram(passage.data)
+        except ParseError:
+            continue
+        if (message.call_id, message.cseq) != (call.invite.call_id, call.invite.cseq):
+            continue
+        if isinstance(message, Request) and passage.source[0] == US and not sent:
+            sent, end = True, passage.sent + TIMER_B
+            continue
+        came = passage.arrived if passage.destination[0] == US else None
+        if isinstance(message, Response) and came is not None and came <= end:
+            return False
+    return sent
 
 
 def _check_wire(life: _Life, wrong: list[str]) -> None:
