@@ -18,6 +18,7 @@ import phonenumbers
 from c2c_sip.calling.numbering import ANYWHERE, REFUSED_KINDS
 from sipstack.account import proxy_uri
 from sipstack.keepalive import Means
+from sipstack.media import wav
 from sipstack.media.tones import RINGBACK
 from sipstack.message import ParseError
 from sipstack.sdp import CODECS
@@ -117,6 +118,19 @@ def _one_of(*allowed: str) -> Check:
         return value
 
     return check
+
+
+def _sound(value: Any) -> str:
+    """A country's tones, or a file that can be played."""
+    accepted = "one of " + ", ".join(RINGBACK)
+    if not isinstance(value, str) or not (value in RINGBACK or value.lower().endswith(".wav")):
+        raise _Wrong(f"{accepted}, or the path of a .wav file")
+    if value not in RINGBACK:
+        try:
+            wav.load(value)
+        except (OSError, wav.WavError) as error:
+            raise _Wrong(f"a WAV file that can be played: {error}") from error
+    return value
 
 
 def _each(check: Check, accepted: str, least: int = 0) -> Check:
@@ -334,7 +348,7 @@ class Media:
     codecs: tuple[str, ...] = _setting(("PCMU", "PCMA"), _each(_CODEC, "a list of codecs", 1))
     workers: int = _setting(0, _whole(0, 64))
     timeout: int = _setting(30, _whole(5, 3600))
-    ringback: str = _setting("us", _one_of(*RINGBACK))
+    ringback: str = _setting("us", _sound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +361,7 @@ class Calling:
     max_calls: int = _setting(0, _whole(0, 100000))
     default_region: str = _setting("US", _region)
     busy_tone: int = _setting(3, _whole(0, 60))
+    confirm_timeout: int = _setting(15, _whole(3, 120))
 
 
 @dataclass(frozen=True, slots=True)

@@ -370,6 +370,8 @@ CLICKTOCALL: dict[str, Any] = {
         "schema": {"media_id": _line(0, 256)},
     },
     "ringback": _line(0, 256) | _told("What the extension hears while the contact rings."),
+    "confirm": {"type": "string", "allowed": list("0123456789*#")}
+    | _told("The key that the extension presses before it is connected to anybody."),
     "presence_id": _line(0, 256),
     "connect_by_get": {"type": "boolean"},
     "challenge": {"type": "string", "allowed": list(CHALLENGES)},

@@ -53,6 +53,9 @@ _BY_STATUS: Mapping[int, str] = {
     608: "CALL_REJECTED",
 }
 
+#: What a caller hears the busy tone for: the number is right, but nobody takes the call. Else it is congestion.
+ANSWERED_BY_NOBODY = frozenset({"USER_BUSY", "CALL_REJECTED", "NO_ANSWER", "NO_USER_RESPONSE"})
+
 _BY_CLASS: Mapping[int, str] = {
     3: "REDIRECTION_TO_NEW_DESTINATION",
     4: "NORMAL_UNSPECIFIED",

@@ -12,6 +12,7 @@ DEFAULTABLE = (
     "custom_sip_headers",
     "media",
     "bypass_media",
+    "confirm",
     "auto_answer",
     "hours",
 )

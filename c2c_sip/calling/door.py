@@ -27,12 +27,12 @@ from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.refusals import Refusals
+from c2c_sip.calling.sounds import Sounds
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config
 from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.call import Outbound
-from sipstack.media.tones import BUSY, RINGBACK
 from sipstack.message import Uri
 from sipstack.sdp import codec_list
 from sipstack.trace import TracedMessage
@@ -101,6 +101,7 @@ class Calling:
         self._wall = wall
         self._rng = random.SystemRandom()
         self._codecs = codec_list(config.media.codecs)
+        self._sounds = Sounds(store.media, config.media.ringback, engine.media.forget)
         self._guard = Guard(config, store.guard, wall(), verify_captcha)
         self._refusals = Refusals(store, new_id=lambda: secrets.token_hex(16), later=engine.later)
         networks = self._guard.networks
@@ -381,7 +382,7 @@ class Calling:
     ) -> _Live:
         config = self._config
         timeout = clicktocall.get("timeout")
-        tone = clicktocall.get("ringback") or config.media.ringback
+        heard = self._sounds.of(row["account_id"], clicktocall)
         media = clicktocall.get("media") or {}
 
         def added(role: str, route: LegRoute) -> tuple[tuple[str, str], ...]:
@@ -415,8 +416,12 @@ class Calling:
             ),
             dial_first=clicktocall.get("dial_first") or "extension",
             codecs=self._codecs,
-            ringback=RINGBACK.get(tone, RINGBACK["us"]),
-            busy=BUSY.get(tone, BUSY["us"]),
+            ringback=heard.waiting,
+            music=heard.hold,
+            busy=heard.tones.busy,
+            congestion=heard.tones.congestion,
+            confirm=clicktocall.get("confirm") or "",
+            confirm_seconds=config.calling.confirm_timeout,
             busy_seconds=config.calling.busy_tone,
             max_duration=config.calling.max_duration,
             media_timeout=config.media.timeout,

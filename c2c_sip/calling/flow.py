@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from c2c_sip.calling.causes import hangup_cause
+from c2c_sip.calling.causes import ANSWERED_BY_NOBODY, hangup_cause
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.ringing import COMPLETED_ELSEWHERE, LOST, Ending, Over, RingGroup
@@ -16,13 +16,16 @@ from sipstack.call import (
     Ended,
     Event,
     Failed,
+    Info,
     OutgoingCall,
     Referred,
     Refreshed,
     Renegotiated,
     Ringing,
 )
-from sipstack.media import LegCounters, MediaLeg, NoPortsLeft
+from sipstack.media import LegCounters, MediaLeg, NoPortsLeft, Source
+from sipstack.media.dtmf import from_info
+from sipstack.media.tones import PRESS_A_KEY
 from sipstack.message import REASONS
 from sipstack.sdp import Codec, LocalMedia, RemoteMedia
 
@@ -72,6 +75,17 @@ class HangUp:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """The peer of a leg has pressed a key."""
+
+    key: str
+
+
+#: All that a flow waits for.
+_Occurrence = Event | HangUp | Ending | Pressed
+
+
 class Leg:
     """One leg: its SIP call and its RTP ports, which end together."""
 
@@ -118,11 +132,19 @@ class Leg:
         if self._final is None:
             self._final = self.media.close()
             self.media.on_lost = lambda: None  # which holds the flow
+            self.media.on_key = lambda key: None
         return self._final
 
-    def follow(self, other: "Leg") -> None:
-        """Let the peer know what the other leg's peer does with the stream: hold it, or take it up again."""
+    def follow(self, other: "Leg", music: Source | None) -> None:
+        """Let the peer know what the other leg's peer does with the stream: hold it, or take it up again.
+
+        While it is held it hears ``music``, if there is any.
+        """
         wanted = other.remote.direction if other.remote is not None else "sendrecv"
+        is_held = other.remote is not None and other.remote.on_hold
+        if music is not None:
+            self.media.play(music if is_held else None)
+            wanted = "sendonly" if is_held else wanted
         if self.call.session is not None and wanted != self.local.direction:
             self.call.session.offer(wanted)
 
@@ -147,7 +169,7 @@ class Flow:
         self.plan = plan
         self._desk = desk
         self._recorder = recorder
-        self._events: asyncio.Queue[tuple[Leg | None, Event | HangUp | Ending]] = asyncio.Queue()
+        self._events: asyncio.Queue[tuple[Leg | None, _Occurrence]] = asyncio.Queue()
         #: Those that are not over, by Call-ID.
         self.legs: dict[str, Leg] = {}
         self._asked: set[str] = set()
@@ -175,7 +197,8 @@ class Flow:
                 if guilty is not None and guilty is not first.plan and not self.connected:
                     # The record need not wait for the tone.
                     self._recorder.outcome(over.ending.cause, over.ending.status)
-                    await self._busy(first)
+                    no_one = over.ending.cause in ANSWERED_BY_NOBODY
+                    await self._busy(first, self.plan.busy if no_one else self.plan.congestion)
                 raise
         except Over as over:
             ending = over.ending
@@ -249,13 +272,14 @@ class Flow:
         # Beside each other: the name of one that takes long to be found keeps no other waiting.
         dialling = [asyncio.create_task(dial(plan)) for plan in plans]
         try:
-            async with asyncio.timeout(max(plan.timeout for plan in plans)):
+            async with asyncio.timeout(max(plan.timeout for plan in plans)) as limit:
                 while True:
                     source, event = await self._take()
                     ending = self._ending(source, event)
                     if ending is not None and ending.plan in group:
-                        if source is not None:
-                            self._leave(source, ending)
+                        leg = source or self.legs.get(ending.plan.call_id if ending.plan else "")
+                        if leg is not None:
+                            self._leave(leg, ending)
                         group.refused(ending)
                         continue
                     event = self._judge(source, event)
@@ -263,12 +287,20 @@ class Flow:
                         continue
                     if isinstance(event, (Ringing, EarlyMedia)):
                         self._recorder.ringing(source.plan)
-                    elif isinstance(event, Answered):
+                        continue
+                    if isinstance(event, Answered):
                         self._recorder.answered(source.plan, source.dialog())
-                        for leg in [leg for leg in self.legs.values() if leg.plan in group]:
-                            if leg is not source:
-                                self._leave(leg, Ending(LOST, 487))
-                        return source
+                        if self._must_confirm(plans):
+                            self._ask_for_a_key(source, limit)
+                            continue
+                    elif self._confirms(source, event):
+                        self._recorder.chosen(source.plan)
+                    else:
+                        continue
+                    for leg in [leg for leg in self.legs.values() if leg.plan in group]:
+                        if leg is not source:
+                            self._leave(leg, Ending(LOST, 487))
+                    return source
         except TimeoutError:
             for leg in [leg for leg in self.legs.values() if leg.plan in group]:
                 self._leave(leg, Ending("NO_ANSWER", None, leg.plan))
@@ -277,25 +309,59 @@ class Flow:
             for task in dialling:
                 task.cancel()
 
-    async def _take(self) -> tuple[Leg | None, Event | HangUp | Ending]:
+    # --- somebody is there
+
+    def _must_confirm(self, plans: Sequence[LegPlan]) -> bool:
+        """Whether these are connected only once they have pressed a key: a voicemail presses none."""
+        return bool(self.plan.confirm) and plans[0].role == "extension"
+
+    def _ask_for_a_key(self, leg: Leg, limit: asyncio.Timeout) -> None:
+        """Ask whoever has answered for the key, and wait for so long, whatever is left of the time to ring."""
+        loop = asyncio.get_running_loop()
+        seconds = self.plan.confirm_seconds
+
+        def pressed(key: str) -> None:
+            loop.call_soon_threadsafe(self._events.put_nowait, (leg, Pressed(key)))
+
+        def too_late() -> None:
+            if leg.media.on_key is pressed and not leg.closed:
+                self._events.put_nowait((None, Ending("NO_USER_RESPONSE", None, leg.plan)))
+
+        leg.media.on_key = pressed
+        leg.media.play(PRESS_A_KEY)
+        loop.call_later(seconds, too_late)
+        limit.reschedule(max(limit.when() or 0.0, loop.time() + seconds + 1.0))
+
+    def _confirms(self, leg: Leg, event: Event | Ending | Pressed) -> bool:
+        """Whether this is the key that was asked for."""
+        if isinstance(event, Info):
+            key = from_info(event.content_type, event.body)
+            event = Pressed(key.character if key is not None else "")
+        if not self.plan.confirm or event != Pressed(self.plan.confirm):
+            return False
+        leg.media.on_key = lambda key: None
+        leg.media.play(None)
+        return True
+
+    async def _take(self) -> tuple[Leg | None, _Occurrence]:
         """The next event of a leg that is not closed, or from outside."""
         while True:
             source, event = await self._events.get()
             if source is None or not source.closed:
                 return source, event
 
-    async def _next(self) -> tuple[Leg | None, Event | Ending]:
+    async def _next(self) -> tuple[Leg | None, Event | Ending | Pressed]:
         """The next event that does not end the call; one that does is raised as :class:`Over`."""
         source, event = await self._take()
         return source, self._judge(source, event)
 
-    def _judge(self, source: Leg | None, event: Event | HangUp | Ending) -> Event | Ending:
+    def _judge(self, source: Leg | None, event: _Occurrence) -> Event | Ending | Pressed:
         """The event, if it does not end the call.
 
         :raises Over: it does
         """
         match event:
-            case Ending():  # a leg that could not be placed, and is not waited for any more
+            case Ending() | Pressed():  # a leg that is not waited for any more
                 return event
             case HangUp(cause):
                 raise Over(Ending(cause))
@@ -308,7 +374,7 @@ class Flow:
             raise Over(ending)
         return event
 
-    def _ending(self, source: Leg | None, event: Event | HangUp | Ending) -> Ending | None:
+    def _ending(self, source: Leg | None, event: _Occurrence) -> Ending | None:
         """What ``event`` means for the leg that it comes from, if that is over."""
         plan = source.plan if source is not None else None
         match event:
@@ -329,14 +395,14 @@ class Flow:
         first.media.play(self.plan.ringback)
 
         def dialled(leg: Leg) -> None:
-            # What several say at once nobody would understand.
-            if len(plans) == 1:
+            # What several say at once nobody would understand, and a voicemail is not to be heard.
+            if len(plans) == 1 and not self._must_confirm(plans):
                 first.media.bridge(leg.media)
                 # Early media, or the answer, ends the tone.
                 first.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
 
         second = await self._ring(plans, self._codecs_of(first), first, dialled)
-        if len(plans) > 1:
+        if len(plans) > 1 or self._must_confirm(plans):
             first.media.bridge(second.media)
         first.media.play(None)
         return second
@@ -371,10 +437,18 @@ class Flow:
                 continue
             if isinstance(event, Renegotiated) and source in heard:
                 # Hold on one leg reaches the other.
-                (contact if source is caller else caller).follow(source)
+                (contact if source is caller else caller).follow(source, self.plan.music)
+            elif isinstance(event, Info) and source in heard:
+                self._pass_on(event, contact if source is caller else caller)
             elif isinstance(event, Referred):
                 caller = await self._transfer(caller, contact, event)
                 heard = {leg: self._desk.now() for leg in (caller, contact)}
+
+    def _pass_on(self, info: Info, to: Leg) -> None:
+        """A key that came with the signalling goes on with the audio."""
+        key = from_info(info.content_type, info.body)
+        if key is not None:
+            to.media.press(key.character)
 
     # --- blind transfer
 
@@ -411,7 +485,7 @@ class Flow:
         staying.media.play(None)
         if not leaving.closed:
             self._leave(leaving, Ending("NORMAL_CLEARING"))
-        staying.follow(new)
+        staying.follow(new, self.plan.music)
         return new
 
     async def _transferred(self, new: Leg, leaving: Leg, referred: Referred) -> None:
@@ -457,12 +531,12 @@ class Flow:
         # An answer proves it to be there: the next question comes after another silence of that length.
         return now
 
-    async def _busy(self, leg: Leg) -> None:
+    async def _busy(self, leg: Leg, tone: Source) -> None:
         """Let it hear that the other party cannot be had, until it hangs up."""
         if leg.call.outcome is not None or not self.plan.busy_seconds:
             return
         leg.media.unbridge()
-        leg.media.play(self.plan.busy)
+        leg.media.play(tone)
         try:
             async with asyncio.timeout(self.plan.busy_seconds):
                 while leg.call.outcome is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sipstack.call import Outbound
-from sipstack.media import Tone
+from sipstack.media import Source
 from sipstack.message import NameAddr, Uri
 from sipstack.sdp import Codec
 
@@ -66,12 +66,20 @@ class Plan:
     extensions: tuple[LegPlan, ...]
     contact: LegPlan
     codecs: tuple[Codec, ...]
-    ringback: Tone
-    busy: Tone
+    #: What one hears until the other answers.
+    ringback: Source
+    #: What it hears, and for how long, where the other cannot be had.
+    busy: Source
+    congestion: Source
     busy_seconds: float
     max_duration: float
     media_timeout: float
     ignore_early_media: bool = False
+    #: What one hears while the other holds it; ``None``: what the other sends.
+    music: Source | None = None
+    #: The key with which an extension shows that somebody is there, and the seconds that it has for that; empty: none.
+    confirm: str = ""
+    confirm_seconds: float = 15.0
     #: Whether a call that is up may go on.
     may_go_on: Callable[[], bool] = lambda: True
     dial_first: Literal["extension", "contact"] = "extension"

@@ -116,6 +116,11 @@ class Recorder:
         if self._named[plan.role] is not cdr:
             self._name(cdr)
 
+    def chosen(self, plan: LegPlan) -> None:
+        """Of several that have answered, this leg has the call."""
+        if self._named[plan.role] is not self._cdrs[plan.call_id]:
+            self._name(self._cdrs[plan.call_id])
+
     def dialog_changed(self, plan: LegPlan, dialog: Mapping[str, Any]) -> None:
         """The peer of a leg has moved."""
         self._ledger.update_cdr(self._cdrs[plan.call_id]["id"], dialog=dict(dialog))

@@ -3,17 +3,17 @@
 import ipaddress
 import socket
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import Random
+from typing import Protocol
 
 from sipstack.media.dtmf import EventPacket, KeyReader
 from sipstack.media.latch import Latch
 from sipstack.media.quality import StreamQuality, mos
 from sipstack.media.rtcp import Reporter, is_rtcp
 from sipstack.media.srtp import Agreement, Protector
-from sipstack.media.tones import Source
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
@@ -50,6 +50,15 @@ class LegCounters:
     peer_lost: int | None = None
     peer_jitter_ms: float | None = None
     round_trip_ms: float | None = None
+
+
+class Played(Protocol):
+    """What stands for a source: hashable, and as small as one likes."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it begins anew after its end."""
+        ...
 
 
 class Line:
@@ -95,6 +104,7 @@ class Line:
         "sent_at",
         "sequence",
         "sequence_offset",
+        "sound",
         "source",
         "source_changes",
         "ssrc",
@@ -167,7 +177,9 @@ class Line:
         self.packets_sent = 0
         self.bytes_sent = 0
         # What is played to it: the keys that are pressed first, then the source.
-        self.source: Source | None = None
+        self.source: Played | None = None
+        #: What that sounds like, by encoding.
+        self.sound: Mapping[str, tuple[bytes, ...]] = {}
         self.frames: tuple[bytes, ...] = ()
         self.position = 0
         self.repeats = False

@@ -14,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 from random import Random, SystemRandom
 from typing import Protocol
@@ -79,9 +80,8 @@ class MediaLeg:
 
         With ``until_media`` the other leg's first packet ends it for good.
         """
-        if source is not None:
-            self._plane.teach(self._relay, source)
-        self._relay.tell("play", self._number, source, until_media)
+        cue = self._plane.teach(self._relay, source) if source is not None else None
+        self._relay.tell("play", self._number, cue, until_media)
 
     def press(self, keys: str) -> None:
         """Send keys to the peer as telephone events, if it takes them."""
@@ -102,6 +102,14 @@ class MediaLeg:
             self._final = self._relay.remove(self._number)
             self._plane.closed(self, self._number)
         return self._final
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What a relay knows a source by: minutes of audio are not sent to it each time that they are to be played."""
+
+    number: int
+    repeats: bool
 
 
 class _Driver(Protocol):
@@ -210,9 +218,10 @@ class MediaPlane:
             if workers
             else [_Thread(self, rng or SystemRandom())]
         )
+        self._cues: dict[Source, Cue] = {}
         #: The legs of each relay, and the sources that it has been taught.
         self._load = dict.fromkeys(self._relays, 0)
-        self._taught: dict[_Driver, set[Source]] = {relay: set() for relay in self._relays}
+        self._taught: dict[_Driver, set[Cue]] = {relay: set() for relay in self._relays}
 
     @property
     def capacity(self) -> int:
@@ -286,15 +295,29 @@ class MediaPlane:
     def _least_loaded(self) -> "_Driver":
         return min(self._relays, key=lambda relay: (not relay.alive, self._load[relay]))
 
-    def teach(self, relay: _Driver, source: Source) -> None:
+    def teach(self, relay: _Driver, source: Source) -> Cue:
         """Let a relay know a source; its frames are made here, for the relay has no time for it."""
         with self._lock:
+            cue = self._cues.get(source)
+            if cue is None:
+                cue = self._cues[source] = Cue(next(self._numbers), source.repeats)
             known = self._taught[relay]
-            if source in known:
-                return
-            known.add(source)
+            if cue in known:
+                return cue
+            known.add(cue)
         frames = {name: source.frames(name) for name in ("PCMU", "PCMA")}
-        relay.tell("learn", source, frames)
+        relay.tell("learn", cue, frames)
+        return cue
+
+    def forget(self, source: Source) -> None:
+        """Give the memory back that a source takes, which is not to be played for now. Where it is, it goes on."""
+        with self._lock:
+            cue = self._cues.pop(source, None)
+            knowing = [relay for relay, known in self._taught.items() if cue in known]
+            for relay in knowing:
+                self._taught[relay] -= {cue}
+        for relay in knowing:
+            relay.tell("forget", cue)
 
     def closed(self, leg: MediaLeg, number: int) -> None:
         """A leg is no more."""

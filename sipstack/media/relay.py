@@ -21,10 +21,10 @@ from typing import Protocol
 
 from sipstack.media.dtmf import events
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
-from sipstack.media.line import LegCounters, Line, Packet, is_unspecified
+from sipstack.media.line import LegCounters, Line, Packet, Played, is_unspecified
 from sipstack.media.rtcp import is_rtcp
 from sipstack.media.srtp import Agreement, Protector
-from sipstack.media.tones import FRAME, RATE, Source
+from sipstack.media.tones import FRAME, RATE
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
@@ -108,7 +108,7 @@ class Relay:
         self._guards: dict[int, Line] = {}
         self._controls: dict[int, Line] = {}
         self._doors: dict[int, Callable[[], None]] = {}
-        self._sources: dict[Source, Frames] = {}
+        self._sources: dict[Played, Frames] = {}
         self._groups: list[dict[Line, None]] = [{} for _ in range(GROUPS)]
         #: Lines that are played something.
         self._playing = 0
@@ -153,7 +153,7 @@ class Relay:
         if line.latch.source is None:
             self._disconnect(line)
         self._aim(line)
-        if line.source is not None:
+        if line.source is not None and not self._sounds_right(line):
             self._sound(line)
 
     def secure(self, number: int, agreement: Agreement | None) -> None:
@@ -181,11 +181,15 @@ class Relay:
         """Stop passing anything on."""
         self._part(self._lines[number])
 
-    def learn(self, source: Source, frames: Frames) -> None:
+    def learn(self, source: Played, frames: Frames) -> None:
         """What a source sounds like in every encoding."""
         self._sources[source] = frames
 
-    def play(self, number: int, source: Source | None, until_media: bool) -> None:
+    def forget(self, source: Played) -> None:
+        """No line will be told to play this any more; those that do go on."""
+        self._sources.pop(source, None)
+
+    def play(self, number: int, source: Played | None, until_media: bool) -> None:
         """Play to the peer instead of what the other leg sends; ``None`` ends it.
 
         With ``until_media`` the other leg's first packet ends it for good.
@@ -194,6 +198,7 @@ class Relay:
         if source != line.source:
             self._silence(line)
             line.source, line.position = source, 0
+            line.sound = self._sources[source] if source is not None else {}
             self._sound(line)
         line.until_media = until_media
         if line.other is not None:
@@ -595,7 +600,7 @@ class Relay:
         if line.source is not None:
             codec = next((c for c in remote.codecs if c.name.upper() in ("PCMU", "PCMA")), None)
             if codec is not None:
-                line.frames = self._sources[line.source][codec.name.upper()]
+                line.frames = line.sound[codec.name.upper()]
                 line.repeats = line.source.repeats
                 line.kind = codec.payload_type
         if not line.frames and not line.pressing:
@@ -607,8 +612,19 @@ class Relay:
         line.group = self._groups[self._moment % GROUPS]
         line.group[line] = None
 
+    def _sounds_right(self, line: Line) -> bool:
+        """Whether the peer takes what it is played as it is: to begin anew would be heard."""
+        remote = line.remote
+        codec = (
+            next((c for c in remote.codecs if c.payload_type == line.kind), None)
+            if remote
+            else None
+        )
+        frames = line.sound.get(codec.name.upper()) if codec is not None else None
+        return line.group is not None and line.frames is frames
+
     def _silence(self, line: Line) -> None:
-        line.source, line.until_media = None, False
+        line.source, line.sound, line.until_media = None, {}, False
         self._quiet(line)
         if line.pressing:
             self._sound(line)

@@ -14,6 +14,8 @@ import pytest
 from sipstack.media import MediaPlane, NoPortsLeft
 from sipstack.media.relay import connected
 from sipstack.media.srtp import AVAILABLE, KEY_SIZE, Agreement, Crypto, Protector, Suite
+from sipstack.media.tones import Playback
+from sipstack.media.wav import Clip
 from sipstack.media.worker import Worker
 from tests.interop.programs import HOST, free_rtp_range
 from tests.interop.test_workers import End, until
@@ -227,3 +229,24 @@ def test_a_plane_that_closes_while_its_process_cannot_be_started_waits_for_none(
     assert plane.ports_in_use == 0
     plane.close()
     assert not relay._thread.is_alive()  # type: ignore[attr-defined]
+
+
+def test_what_is_forgotten_is_played_to_its_end_and_can_be_learnt_again(plane: MediaPlane) -> None:
+    music = Playback(Clip(b"\x07" * 1600, b"\x07" * 1600), repeats=True)
+    one, two = bridged(plane)
+
+    def hears(payload: bytes) -> bool:
+        drain(one)
+        return one.hear() == payload
+
+    one.leg.play(music)
+    until(lambda: hears(b"\x07" * 160))
+    plane.forget(music)
+    plane.forget(music)
+    time.sleep(0.3)
+    assert hears(b"\x07" * 160)
+    one.leg.play(None)
+    time.sleep(0.1)
+    one.leg.play(music)
+    until(lambda: hears(b"\x07" * 160))
+    two.leg.close()

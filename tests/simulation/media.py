@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from sipstack.media import LegCounters, NoPortsLeft, Tone
+from sipstack.media import LegCounters, NoPortsLeft, Source
 from sipstack.sdp import Codec, RemoteMedia
 
 
@@ -16,13 +16,16 @@ class SimulatedLeg:
         self.rtp_port = port
         self.rtcp_port = port + 1
         self.remotes: list[RemoteMedia] = []
-        self.played: list[tuple[Tone | None, bool]] = []
+        self.played: list[tuple[Source | None, bool]] = []
         self.other: SimulatedLeg | None = None
         #: The ports of those it was bridged with, in order.
         self.bridged: list[int] = []
         self.last_received: float | None = None
         self.closed = False
         self.on_lost: Callable[[], object] = lambda: None
+        self.on_key: Callable[[str], object] = lambda key: None
+        #: The keys that its peer was sent.
+        self.pressed = ""
         self._plane = plane
 
     def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
@@ -38,8 +41,11 @@ class SimulatedLeg:
             self.other.other = None
         self.other = None
 
-    def play(self, source: Tone | None, until_media: bool = False) -> None:
+    def play(self, source: Source | None, until_media: bool = False) -> None:
         self.played.append((source, until_media))
+
+    def press(self, keys: str) -> None:
+        self.pressed += keys
 
     def counters(self) -> LegCounters:
         return LegCounters(last_received=self.last_received)
@@ -59,6 +65,9 @@ class SimulatedMediaPlane:
         self.capacity = capacity
         self.ports_in_use = 0
         self.legs: list[SimulatedLeg] = []
+
+    def forget(self, source: Source) -> None:
+        pass
 
     def open(
         self, address: str, known: Collection[str] = (), beside: SimulatedLeg | None = None

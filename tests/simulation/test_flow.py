@@ -20,7 +20,7 @@ from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
 from sipstack.call import Outbound, OutgoingCall
-from sipstack.media.tones import BUSY, RINGBACK
+from sipstack.media.tones import BUSY, CONGESTION, RINGBACK
 from sipstack.message import NameAddr, Uri
 from sipstack.sdp import codec_list
 from sipstack.session import Session
@@ -70,8 +70,9 @@ def activate(
     accepted: Callable[[str], bool] = lambda host: True,
     others: Sequence[Script] = (),
     dial_first: Literal["extension", "contact"] = "extension",
+    **more: Any,
 ) -> Outcome:
-    """One activation, and all that follows until every timer has run."""
+    """One activation, and all that follows until every timer has run; ``more`` is of its plan."""
 
     async def work() -> Outcome:
         loop = asyncio.get_running_loop()
@@ -123,11 +124,12 @@ def activate(
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
             busy=BUSY["us"],
+            congestion=CONGESTION["us"],
             busy_seconds=3.0,
             max_duration=max_duration,
             media_timeout=media_timeout,
         )
-        flow = Flow(plan, sip_desk, recorder)
+        flow = Flow(replace(plan, **more), sip_desk, recorder)
         if meddle is not None:
             meddle(loop, flow, outcome)
         began = loop.time()

@@ -91,6 +91,18 @@ def test_a_bridged_hour_after_ringback_is_one_stream_to_the_packet() -> None:
     assert counters.codec == "PCMU"
 
 
+def test_a_tone_does_not_begin_anew_when_the_peer_is_described_anew() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    play(world, desk, US)
+    world.run(1.0)
+    desk.describe(direction="recvonly")
+    world.run(1.0)
+    assert [number for number, packet in enumerate(desk.heard) if packet[2]] == [0]
+    assert len(desk.heard) in (100, 101)
+
+
 def test_tones_and_voices_in_turn_are_one_stream() -> None:
     world = World()
     desk, customer = bridged(world)

@@ -22,7 +22,7 @@ from c2c_sip.lab.trunk import LabTrunk
 from sipstack.account import Account
 from sipstack.call import Outbound
 from sipstack.digest import Credentials
-from sipstack.media.tones import BUSY, RINGBACK
+from sipstack.media.tones import BUSY, CONGESTION, RINGBACK
 from sipstack.message import NameAddr, ParseError, Request, Response, Uri, parse_datagram
 from sipstack.registration import Registration
 from sipstack.sdp import codec_list
@@ -307,6 +307,7 @@ class _Life:
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
             busy=BUSY["us"],
+            congestion=CONGESTION["us"],
             busy_seconds=3.0,
             max_duration=activation.max_duration,
             media_timeout=activation.media_timeout,

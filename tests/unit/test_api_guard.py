@@ -32,7 +32,7 @@ class Line:
         self.registrations: dict[str, Any] = {}
         self.keepalives: dict[str, Any] = {}
         self.waiting: list[Callable[[], None]] = []
-        self.media = SimpleNamespace(capacity=10_000)
+        self.media = SimpleNamespace(capacity=10_000, forget=lambda source: None)
         self.desk = None
         self.submitted: list[Any] = []
         self.wait = 0.0

@@ -1,0 +1,79 @@
+"""What people hear besides each other, heard by phones that we did not write."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from pathlib import Path
+
+from tests.interop.conftest import Start
+from tests.interop.programs import Baresip, Kamailio, Linphone, Service, SippUas, Way, until
+from tests.interop.programs.baresip import write_tone
+
+DESK, CUSTOMER, RINGING, MUSIC = 700, 1100, 500, 900
+
+
+def upload(service: Service, folder: Path, frequency: int) -> str:
+    """A tone as audio of the account; its id."""
+    path = folder / f"{frequency}.wav"
+    write_tone(path, frequency, 5)
+    status, answer = service.http(
+        "PUT", f"{service.base}/media", {"data": {"name": str(frequency)}}
+    )
+    assert status in (200, 201), answer
+    identifier = str(answer["data"]["id"])
+    request = urllib.request.Request(
+        f"{service.url}{service.base}/media/{identifier}/raw",
+        data=path.read_bytes(),
+        headers={"Content-Type": "audio/wav", "X-Auth-Token": service.token},
+        method="POST",
+    )
+    with urllib.request.urlopen(request, timeout=20) as response:
+        assert response.status == 200
+    return identifier
+
+
+def test_ringback_and_music_of_the_account(start: Start, tmp_path: Path) -> None:
+    proxy = start(Kamailio, way=Way())
+    desk = start(Baresip, "1001", proxy, DESK)
+    # A baresip that is held stops listening.
+    customer = start(Linphone, "1002", proxy, CUSTOMER)
+    ringing = start(SippUas, "ring", name="ringing")
+    service = start(Service, proxy.trunk("2000"), realm=proxy.realm).start()
+    until(lambda: service.http("GET", "/readyz")[0] == 200, 10, "the registration")
+    fields = {
+        "ringback": upload(service, tmp_path, RINGING),
+        "music_on_hold": {"media_id": upload(service, tmp_path, MUSIC)},
+    }
+    definition = service.define(extension="1001", realm=proxy.realm, **fields)
+
+    waiting = service.connect(definition, ringing.uri)
+    time.sleep(2.5)  # of which the phone has to have written something
+    until(lambda: desk.heard(RINGING) > 0.8, 8, "the ringback")
+    channel = f"{service.base}/channels/{waiting['call_id']}"
+    assert service.http("POST", channel, {"data": {"action": "hangup"}})[0] == 200
+    service.ended(definition, waiting["id"])
+
+    talking = service.connect(definition, "1002")
+    until(lambda: service.record(definition, talking["id"])["state"] == "connected", 10, "the call")
+    time.sleep(2.0)
+    until(lambda: desk.heard(CUSTOMER) > 0.8, 5, "the customer")
+    desk.command("hold")
+    until(lambda: "a=sendonly" in customer.messages(), 5, "hold at the customer")
+    time.sleep(3.0)
+    desk.command("resume")
+    time.sleep(2.5)
+    until(lambda: desk.heard(CUSTOMER) > 0.8, 5, "the customer after resume")
+    desk.hang_up()
+    assert service.ended(definition, talking["id"])["cause"] == "NORMAL_CLEARING"
+    # What it hears is written when it ends.
+    until(lambda: customer.heard(DESK) > 0.8, 5, "the desk after resume")
+    seconds = [number / 2 for number in range(18)]
+    loud = [
+        [customer.heard(tone, (-end - 0.5, -end)) > 0.8 for end in seconds]
+        for tone in (MUSIC, DESK)
+    ]
+    assert sum(loud[0]) >= 4, "half seconds of music"
+    first = loud[0].index(True)
+    assert any(loud[1][:first])
+    assert any(loud[1][first + sum(loud[0]) :]), "the desk before and after it"
