@@ -365,6 +365,13 @@ class Calling:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhooks:
+    """Who is told of calls; ``networks`` are those that may be told although they are not public."""
+
+    networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """What the service does for whom; ``per_…`` are unauthenticated activations in an hour, 0 for no limit."""
 
@@ -453,6 +460,7 @@ class Config:
     media: Media = Media()
     calling: Calling = Calling()
     guard: Guard = Guard()
+    webhooks: Webhooks = Webhooks()
     trace: Trace = Trace()
     trunks: tuple[Trunk, ...] = ()
 
@@ -464,6 +472,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "media": Media,
     "calling": Calling,
     "guard": Guard,
+    "webhooks": Webhooks,
     "trace": Trace,
 }
 

@@ -22,6 +22,7 @@ from c2c_sip.calling.contact import (
 )
 from c2c_sip.calling.defaults import DEFAULTABLE
 from c2c_sip.calling.links import GREATEST_LIFETIME, MOST_USES
+from c2c_sip.calling.notices import STATES
 from c2c_sip.calling.numbering import ANYWHERE
 from c2c_sip.calling.pattern import LONGEST as LONGEST_PATTERN
 from c2c_sip.calling.policy import check_pattern, check_whitelist
@@ -441,6 +442,23 @@ MEDIA: dict[str, Any] = {
     "description": _line(),
     "language": _line(1, 32),
     "streamable": {"type": "boolean"},
+}
+WEBHOOK: dict[str, Any] = {
+    "name": _line(1, 128, required=True) | _told("A name for people."),
+    "uri": {"type": "string", "required": True, "minlength": 1, "maxlength": 2048}
+    | _told("Where notices are posted to: a URL of a public host."),
+    "hook": {"type": "string", "allowed": ["all", *STATES]}
+    | _told("The state of a call that is told of.", default="all"),
+    "http_verb": {"type": "string", "allowed": ["post"]} | _told("How it is told.", default="post"),
+    "enabled": {"type": "boolean"} | _told("Whether it is told.", default=True),
+    "custom_data": {
+        "type": "dict",
+        "maxlength": 32,
+        "valuesrules": {"type": "string", "maxlength": 512},
+    }
+    | _told("What each notice has besides."),
+    "secret": {"type": "string", "minlength": 16, "maxlength": 128}
+    | _told("The key of the signature; made where none is given, and shown only then."),
 }
 USER_AUTH: dict[str, Any] = {
     "credentials": {"type": "string", "required": True, "minlength": 1, "maxlength": 64}

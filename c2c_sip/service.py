@@ -1,8 +1,10 @@
 """The service: the only place that builds the parts and joins them."""
 
+import ipaddress
 import logging
 import random
 import resource
+import secrets
 import socket
 import sys
 import time
@@ -17,11 +19,17 @@ from c2c_sip.api.media import is_upload
 from c2c_sip.api.server import HttpServer
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.calling.notices import LAST, Notices, facts_of
 from c2c_sip.calling.routing import escape_user
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Trunk
+from c2c_sip.delivery import Delivery
+from c2c_sip.outgoing import post
 from c2c_sip.store import Store
+from c2c_sip.store.row import Row
+from c2c_sip.store.store import CUT_OFF
+from c2c_sip.store.writer import Change
 from sipstack.account import Account, proxy_uri
 from sipstack.digest import Credentials
 from sipstack.entropy import Entropy
@@ -67,6 +75,7 @@ class Service:
             self.lab = built_in.Lab()
         self._engine: Engine
         self._tracing: Tracing
+        self._delivery: Delivery
         self._exporter: Exporter | None = None
         self._http: HttpServer
 
@@ -80,7 +89,7 @@ class Service:
         self.store = Store.open(self.config.database.url, self.config.database.media_directory)
         try:
             left_up = self.store.open_dialogs()
-            left_open = self.store.close_open_activations(time.time())
+            left_open = self.store.close_open_activations(time.time(), self._cut_off)
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
             if self.lab is not None:
@@ -96,6 +105,17 @@ class Service:
                 self.lab.stop()
             self.store.close()
             raise
+
+    def _cut_off(self, row: Row) -> tuple[Change, ...]:
+        """What webhooks are told of an activation that a crash has ended."""
+        notices = Notices(
+            self.store.webhooks.enabled(row["account_id"]),
+            facts_of(row),
+            lambda: secrets.token_hex(16),
+            time.time,
+        )
+        known = {"result": row["result"] or "error", "cause": row["cause"] or CUT_OFF}
+        return notices.of("ended", known, LAST)
 
     def _add_lab(self, trunk: Trunk) -> None:
         config = self.config
@@ -162,6 +182,13 @@ class Service:
             later=self._engine.later,
             offset=time.time() - time.monotonic(),
         )
+        networks = config.webhooks.networks
+        allowed = [ipaddress.ip_network(text) for text in networks]
+        self._delivery = Delivery(
+            self.store.webhooks,
+            lambda url, body, headers: post(url, body, headers, allowed),
+        )
+        self._delivery.start()
         self.calling = Calling(
             config,
             self.store,
@@ -169,6 +196,7 @@ class Service:
             accounts,
             self._tracing,
             verify_captcha=captcha.verify,
+            told=self._delivery.news,
         )
 
     def _start_http(self) -> None:
@@ -205,6 +233,7 @@ class Service:
         self._http.stop()
         self._engine.stop(max(0.5, min(4.0, end - time.monotonic() - 2.0)))
         self._tracing.close()
+        self._delivery.stop()
         if self._exporter is not None:
             self._exporter.close()
         if self.lab is not None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from c2c_sip.schemas import ACCOUNT, CLICKTOCALL, MEDIA, USER
+from c2c_sip.schemas import ACCOUNT, CLICKTOCALL, MEDIA, USER, WEBHOOK
 
 Fields = dict[str, Any]
 
@@ -68,6 +68,18 @@ MEDIA_SHOWN: Fields = MEDIA | {
     "id": _ID,
     "content_type": {"type": "string", "meta": {"description": "Once there is audio."}},
     "content_length": {"type": "integer", "meta": {"description": "Octets of it."}},
+}
+WEBHOOK_SHOWN: Fields = {k: v for k, v in WEBHOOK.items() if k != "secret"} | {"id": _ID}
+WEBHOOK_MADE: Fields = WEBHOOK_SHOWN | {"secret": _text("Told this once only.")}
+WEBHOOK_ATTEMPT: Fields = {
+    "id": _text("Of the notice, as in its header `webhook-id`."),
+    "hook_id": _ID,
+    "activation_id": _ID,
+    "result": _text("`retrying`, or `failed` where it was given up."),
+    "reason": _text("What was wrong the last time."),
+    "attempts": _whole(),
+    "next_attempt": _whole("Unix seconds.", nullable=True),
+    **_TIMES,
 }
 AUDIT_ENTRY: Fields = {
     "id": _ID,

@@ -1,5 +1,6 @@
 """The Falcon application: which resource is where."""
 
+from ipaddress import ip_network
 from typing import Any
 
 import falcon
@@ -25,6 +26,7 @@ from c2c_sip.api.hours import Hours
 from c2c_sip.api.media import Audio, Media, MediaList, MediaRaw
 from c2c_sip.api.trace import LadderPicture, LadderText, TraceCapture, TraceJson
 from c2c_sip.api.users import User, Users
+from c2c_sip.api.webhooks import Webhook, WebhookAttempts, WebhookList
 from c2c_sip.calling.door import Calling
 from c2c_sip.config import Config
 from c2c_sip.store import Store
@@ -44,6 +46,7 @@ def create_app(
     address = address_reader(config.http.trusted_proxies)
     access = Access(store, address, Attempts(max(1, config.http.threads // 2)))
     audio = Audio(store, access, config)
+    told = [ip_network(text) for text in config.webhooks.networks]
     account = "/accounts/{account_id}"
     one = account + "/clicktocall/{id}"
     connect = Connect(store, access, calling, config)
@@ -63,6 +66,9 @@ def create_app(
         account + "/media": MediaList(store, access),
         account + "/media/{media_id}": Media(store, access, audio),
         account + "/media/{media_id}/raw": MediaRaw(access, audio),
+        account + "/webhooks": WebhookList(store, access, told),
+        account + "/webhooks/{webhook_id}": Webhook(store, access, told),
+        account + "/webhooks/{webhook_id}/attempts": WebhookAttempts(store, access, told),
         account + "/audit": AuditLog(store, access),
         account + "/clicktocall": ClickToCalls(store, access),
         one: ClickToCall(store, access),

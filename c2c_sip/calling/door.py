@@ -23,6 +23,7 @@ from c2c_sip.calling.flow import Flow, Leg
 from c2c_sip.calling.guard import Guard, Minutes, Proof
 from c2c_sip.calling.limits import client_key
 from c2c_sip.calling.links import Link
+from c2c_sip.calling.notices import Notices, facts_of
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recorder import Recorder
@@ -92,13 +93,16 @@ class Calling:
         tracing: Tracing,
         wall: Callable[[], float] = time.time,
         verify_captcha: Callable[[str, str], bool] = lambda response, client: False,
+        told: Callable[[], None] = lambda: None,
     ) -> None:
+        """``told`` is called when there is something new for a webhook."""
         self._config = config
         self._store = store
         self._engine = engine
         self._accounts = accounts
         self._tracing = tracing
         self._wall = wall
+        self._told = told
         self._rng = random.SystemRandom()
         self._codecs = codec_list(config.media.codecs)
         self._sounds = Sounds(store.media, config.media.ringback, engine.media.forget)
@@ -257,8 +261,10 @@ class Calling:
                 undoing.callback(guard.admit(account, clicktocall, called, client, now))
             if link is not None:
                 guard.use_link(link, now)
-            self._store.create_activation(row).result()
-            live = self._prepare(row, account, clicktocall, routes, kept, minutes)
+            hooks = self._store.webhooks.enabled(account["id"])
+            notices = Notices(hooks, facts_of(row), lambda: secrets.token_hex(16), self._wall)
+            self._store.create_activation(row, notices.of("initiated", {})).result()
+            live = self._prepare(row, account, clicktocall, routes, kept, minutes, notices)
             undoing.pop_all()
         log.info("activation %s of %s from %s: %s", row["id"], clicktocall["id"], client, contact)
         with self._lock:
@@ -379,6 +385,7 @@ class Calling:
         routes: Sequence[LegRoute],
         kept: Mapping[str, str],
         minutes: Minutes | None,
+        notices: Notices,
     ) -> _Live:
         config = self._config
         timeout = clicktocall.get("timeout")
@@ -439,6 +446,8 @@ class Calling:
                 self._answered(live)
             if state in ("connected", "failed", "ended"):
                 settled.set()
+            if notices:
+                self._told()
 
         recorder = Recorder(
             self._store,
@@ -449,6 +458,7 @@ class Calling:
             wall=self._wall,
             changed=changed,
             dialled=lambda leg: self._tracing.follow(row["id"], leg.call_id),
+            notices=notices.of,
         )
         flow = Flow(plan, self._engine.desk, recorder)
         live = _Live(

@@ -5,6 +5,7 @@ from dataclasses import fields
 from typing import Any, Protocol
 
 from c2c_sip.calling.plan import LegPlan
+from c2c_sip.store.writer import Change
 from sipstack.media import LegCounters
 
 _COUNTERS = tuple(field.name for field in fields(LegCounters))
@@ -13,8 +14,8 @@ _COUNTERS = tuple(field.name for field in fields(LegCounters))
 class Ledger(Protocol):
     """The part of the store that a recorder writes to. Nothing here waits for the disk."""
 
-    def update_activation(self, id: str, **changes: Any) -> None:
-        """Change an activation's record."""
+    def update_activation(self, id: str, also: tuple[Change, ...] = (), **changes: Any) -> None:
+        """Change an activation's record, and make what is ``also`` to be made in the same transaction."""
 
     def add_cdr(self, row: Mapping[str, Any]) -> None:
         """Add a leg's CDR."""
@@ -32,7 +33,7 @@ _COLUMNS = {
 
 class Recorder:
     """One activation's pen. ``wall`` gives the time of day in Unix seconds, ``changed`` is told of each new state,
-    ``dialled`` of each leg."""
+    ``dialled`` of each leg; ``notices`` puts into the queue what webhooks are told."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Recorder:
         wall: Callable[[], float],
         changed: Callable[[str], None],
         dialled: Callable[[LegPlan], None] = lambda plan: None,
+        notices: Callable[[str, Mapping[str, Any]], tuple[Change, ...]] = lambda state, changes: (),
     ) -> None:
         self.is_connected = False
         #: The state as last written; see the contract's list.
@@ -57,6 +59,7 @@ class Recorder:
         self._wall = wall
         self._changed = changed
         self._dialled = dialled
+        self._notices = notices
         self._connected_at: float | None = None
         self._outcome: tuple[str, int | None] | None = None
         #: By Call-ID.
@@ -68,7 +71,8 @@ class Recorder:
     def state(self, state: str, **changes: Any) -> None:
         """Enter a state."""
         self.current = state
-        self._ledger.update_activation(self._activation_id, state=state, **changes)
+        also = self._notices(state, changes)
+        self._ledger.update_activation(self._activation_id, also, state=state, **changes)
         self._changed(state)
 
     def leg_dialled(self, plan: LegPlan) -> None:

@@ -212,6 +212,39 @@ _TRACES = (
 #: What a click-to-call keeps with each of its calls.
 _VARIABLES = ("ALTER TABLE activation ADD COLUMN variables TEXT",)
 
+#: Whom to tell of calls, and what is to be told still.
+_WEBHOOKS = (
+    """
+    CREATE TABLE webhook (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        account_id VARCHAR(32) NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+        document TEXT NOT NULL,
+        revision INTEGER NOT NULL,
+        created DOUBLE PRECISION NOT NULL,
+        modified DOUBLE PRECISION NOT NULL,
+        secret VARCHAR(128) NOT NULL
+    )
+    """,
+    "CREATE INDEX webhook_list ON webhook (account_id, created, id)",
+    """
+    CREATE TABLE notice (
+        id VARCHAR(32) NOT NULL PRIMARY KEY,
+        webhook_id VARCHAR(32) NOT NULL,
+        activation_id VARCHAR(32) NOT NULL,
+        sequence INTEGER NOT NULL,
+        created DOUBLE PRECISION NOT NULL,
+        body TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        due DOUBLE PRECISION NOT NULL,
+        failed DOUBLE PRECISION,
+        problem TEXT
+    )
+    """,
+    "CREATE INDEX notice_order ON notice (webhook_id, activation_id, sequence)",
+    "CREATE INDEX notice_due ON notice (webhook_id, due) WHERE failed IS NULL",
+    "CREATE INDEX notice_failed ON notice (failed) WHERE failed IS NOT NULL",
+)
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: _FIRST,
     2: _DIALOGS,
@@ -219,6 +252,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     4: _DOCUMENTS,
     5: _TRACES,
     6: _VARIABLES,
+    7: _WEBHOOKS,
 }
 NEWEST = max(MIGRATIONS)
 

@@ -225,6 +225,38 @@ def bind(database: pw.Database) -> Any:
             table_name = "trace"
             database: pw.Database
 
+    class Webhook(Base):
+        id = pw.CharField(32, primary_key=True)
+        account = pw.ForeignKeyField(Account, column_name="account_id", on_delete="CASCADE")
+        document = pw.TextField()
+        revision = pw.IntegerField(default=1)
+        created = pw.DoubleField()
+        modified = pw.DoubleField()
+        secret = pw.CharField(128)
+
+        class Meta:
+            table_name = "webhook"
+            database: pw.Database
+
+    class Notice(Base):
+        id = pw.CharField(32, primary_key=True)
+        webhook_id = pw.CharField(32)
+        activation_id = pw.CharField(32)
+        # Of those of one call to one receiver each waits for those before it.
+        sequence = pw.IntegerField()
+        created = pw.DoubleField()
+        body = pw.TextField()
+        attempts = pw.IntegerField(default=0)
+        # When it is to be tried, or tried again.
+        due = pw.DoubleField()
+        # When it was given up, and what the last answer was.
+        failed = pw.DoubleField(null=True)
+        problem = pw.TextField(null=True)
+
+        class Meta:
+            table_name = "notice"
+            database: pw.Database
+
     class SchemaVersion(Base):
         version = pw.IntegerField(primary_key=True)
 
@@ -247,6 +279,8 @@ def bind(database: pw.Database) -> Any:
         MediaContent=MediaContent,
         Audit=Audit,
         Trace=Trace,
+        Webhook=Webhook,
+        Notice=Notice,
         SchemaVersion=SchemaVersion,
     )
     database.bind(list(vars(models).values()))

@@ -24,6 +24,7 @@ from c2c_sip.store.pages import Span, as_texts, contains, page
 from c2c_sip.store.row import Row, find_row
 from c2c_sip.store.traces import TraceRecords
 from c2c_sip.store.users import UserRecords
+from c2c_sip.store.webhooks import WebhookRecords
 from c2c_sip.store.writer import Change, Writer, new_row
 
 #: Seconds that a token lives after it was last used.
@@ -53,6 +54,8 @@ def _sqlite(path: str) -> pw.Database:
     )
 
 
+#: The hangup cause of what a crash has ended.
+CUT_OFF = "NORMAL_TEMPORARY_FAILURE"
 #: What a call has taken before it has begun.
 _NO_SECONDS = {"duration_seconds": 0, "billing_seconds": 0, "ringing_seconds": 0}
 
@@ -73,6 +76,7 @@ class Store:
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.traces = TraceRecords(self.models, self._writer)
         self.media = MediaRecords(self.models, self._writer, self.audit, media_directory)
+        self.webhooks = WebhookRecords(self.models, self._writer, self.audit)
 
     @classmethod
     def open(cls, url: str, media_directory: str = "") -> "Store":
@@ -484,13 +488,17 @@ class Store:
 
     # --- activations and their legs
 
-    def create_activation(self, row: Mapping[str, Any]) -> "Future[Any]":
-        """Add a record; on disk once the future has a result."""
-        return self._writer.make(new_row("activation", _NO_SECONDS | dict(row)))
+    def create_activation(
+        self, row: Mapping[str, Any], also: tuple[Change, ...] = ()
+    ) -> "Future[Any]":
+        """Add a record, and what is ``also`` to be on disk once the future has a result."""
+        made = new_row("activation", _NO_SECONDS | dict(row))
+        made.also = also
+        return self._writer.make(made)
 
-    def update_activation(self, id: str, **changes: Any) -> None:
-        """Change a record. Does not wait."""
-        self._writer.change(Change("activation", id, changes))
+    def update_activation(self, id: str, also: tuple[Change, ...] = (), **changes: Any) -> None:
+        """Change a record, and make what is ``also`` to be made in that transaction. Does not wait."""
+        self._writer.change(Change("activation", id, changes, also=also))
 
     def add_cdr(self, row: Mapping[str, Any]) -> None:
         """Add a leg's CDR. Does not wait."""
@@ -509,20 +517,28 @@ class Store:
         query = model.select(model.dialog).where(model.ended.is_null(), model.dialog.is_null(False))
         return [json.loads(row["dialog"]) for row in query.dicts()]
 
-    def close_open_activations(self, now: float) -> int:
-        """End what a crash has left open; how many that were."""
+    def close_open_activations(
+        self, now: float, also: Callable[[Row], tuple[Change, ...]] = lambda row: ()
+    ) -> int:
+        """End what a crash has left open; how many that were.
+
+        :param also: what is to be made for the row of each of them
+        """
         activation, cdr = self.models.Activation, self.models.Cdr
 
         def work() -> int:
-            cdr.update(ended=now, cause="NORMAL_TEMPORARY_FAILURE", dialog=None).where(
-                cdr.ended.is_null()
-            ).execute()
+            for row in list(activation.select().where(activation.ended.is_null()).dicts()):
+                row["account_id"] = row.pop("account")
+                row["clicktocall_id"] = row.pop("clicktocall")
+                for change in also(row):
+                    self._writer.execute(change)
+            cdr.update(ended=now, cause=CUT_OFF, dialog=None).where(cdr.ended.is_null()).execute()
             return int(
                 activation.update(
                     state="ended",
                     # What was known already stays: that the two were connected, or why they were not.
                     result=pw.fn.COALESCE(activation.result, "error"),
-                    cause=pw.fn.COALESCE(activation.cause, "NORMAL_TEMPORARY_FAILURE"),
+                    cause=pw.fn.COALESCE(activation.cause, CUT_OFF),
                     ended=now,
                 )
                 .where(activation.ended.is_null())

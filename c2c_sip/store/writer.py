@@ -35,12 +35,14 @@ class Change:
     """Columns of one row to be written, by the names they have in the database; ``new`` makes the row.
 
     A value may be a function, which is called for it when it is written: whoever makes a change need not take the time.
+    ``also`` are rows that are made in the same transaction.
     """
 
     table: str
     id: str
     columns: dict[str, Any]
     new: bool = False
+    also: "tuple[Change, ...]" = ()
 
 
 @dataclass(slots=True)
@@ -186,18 +188,19 @@ class Writer:
             if isinstance(work, Change):
                 held = waiting.get((work.table, work.id))
                 if held is None:
-                    copy = Change(work.table, work.id, dict(work.columns), work.new)
+                    copy = Change(work.table, work.id, dict(work.columns), work.new, work.also)
                     waiting[work.table, work.id] = copy
                 else:
                     held.columns.update(work.columns)
+                    held.also += work.also
                 results.append(None)
                 continue
             for change in waiting.values():
-                self._execute(change)
+                self.execute(change)
             waiting.clear()
             results.append(work())
         for change in waiting.values():
-            self._execute(change)
+            self.execute(change)
         return results
 
     def _write_apart(self, entries: Sequence[_Entry]) -> tuple[list[Any], dict[int, BaseException]]:
@@ -208,7 +211,7 @@ class Writer:
             try:
                 with self._database.atomic():
                     if isinstance(entry.work, Change):
-                        self._execute(entry.work)
+                        self.execute(entry.work)
                     else:
                         results[at] = entry.work()
             except pw.OperationalError:
@@ -217,7 +220,8 @@ class Writer:
                 failed[at] = error
         return results, failed
 
-    def _execute(self, change: Change) -> None:
+    def execute(self, change: Change) -> None:
+        """Write a change now; to be called in work that was submitted."""
         names = tuple(change.columns)
         key = (change.table, change.new, names)
         statement = self._statements.get(key)
@@ -226,6 +230,8 @@ class Writer:
         execute: Any = self._database.execute_sql
         values = (value() if callable(value) else value for value in change.columns.values())
         execute(statement, (*values, change.id))
+        for other in change.also:
+            self.execute(other)
 
     def _statement(self, table: str, new: bool, names: tuple[str, ...]) -> str:
         mark = self._database.param

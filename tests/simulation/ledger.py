@@ -35,7 +35,7 @@ class Ledger:
         self.abandoned = True
         return left_up
 
-    def update_activation(self, id: str, **changes: Any) -> None:
+    def update_activation(self, id: str, also: object = (), **changes: Any) -> None:
         if self.abandoned:
             return
         self.record |= changes
