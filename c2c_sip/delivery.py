@@ -28,6 +28,8 @@ AT_ONCE, AN_ACCOUNTS, ONES = 16, 8, 4
 PATIENCE = 86_400.0
 #: Seconds before the second attempt, and the most between two: each is twice the one before it.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0
+#: Seconds for which a receiver that has failed is left alone at most; then one notice tries whether it is back.
+LONGEST_ALONE = 15.0
 #: Seconds for which a notice that is being sent is nobody else's: more than a request takes.
 LEASE = 30.0
 #: Seconds between two looks at the queue where there is no news, and until what is new is on disk.
@@ -233,7 +235,7 @@ class Delivery:
         with self._lock:
             if problem:
                 failures = self._failing.get(notice.webhook_id, (0, 0.0))[0] + 1
-                alone = now + min(60.0, pause(failures - 1, self._rng))
+                alone = now + min(LONGEST_ALONE, pause(failures - 1, self._rng))
                 self._failing[notice.webhook_id] = failures, alone
             else:
                 had_failed = self._failing.pop(notice.webhook_id, None) is not None

