@@ -41,6 +41,20 @@ class Refreshed:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferAnswered:
+    """The peer has answered an offer of ours in an answered call."""
+
+    remote: RemoteMedia
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRefused:
+    """The peer has refused an offer of ours, with this status: all is as it was before."""
+
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
 class Info:
     """The peer sent an INFO: its body and the type of that, in lower case without parameters."""
 
@@ -81,7 +95,17 @@ class Ended:
 
 
 Event = (
-    Ringing | EarlyMedia | Answered | Renegotiated | Refreshed | Info | Referred | Failed | Ended
+    Ringing
+    | EarlyMedia
+    | Answered
+    | Renegotiated
+    | Refreshed
+    | OfferAnswered
+    | OfferRefused
+    | Info
+    | Referred
+    | Failed
+    | Ended
 )
 
 

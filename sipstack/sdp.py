@@ -274,17 +274,34 @@ class LocalMedia:
         #: The direction that we want, from our view; a held peer's refresh must not undo the hold.
         self.direction = "sendrecv"
         self._codecs = codecs
+        #: Whose stream is described instead of ours.
+        self._other: RemoteMedia | None = None
         self._before_offer = codecs
         self._session_id = session_id
         self._version = 0
-        self._last: str | None = None
+        self._last: tuple[str, str] | None = None
+
+    def stand_for(self, other: RemoteMedia | None) -> None:
+        """Describe another party's stream from the next description on, so that the two send to each other past us
+        (:rfc:`3725`); ``None``: ours again."""
+        self._other = other
+
+    @property
+    def stands_for_another(self) -> bool:
+        """Whether it is another party's stream that is described."""
+        return self._other is not None
+
+    @property
+    def _ours(self) -> tuple[Codec, ...]:
+        """What can be offered and agreed on now."""
+        return self._other.codecs if self._other is not None else self._codecs
 
     def offer(self, direction: str | None = None) -> bytes:
         """A description that offers our stream, from now on in ``direction`` where one is given."""
         self.direction = direction or self.direction
         self._before_offer = self.receive_codecs
-        self.receive_codecs = self._codecs
-        return self._describe([self._section(self._codecs, self.direction)])
+        self.receive_codecs = self._ours
+        return self._describe([self._section(self._ours, self.direction)])
 
     def withdraw_offer(self) -> None:
         """The peer refused our offer: what was agreed on before stays (:rfc:`3261` §14.1)."""
@@ -355,7 +372,7 @@ class LocalMedia:
             raise SdpError(400, "SDP without c= line")
         pairs: list[tuple[Codec, Codec]] = []
         for theirs in media.codecs:
-            own = next((codec for codec in self._codecs if codec.same_as(theirs)), None)
+            own = next((codec for codec in self._ours if codec.same_as(theirs)), None)
             if own is not None and all(own is not known for known, _ in pairs):
                 pairs.append((own, theirs))
         if not any(own.name != "telephone-event" for own, _ in pairs):
@@ -383,33 +400,44 @@ class LocalMedia:
         rtcp_mux: bool = True,
     ) -> list[str]:
         numbers = " ".join(str(codec.payload_type) for codec in codecs)
-        lines = [f"m=audio {self.port} {protocol} {numbers}"]
+        other = self._other
+        port = other.port if other is not None else self.port
+        lines = [f"m=audio {port} {protocol} {numbers}"]
         for codec in codecs:
             channels = f"/{codec.channels}" if codec.channels > 1 else ""
             lines.append(f"a=rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}")
             if codec.fmtp:
                 lines.append(f"a=fmtp:{codec.payload_type} {codec.fmtp}")
+        if other is not None:
+            rtcp_mux = rtcp_mux and other.rtcp_mux
+            if (other.rtcp_address, other.rtcp_port) != (other.address, other.port + 1):
+                lines.append(f"a=rtcp:{other.rtcp_port} {_network(other.rtcp_address)}")
         if rtcp_mux:
             lines.append("a=rtcp-mux")
         lines += [f"a=ptime:{self.ptime}", f"a={direction}"]
         return lines
 
     def _describe(self, sections: list[list[str]]) -> bytes:
-        family = "IP6" if ":" in self.address else "IP4"
+        place = self._other.address if self._other is not None else self.address
         body = "\r\n".join(line for section in sections for line in section)
-        if body != self._last:
+        if (place, body) != self._last:
             # §8 of RFC 3264: the version goes up by one when, and only when, the description changes.
             self._version += 1
-            self._last = body
+            self._last = place, body
         head = (
             "v=0",
-            f"o=- {self._session_id} {self._version} IN {family} {self.address}",
+            f"o=- {self._session_id} {self._version} {_network(self.address)}",
             "s=-",
-            f"c=IN {family} {self.address}",
+            f"c={_network(place)}",
             "t=0 0",
         )
         # A stream that we refuse is described in its own words, which need not be UTF-8.
         return ("\r\n".join((*head, body)) + "\r\n").encode("utf-8", "surrogateescape")
+
+
+def _network(address: str) -> str:
+    """An address with its kind of network, as SDP writes it."""
+    return f"IN {'IP6' if ':' in address else 'IP4'} {address}"
 
 
 def _narrowed(allowed: str, wanted: str) -> str:

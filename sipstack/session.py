@@ -17,7 +17,17 @@ from sipstack.agent import (
     supports,
 )
 from sipstack.dialog import Dialog
-from sipstack.events import Ended, Event, Info, Referred, Refreshed, Renegotiated, q850_cause
+from sipstack.events import (
+    Ended,
+    Event,
+    Info,
+    OfferAnswered,
+    OfferRefused,
+    Referred,
+    Refreshed,
+    Renegotiated,
+    q850_cause,
+)
 from sipstack.message import (
     METHODS,
     Message,
@@ -52,7 +62,7 @@ class Session:
     """The session of one dialog.
 
     ``on_media`` is called with the peer's media whenever a description was agreed on; ``on_event`` gets
-    :class:`Renegotiated`, :class:`Refreshed`, :class:`Info`, :class:`Referred` and, last, :class:`Ended`;
+    :class:`Renegotiated`, :class:`Refreshed`, :class:`OfferAnswered`, :class:`OfferRefused`, :class:`Info`, :class:`Referred` and, last, :class:`Ended`;
     ``on_finished`` is called when its BYE has been answered too. ``accepts_referral`` decides whether a REFER to a
     URI is accepted.
     """
@@ -300,6 +310,8 @@ class Session:
             self._offer_again()
         else:
             self._glares = 0
+            if self.outcome is None:
+                self._on_event(OfferRefused(status))
             self._offer_again()
 
     def _after_glare(self) -> None:
@@ -331,11 +343,13 @@ class Session:
         self._timer.answered(response)
         self._watch()
         try:
-            self._on_media(self._media.accept_answer(sdp_of(response)))
+            remote = self._media.accept_answer(sdp_of(response))
         except SdpError:
             self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
             return
+        self._on_media(remote)
         self._on_event(Refreshed())
+        self._on_event(OfferAnswered(remote))
         self._offer_again()
 
     # --- the session timer

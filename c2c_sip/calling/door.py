@@ -425,6 +425,7 @@ class Calling:
             codecs=self._codecs,
             ringback=heard.waiting,
             music=heard.hold,
+            bypass=clicktocall.get("bypass_media") in (True, "true"),
             busy=heard.tones.busy,
             congestion=heard.tones.congestion,
             confirm=clicktocall.get("confirm") or "",

@@ -77,6 +77,8 @@ class Plan:
     ignore_early_media: bool = False
     #: What one hears while the other holds it; ``None``: what the other sends.
     music: Source | None = None
+    #: Whether the two are to send their audio to each other.
+    bypass: bool = False
     #: The key with which an extension shows that somebody is there, and the seconds that it has for that; empty: none.
     confirm: str = ""
     confirm_seconds: float = 15.0

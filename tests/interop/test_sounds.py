@@ -57,13 +57,13 @@ def test_ringback_and_music_of_the_account(start: Start, tmp_path: Path) -> None
     talking = service.connect(definition, "1002")
     until(lambda: service.record(definition, talking["id"])["state"] == "connected", 10, "the call")
     time.sleep(2.0)
-    until(lambda: desk.heard(CUSTOMER) > 0.8, 5, "the customer")
+    until(lambda: desk.heard(CUSTOMER) > 0.5, 15, "the customer")
     desk.command("hold")
     until(lambda: "a=sendonly" in customer.messages(), 5, "hold at the customer")
     time.sleep(3.0)
     desk.command("resume")
     time.sleep(2.5)
-    until(lambda: desk.heard(CUSTOMER) > 0.8, 5, "the customer after resume")
+    until(lambda: desk.heard(CUSTOMER) > 0.5, 15, "the customer after resume")
     desk.hang_up()
     assert service.ended(definition, talking["id"])["cause"] == "NORMAL_CLEARING"
     # What it hears is written when it ends.
@@ -77,3 +77,21 @@ def test_ringback_and_music_of_the_account(start: Start, tmp_path: Path) -> None
     first = loud[0].index(True)
     assert any(loud[1][:first])
     assert any(loud[1][first + sum(loud[0]) :]), "the desk before and after it"
+
+
+def test_two_phones_that_hear_each_other_past_us(start: Start) -> None:
+    proxy = start(Kamailio, way=Way())
+    desk = start(Baresip, "1001", proxy, DESK)
+    customer = start(Baresip, "1002", proxy, CUSTOMER)
+    service = start(Service, proxy.trunk("2000"), realm=proxy.realm).start()
+    until(lambda: service.http("GET", "/readyz")[0] == 200, 10, "the registration")
+    definition = service.define(extension="1001", realm=proxy.realm, bypass_media=True)
+    talking = service.connect(definition, "1002")
+    until(lambda: service.record(definition, talking["id"])["state"] == "connected", 10, "the call")
+    time.sleep(4.0)
+    until(lambda: customer.heard(DESK) > 0.8, 15, "the desk")
+    until(lambda: desk.heard(CUSTOMER) > 0.5, 15, "the customer")
+    customer.hang_up()
+    assert service.ended(definition, talking["id"])["cause"] == "NORMAL_CLEARING"
+    for cdr in service.cdrs(talking["id"]):
+        assert cdr["media"]["packets_received"] < 25, "half a second, until they knew"
