@@ -103,6 +103,9 @@ class Activation:
     max_duration: float
     extensions: tuple[str, ...] = ("extension",)
     dial_first: Literal["extension", "contact"] = "extension"
+    bypass: bool = False
+    music: bool = False
+    confirm: bool = False
     timeout: float = 20.0
 
 
@@ -160,6 +163,9 @@ class World:
                 dial_first=chance.choice(["extension", "extension", "contact"]),
                 # Also as long as a phone takes to answer, so that the two cross.
                 timeout=chance.choice([20.0, 20.0, 1.0, 3.0]),
+                bypass=chance.random() < 0.2,
+                music=chance.random() < 0.3,
+                confirm=chance.random() < 0.1,
             )
             for _ in range(chance.choice([1, 1, 1, 2, 3]))
         )
@@ -304,6 +310,9 @@ class _Life:
             ),
             contact=self._leg("contact", number, False, activation.timeout),
             dial_first=activation.dial_first,
+            bypass=activation.bypass,
+            music=RINGBACK["uk"] if activation.music else None,
+            confirm="1" if activation.confirm else "",
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
             busy=BUSY["us"],
@@ -313,9 +322,19 @@ class _Life:
             media_timeout=activation.media_timeout,
         )
         flow = Flow(plan, self.desk, recorder)
+        if activation.confirm:
+            # Somebody is there, or a voicemail that says nothing; or keys come when nobody has asked.
+            for moment in (2.0, 4.0, 9.0):
+                self.loop.call_later(moment, self.press)
         if activation.hang_up is not None:
             self.loop.call_later(activation.hang_up, flow.hang_up, "NORMAL_CLEARING")
         await flow.run()
+
+    def press(self) -> None:
+        """Whoever is there presses the key."""
+        for leg in self.media.legs:
+            if not leg.closed:
+                leg.on_key("1")
 
     def _leg(self, role: str, number: int, direct: bool, timeout: float = 20.0) -> LegPlan:
         trunk = Outbound(Uri.parse(f"sip:{NUMBERS[role]}@{TRUNK}"), self.account)
