@@ -375,7 +375,7 @@ class Webhooks:
 class Guard:
     """What the service does for whom; ``per_…`` are unauthenticated activations in an hour, 0 for no limit."""
 
-    countries: tuple[str, ...] = _setting(("any",), _each(_country, "a list of countries"))
+    countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"))
     number_kinds: tuple[str, ...] = _setting((), _each(_one_of(*REFUSED_KINDS), "a list of kinds"))
     sip_hosts: tuple[str, ...] = _setting(
         (), _each(_text("a host name", re.compile(rf"{_HOST}\Z")), "a list of hosts")

@@ -411,7 +411,7 @@ ACCOUNT: dict[str, Any] = {
         "per_address", "per_contact", "per_clicktocall", "per_account", "daily_minutes"
     ),
 }
-FROM_ABOVE = ("countries", "caller_ids", "limits")
+FROM_ABOVE = ("region", "countries", "caller_ids", "limits")
 """Fields of an account that are for those above it to say, and for itself only where nobody is."""
 LINK: dict[str, Any] = {
     # Whoever is called says what is wrong with it, as where it is activated.

@@ -152,6 +152,13 @@ class Service:
                 accounts=list(accounts.values()),
             )
 
+        guard = config.guard
+        limited = guard.per_address, guard.per_account, guard.per_service, guard.daily_minutes
+        if config.trunks and self.lab is None and not any(limited):
+            log.warning(
+                "nothing limits how often the public may call: set guard.per_address, guard.per_contact, "
+                "guard.per_account and guard.daily_minutes, or auth_required"
+            )
         if not config.media.workers:
             sys.setswitchinterval(SWITCH_INTERVAL)
         media = MediaPlane(ports=config.media.ports, workers=config.media.workers)

@@ -531,6 +531,8 @@ class Calling:
                     clicktocall, str(party), account, authenticated=True, rules=rules
                 )
                 party = checked.contact
+                called = canonical(party, region)
+                self._guard.check_never_call(account["id"], called, str(uri))
             where = routing.destination(party, realm, config.trunks, region)
             shown = routing.shown_to_contact(
                 clicktocall,

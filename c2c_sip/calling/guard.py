@@ -84,12 +84,13 @@ class Guard:
     # --- what holds
 
     def rules(self, account: Mapping[str, Any]) -> Rules:
-        """The rules for an account's calls. What its document says makes the settings' stricter, never laxer."""
+        """The rules for an account's calls. What its document says makes the settings' stricter, never laxer; where they
+        name no countries, its region is its own country, which is for those above it to say."""
         guard, default_region = self._config.guard, self._config.calling.default_region
         region = account.get("region")
         if region not in phonenumbers.SUPPORTED_REGIONS:
             region = default_region
-        countries = frozenset(guard.countries or (default_region,))
+        countries = frozenset(guard.countries or (region,))
         narrower = frozenset(account.get("countries") or [ANYWHERE])
         if ANYWHERE not in narrower:
             countries = narrower if ANYWHERE in countries else countries & narrower

@@ -466,6 +466,17 @@ def test_a_transfer_leads_only_to_where_a_contact_may_be(
     assert extension.accepts_referral(uri) == good
 
 
+def test_a_transfer_leads_to_nobody_who_does_not_want_to_be_called(make: Make) -> None:
+    api = make()
+    assert api.post(f"{one(api)}/connect", {"contact": NUMBER}).status_code == 200
+    (live,) = api.calling._live.values()  # type: ignore[attr-defined]
+    (extension,) = live.flow.plan.extensions
+    target = Uri.parse("sip:+12025550177@acme.example")
+    assert extension.accepts_referral(target)
+    assert api.put("/never_call", {"number": "+12025550177"}).status_code in (200, 201)
+    assert not extension.accepts_referral(target)
+
+
 def test_a_leg_is_fenced_in_from_inner_addresses_and_the_extension_is_at_home(make: Make) -> None:
     api = make(networks=("10.0.0.0/8",))
     path = one(api, extension="sip:desk@192.168.1.7")
