@@ -371,6 +371,8 @@ CLICKTOCALL: dict[str, Any] = {
         "schema": {"media_id": _line(0, 256)},
     },
     "ringback": _line(0, 256) | _told("What the extension hears while the contact rings."),
+    "announcement": _line(0, 256)
+    | _told("Audio of the account that asks an extension for its key."),
     "confirm": {"type": "string", "allowed": list("0123456789*#")}
     | _told("The key that the extension presses before it is connected to anybody."),
     "presence_id": _line(0, 256),

@@ -13,6 +13,7 @@ DEFAULTABLE = (
     "media",
     "bypass_media",
     "confirm",
+    "announcement",
     "auto_answer",
     "hours",
 )

@@ -430,6 +430,7 @@ class Calling:
             congestion=heard.tones.congestion,
             confirm=clicktocall.get("confirm") or "",
             confirm_seconds=config.calling.confirm_timeout,
+            asking=heard.asking,
             busy_seconds=config.calling.busy_tone,
             max_duration=config.calling.max_duration,
             media_timeout=config.media.timeout,

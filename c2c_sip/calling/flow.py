@@ -26,7 +26,6 @@ from sipstack.call import (
 )
 from sipstack.media import LegCounters, MediaLeg, NoPortsLeft, Source
 from sipstack.media.dtmf import from_info
-from sipstack.media.tones import PRESS_A_KEY
 from sipstack.message import REASONS
 from sipstack.sdp import Codec, LocalMedia, RemoteMedia
 
@@ -329,7 +328,7 @@ class Flow:
                 self._events.put_nowait((None, Ending("NO_USER_RESPONSE", None, leg.plan)))
 
         leg.media.on_key = pressed
-        leg.media.play(PRESS_A_KEY)
+        leg.media.play(self.plan.asking)
         loop.call_later(seconds, too_late)
         limit.reschedule(max(limit.when() or 0.0, loop.time() + seconds + 1.0))
 

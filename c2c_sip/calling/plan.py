@@ -8,6 +8,7 @@ from typing import Literal
 
 from sipstack.call import Outbound
 from sipstack.media import Source
+from sipstack.media.tones import PRESS_A_KEY
 from sipstack.message import NameAddr, Uri
 from sipstack.sdp import Codec
 
@@ -82,6 +83,8 @@ class Plan:
     #: The key with which an extension shows that somebody is there, and the seconds that it has for that; empty: none.
     confirm: str = ""
     confirm_seconds: float = 15.0
+    #: What it hears meanwhile.
+    asking: Source = PRESS_A_KEY
     #: Whether a call that is up may go on.
     may_go_on: Callable[[], bool] = lambda: True
     dial_first: Literal["extension", "contact"] = "extension"

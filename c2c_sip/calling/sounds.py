@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from c2c_sip.store.errors import StoreError
 from sipstack.media import Source, wav
-from sipstack.media.tones import PLANS, Playback, TonePlan
+from sipstack.media.tones import PLANS, PRESS_A_KEY, Playback, TonePlan
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,11 @@ class Audio(Protocol):
 @dataclass(frozen=True, slots=True)
 class Heard:
     """What one call's parties hear: the one that waits, until the other answers; the one that is put on hold, ``None``
-    for nothing; and after a failure the tones of a country."""
+    for nothing; the one that is asked for a key; and after a failure the tones of a country."""
 
     waiting: Source
     hold: Source | None
+    asking: Source
     tones: TonePlan
 
 
@@ -70,14 +71,22 @@ class Sounds:
         said = str(clicktocall.get("ringback") or "")
         country = PLANS.get(said.lower())
         music = (clicktocall.get("music_on_hold") or {}).get("media_id")
-        hold = self._playback(account_id, str(music)) if music else None
+        hold = self._playback(account_id, str(music or ""))
         waiting: Source | None = country.ringback if country is not None else None
         if said and waiting is None:
             waiting = self._playback(account_id, said)
-        return Heard(waiting or hold or self._default, hold, country or self._tones)
+        asking = self._playback(account_id, str(clicktocall.get("announcement") or ""))
+        return Heard(
+            waiting or hold or self._default,
+            hold,
+            asking or PRESS_A_KEY,
+            country or self._tones,
+        )
 
     def _playback(self, account_id: str, identifier: str) -> Playback | None:
         """Audio of the account; ``None``, and a line in the log, where it cannot be had: a call need not fail for it."""
+        if not identifier:
+            return None
         try:
             document = self._audio.get(account_id, identifier)
             if document is None:

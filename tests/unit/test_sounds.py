@@ -13,7 +13,7 @@ from c2c_sip.calling.sounds import ROOM, Sounds
 from c2c_sip.config import ConfigError, load
 from c2c_sip.store import Store
 from sipstack.media import Source
-from sipstack.media.tones import BUSY, CONGESTION, RINGBACK, Playback
+from sipstack.media.tones import BUSY, CONGESTION, PRESS_A_KEY, RINGBACK, Playback
 from sipstack.media.wav import WavError
 
 
@@ -82,6 +82,14 @@ def test_music_is_heard_on_hold_and_where_nothing_rings(world: World) -> None:
     heard = world.of(music_on_hold=music, ringback="us")
     assert heard.waiting == RINGBACK["us"]
     assert heard.hold is not None
+
+
+def test_who_is_asked_for_a_key_hears_the_announcement_or_three_notes(world: World) -> None:
+    assert world.of(confirm="1").asking == PRESS_A_KEY
+    own = world.upload(a_file())
+    asking = world.of(confirm="1", announcement=own).asking
+    assert isinstance(asking, Playback)
+    assert asking.repeats
 
 
 def test_a_new_file_is_heard_and_the_old_one_forgotten(world: World) -> None:
