@@ -120,17 +120,23 @@ def _one_of(*allowed: str) -> Check:
     return check
 
 
-def _sound(value: Any) -> str:
-    """A country's tones, or a file that can be played."""
-    accepted = "one of " + ", ".join(RINGBACK)
-    if not isinstance(value, str) or not (value in RINGBACK or value.lower().endswith(".wav")):
-        raise _Wrong(f"{accepted}, or the path of a .wav file")
-    if value not in RINGBACK:
-        try:
-            wav.load(value)
-        except (OSError, wav.WavError) as error:
-            raise _Wrong(f"a WAV file that can be played: {error}") from error
-    return value
+def _playable(*names: str) -> Check:
+    """One of the names, or a file that can be played."""
+
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not (value in names or value.lower().endswith(".wav")):
+            raise _Wrong(f"one of {', '.join(names)}, or the path of a .wav file")
+        if value not in names:
+            try:
+                wav.load(value)
+            except (OSError, wav.WavError) as error:
+                raise _Wrong(f"a WAV file that can be played: {error}") from error
+        return value
+
+    return check
+
+
+_sound, _notice = _playable(*RINGBACK), _playable("beep", "none")
 
 
 def _each(check: Check, accepted: str, least: int = 0) -> Check:
@@ -442,6 +448,21 @@ class Trunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """Where calls are recorded to, if their click-to-call says so; nowhere without a ``directory``.
+
+    ``notice`` is what both parties hear first: ``beep``, ``none``, or the path of a WAV file. One call's file has
+    ``call_mb`` megabytes at most, all of them ``total_mb``, for ``keep_days``.
+    """
+
+    directory: str = _setting("", _text())
+    notice: str = _setting("beep", _notice)
+    call_mb: int = _setting(512, _whole(1, 4000))
+    total_mb: int = _setting(20_000, _whole(1, 100_000_000))
+    keep_days: int = _setting(30, _whole(1, 36_500))
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """What went over the wire: of how many activations it is kept, and where it is sent besides."""
 
@@ -461,6 +482,7 @@ class Config:
     calling: Calling = Calling()
     guard: Guard = Guard()
     webhooks: Webhooks = Webhooks()
+    recording: Recording = Recording()
     trace: Trace = Trace()
     trunks: tuple[Trunk, ...] = ()
 
@@ -473,6 +495,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "calling": Calling,
     "guard": Guard,
     "webhooks": Webhooks,
+    "recording": Recording,
     "trace": Trace,
 }
 

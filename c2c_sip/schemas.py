@@ -375,6 +375,7 @@ CLICKTOCALL: dict[str, Any] = {
     | _told("Audio of the account that asks an extension for its key."),
     "confirm": {"type": "string", "allowed": list("0123456789*#")}
     | _told("The key that the extension presses before it is connected to anybody."),
+    "record": {"type": "boolean"} | _told("Whether its calls are recorded.", default=False),
     "presence_id": _line(0, 256),
     "connect_by_get": {"type": "boolean"},
     "challenge": {"type": "string", "allowed": list(CHALLENGES)},

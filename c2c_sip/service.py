@@ -20,6 +20,7 @@ from c2c_sip.api.server import HttpServer
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
 from c2c_sip.calling.notices import LAST, Notices, facts_of
+from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.routing import escape_user
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.captcha import Captcha
@@ -34,7 +35,9 @@ from sipstack.account import Account, proxy_uri
 from sipstack.digest import Credentials
 from sipstack.entropy import Entropy
 from sipstack.hep import Exporter
-from sipstack.media import MediaPlane
+from sipstack.media import MediaPlane, Source, wav
+from sipstack.media.recording import Recorder
+from sipstack.media.tones import BEEP, Playback
 from sipstack.message import Uri
 from sipstack.resolver import DnsLookup, Resolver, kinds_of
 from sipstack.trace import Trace
@@ -75,6 +78,7 @@ class Service:
             self.lab = built_in.Lab()
         self._engine: Engine
         self._tracing: Tracing
+        self._recorder: Recorder | None = None
         self._delivery: Delivery
         self._exporter: Exporter | None = None
         self._http: HttpServer
@@ -181,6 +185,9 @@ class Service:
             rng=rng,
         )
         self._engine.start()
+        self._recorder = recorder_of(config)
+        if self._recorder is not None:
+            self._recorder.start()
         captcha = Captcha(config.guard.captcha_url, config.guard.captcha_secret)
         self._tracing = Tracing(
             self.trace,
@@ -204,6 +211,9 @@ class Service:
             self._tracing,
             verify_captcha=captcha.verify,
             told=self._delivery.news,
+            tape=Tape(self._recorder, notice_of(config.recording.notice))
+            if self._recorder is not None
+            else None,
         )
 
     def _start_http(self) -> None:
@@ -214,6 +224,7 @@ class Service:
             config=self.config,
             version=__version__,
             node=socket.gethostname(),
+            recorder=self._recorder,
         )
         self._http = HttpServer(
             app,
@@ -241,6 +252,8 @@ class Service:
         self._engine.stop(max(0.5, min(4.0, end - time.monotonic() - 2.0)))
         self._tracing.close()
         self._delivery.stop()
+        if self._recorder is not None:
+            self._recorder.close()
         if self._exporter is not None:
             self._exporter.close()
         if self.lab is not None:
@@ -254,6 +267,29 @@ def _allow_descriptors() -> None:
     wanted = MOST_DESCRIPTORS if most == resource.RLIM_INFINITY else min(most, MOST_DESCRIPTORS)
     if allowed != resource.RLIM_INFINITY and allowed < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def recorder_of(config: Config) -> Recorder | None:
+    """Who records calls, where the settings name a directory.
+
+    :raises OSError: it cannot be used.
+    """
+    recording = config.recording
+    if not recording.directory:
+        return None
+    return Recorder(
+        recording.directory,
+        most_bytes=recording.call_mb * 1_000_000,
+        most_total=recording.total_mb * 1_000_000,
+        keep=recording.keep_days * 86400.0,
+    )
+
+
+def notice_of(text: str) -> Source | None:
+    """What both parties hear before they are recorded."""
+    if text == "none":
+        return None
+    return BEEP if text == "beep" else Playback(wav.load(text))
 
 
 def _domain(trunk: Trunk) -> Uri:

@@ -81,6 +81,7 @@ WEBHOOK_ATTEMPT: Fields = {
     "next_attempt": _whole("Unix seconds.", nullable=True),
     **_TIMES,
 }
+RECORDING: Fields = {"id": _text("Of the activation.")}
 AUDIT_ENTRY: Fields = {
     "id": _ID,
     **_TIMES,

@@ -24,18 +24,26 @@ from c2c_sip.api.health import Health, Ready
 from c2c_sip.api.history import History, HistoryItem
 from c2c_sip.api.hours import Hours
 from c2c_sip.api.media import Audio, Media, MediaList, MediaRaw
+from c2c_sip.api.recordings import RecordingFile
 from c2c_sip.api.trace import LadderPicture, LadderText, TraceCapture, TraceJson
 from c2c_sip.api.users import User, Users
 from c2c_sip.api.webhooks import Webhook, WebhookAttempts, WebhookList
 from c2c_sip.calling.door import Calling
 from c2c_sip.config import Config
 from c2c_sip.store import Store
+from sipstack.media.recording import Recorder
 
 
 def create_app(
-    *, store: Store, calling: Calling, config: Config, version: str, node: str
+    *,
+    store: Store,
+    calling: Calling,
+    config: Config,
+    version: str,
+    node: str,
+    recorder: Recorder | None = None,
 ) -> "falcon.App[Any, Any]":
-    """The WSGI application."""
+    """The WSGI application; ``recorder`` is whoever has the recordings, if calls can be recorded."""
     origins = config.http.allowed_origins
     app = falcon.App(middleware=[Frame(store, origins, node, version)])
     app.req_options.strip_url_path_trailing_slash = True
@@ -83,6 +91,7 @@ def create_app(
         one + "/history/{activation_id}/ladder.svg": LadderPicture(store, access, calling),
         one + "/history/{activation_id}/trace.json": TraceJson(store, access, calling),
         one + "/history/{activation_id}/trace.pcap": TraceCapture(store, access, calling),
+        one + "/history/{activation_id}/recording.wav": RecordingFile(store, access, recorder),
         account + "/cdrs": Cdrs(store, access),
         account + "/cdrs/{cdr_id}": Cdr(store, access),
         account + "/channels": Channels(access, calling),

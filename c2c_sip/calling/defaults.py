@@ -14,6 +14,7 @@ DEFAULTABLE = (
     "bypass_media",
     "confirm",
     "announcement",
+    "record",
     "auto_answer",
     "hours",
 )

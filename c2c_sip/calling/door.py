@@ -27,6 +27,7 @@ from c2c_sip.calling.notices import Notices, facts_of
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recorder import Recorder
+from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.refusals import Refusals
 from c2c_sip.calling.sounds import Sounds
 from c2c_sip.calling.tracing import Tracing
@@ -94,8 +95,10 @@ class Calling:
         wall: Callable[[], float] = time.time,
         verify_captcha: Callable[[str, str], bool] = lambda response, client: False,
         told: Callable[[], None] = lambda: None,
+        tape: Tape | None = None,
     ) -> None:
-        """``told`` is called when there is something new for a webhook."""
+        """``told`` is called when there is something new for a webhook; without a ``tape`` nothing can be recorded."""
+        self._tape = tape
         self._config = config
         self._store = store
         self._engine = engine
@@ -227,6 +230,9 @@ class Calling:
             )
         if link is not None and link.pattern is not None:
             policy.check_link(link.pattern, checked, dialled(checked.contact))
+        if clicktocall.get("record") and self._tape is None:
+            # Rather no call than one that somebody relies on to be recorded.
+            raise Refusal("unavailable", "calls cannot be recorded: recording.directory is not set")
         routes = self._routes(account, clicktocall, checked, rules)
         called = canonical(checked.contact, rules.region)
         guard.check_never_call(account["id"], called, contact)
@@ -425,6 +431,7 @@ class Calling:
             codecs=self._codecs,
             ringback=heard.waiting,
             music=heard.hold,
+            tape=self._tape if clicktocall.get("record") else None,
             bypass=clicktocall.get("bypass_media") in (True, "true"),
             busy=heard.tones.busy,
             congestion=heard.tones.congestion,

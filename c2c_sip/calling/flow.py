@@ -10,6 +10,7 @@ from c2c_sip.calling.bypass import Bypass
 from c2c_sip.calling.causes import ANSWERED_BY_NOBODY, hangup_cause
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
+from c2c_sip.calling.recording import Running
 from c2c_sip.calling.ringing import COMPLETED_ELSEWHERE, LOST, Ending, Over, RingGroup
 from sipstack.call import (
     Answered,
@@ -173,6 +174,7 @@ class Flow:
         #: Those that are not over, by Call-ID.
         self.legs: dict[str, Leg] = {}
         self._asked: set[str] = set()
+        self._recording: Running | None = None
 
     def hang_up(self, cause: str) -> None:
         """End the call from outside, with this hangup cause."""
@@ -210,6 +212,8 @@ class Flow:
         finally:
             for leg in list(self.legs.values()):
                 self._leave(leg, ending)
+            if self._recording is not None:
+                self._recording.stop(self._desk.now())
             self._recorder.ended(ending.cause, ending.status)
 
     @property
@@ -424,7 +428,11 @@ class Flow:
         """
         started = self._desk.now()
         heard = {leg: started for leg in (caller, contact)}
-        bypass = Bypass(caller, contact) if self.plan.bypass else None
+        tape = self.plan.tape
+        if tape is not None:
+            self._recording = tape.start(self.plan.activation_id, caller, contact, started)
+        # What goes past us cannot be recorded.
+        bypass = Bypass(caller, contact) if self.plan.bypass and tape is None else None
         while True:
             try:
                 async with asyncio.timeout(WATCH):
@@ -492,6 +500,8 @@ class Flow:
             return leaving
         referred.referral.notify(200, "OK", final=True)
         staying.media.play(None)
+        if self._recording is not None:
+            self._recording.hear(new)
         if not leaving.closed:
             self._leave(leaving, Ending("NORMAL_CLEARING"))
         staying.follow(new, self.plan.music)

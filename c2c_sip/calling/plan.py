@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from c2c_sip.calling.recording import Tape
 from sipstack.call import Outbound
 from sipstack.media import Source
 from sipstack.media.tones import PRESS_A_KEY
@@ -80,6 +81,8 @@ class Plan:
     music: Source | None = None
     #: Whether the two are to send their audio to each other.
     bypass: bool = False
+    #: How it is to be recorded, if at all.
+    tape: Tape | None = None
     #: The key with which an extension shows that somebody is there, and the seconds that it has for that; empty: none.
     confirm: str = ""
     confirm_seconds: float = 15.0

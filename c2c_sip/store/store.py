@@ -486,6 +486,10 @@ class Store:
 
         return work
 
+    def note(self, by: Actor, account_id: str, action: str, kind: str, target_id: str) -> None:
+        """Write into the audit log what was done to something that is not in the database."""
+        self._write(lambda: self.audit.add(by, account_id, action, kind, target_id))
+
     # --- activations and their legs
 
     def create_activation(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import time
+import urllib.error
 import urllib.request
+import wave
+from array import array
 from pathlib import Path
 
 from tests.interop.conftest import Start
 from tests.interop.programs import Baresip, Kamailio, Linphone, Service, SippUas, Way, until
-from tests.interop.programs.baresip import write_tone
+from tests.interop.programs.baresip import strength, write_tone
 
 DESK, CUSTOMER, RINGING, MUSIC = 700, 1100, 500, 900
 
@@ -95,3 +99,37 @@ def test_two_phones_that_hear_each_other_past_us(start: Start) -> None:
     assert service.ended(definition, talking["id"])["cause"] == "NORMAL_CLEARING"
     for cdr in service.cdrs(talking["id"]):
         assert cdr["media"]["packets_received"] < 25, "half a second, until they knew"
+
+
+def test_a_recording_has_both_one_on_each_side(start: Start, tmp_path: Path) -> None:
+    proxy = start(Kamailio, way=Way())
+    desk = start(Baresip, "1001", proxy, DESK)
+    customer = start(Baresip, "1002", proxy, CUSTOMER)
+    settings = f'[recording]\ndirectory = "{tmp_path}/recordings"\n'
+    service = start(Service, proxy.trunk("2000") + settings, realm=proxy.realm).start()
+    until(lambda: service.http("GET", "/readyz")[0] == 200, 10, "the registration")
+    definition = service.define(extension="1001", realm=proxy.realm, record=True)
+    talking = service.connect(definition, "1002")
+    until(lambda: service.record(definition, talking["id"])["state"] == "connected", 10, "the call")
+    time.sleep(4.0)
+    until(lambda: customer.heard(DESK) > 0.5, 15, "the desk")
+    desk.hang_up()
+    service.ended(definition, talking["id"])
+    path = f"{service.base}/clicktocall/{definition}/history/{talking['id']}/recording.wav"
+    request = urllib.request.Request(service.url + path, headers={"X-Auth-Token": service.token})
+
+    def fetched() -> bytes:
+        try:
+            with urllib.request.urlopen(request, timeout=10) as response:
+                return bytes(response.read())
+        except urllib.error.HTTPError:
+            return b""
+
+    until(fetched, 10, "the recording")
+    with wave.open(io.BytesIO(fetched())) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (2, 2, 8000)
+        samples = array("h", file.readframes(file.getnframes()))
+    for side, tone in ((0, DESK), (1, CUSTOMER)):
+        heard = [float(sample) for sample in samples[side::2]]
+        assert len(heard) > 3 * 8000
+        assert strength(heard[-8000 - 2400 : -2400], tone) > 0.5

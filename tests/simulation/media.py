@@ -24,6 +24,7 @@ class SimulatedLeg:
         self.closed = False
         self.on_lost: Callable[[], object] = lambda: None
         self.on_key: Callable[[str], object] = lambda key: None
+        self.tapped: Callable[..., None] | None = None
         #: The keys that its peer was sent.
         self.pressed = ""
         self._plane = plane
@@ -43,6 +44,9 @@ class SimulatedLeg:
 
     def play(self, source: Source | None, until_media: bool = False) -> None:
         self.played.append((source, until_media))
+
+    def tap(self, tap: Callable[..., None] | None) -> None:
+        self.tapped = tap
 
     def press(self, keys: str) -> None:
         self.pressed += keys
