@@ -31,6 +31,7 @@ def configured(folder: Path, settings: str, *more: str) -> Config:
     """The configuration of a file with one trunk, and further ones."""
     path = folder / "c2c_sip.toml"
     head = '[sip]\nuser_agent = "c2c"\n[calling]\nextension_timeout = 2\ndefault_region = "DE"\n'
+    head += '[guard]\ncountries = ["DE", "GB"]\n'
     trunk = '[[trunk]]\nname = "provider"\nusername = "acct"\ndomain = "sip.provider.test"\n'
     given = {line.partition(" ")[0] for line in settings.splitlines()}
     kept = [line for line in trunk.splitlines() if line.partition(" ")[0] not in given]
@@ -430,7 +431,8 @@ def test_what_the_example_of_a_provider_puts_on_the_wire(
     path.write_text(text)
     config = load(str(path), {})
     (chosen,) = (each for each in config.trunks if each.name == trunk)
-    config = replace(config, trunks=(chosen,))
+    anywhere = replace(config.guard, countries=("any",))
+    config = replace(config, trunks=(chosen,), guard=anywhere)
     zone: dict[tuple[str, str], Records] = {
         (f"_sip._udp.{chosen.domain}", "SRV"): (Srv(1, 1, "edge.test", 5060),),
         ("edge.test", "A"): (PROVIDER,),
