@@ -19,8 +19,10 @@ from c2c_sip.calling.numbering import ANYWHERE, REFUSED_KINDS
 from sipstack.account import proxy_uri
 from sipstack.keepalive import Means
 from sipstack.media import wav
+from sipstack.media.srtp import AVAILABLE
 from sipstack.media.tones import RINGBACK
 from sipstack.message import ParseError
+from sipstack.sdes import Mode
 from sipstack.sdp import CODECS
 
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
@@ -118,6 +120,16 @@ def _one_of(*allowed: str) -> Check:
         return value
 
     return check
+
+
+def _srtp(value: Any) -> str:
+    """Whether audio is encrypted."""
+    mode = _one_of(*Mode)(value)
+    if mode != Mode.OFF and not AVAILABLE:
+        raise _Wrong(
+            "off; for the others c2c-sip has to be installed with its extra srtp: c2c-sip[srtp]"
+        )
+    return str(mode)
 
 
 def _playable(*names: str) -> Check:
@@ -355,6 +367,7 @@ class Media:
     workers: int = _setting(0, _whole(0, 64))
     timeout: int = _setting(30, _whole(5, 3600))
     ringback: str = _setting("us", _sound)
+    srtp: str = _setting("off", _srtp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -438,6 +451,7 @@ class Trunk:
     from_domain: str = _setting("", _host_and_port)
     codecs: tuple[str, ...] = _setting((), _each(_CODEC, "a list of codecs"))
     ptime: int = _setting(20, _ptime)
+    srtp: str = _setting("off", _srtp)
     tls_server_name: str = _setting("", _text("a host name", re.compile(r"[A-Za-z0-9._-]+\Z")))
     tls_ca: str = _setting("", _text())
     tls_certificate: str = _setting("", _text())

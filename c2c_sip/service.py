@@ -40,6 +40,7 @@ from sipstack.media.recording import Recorder
 from sipstack.media.tones import BEEP, Playback
 from sipstack.message import Uri
 from sipstack.resolver import DnsLookup, Resolver, kinds_of
+from sipstack.sdes import Mode
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
@@ -156,6 +157,11 @@ class Service:
                 accounts=list(accounts.values()),
             )
 
+        for trunk in config.trunks:
+            if trunk.srtp != Mode.OFF and trunk.transport != "tls":
+                log.warning(
+                    "trunk %s: the keys of srtp are sent in the clear without tls", trunk.name
+                )
         guard = config.guard
         limited = guard.per_address, guard.per_account, guard.per_service, guard.daily_minutes
         if config.trunks and self.lab is None and not any(limited):

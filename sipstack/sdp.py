@@ -1,10 +1,13 @@
 """Session descriptions (:rfc:`8866`) and one audio stream's side of offer and answer (:rfc:`3264`). Pure."""
 
 import re
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from sipstack import sdes
 from sipstack.message import ParseError
+from sipstack.sdes import MOST, Agreement, Mode, Plan
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _MOST_LINES = 1000
@@ -86,6 +89,8 @@ class MediaDescription:
     rtcp_address: str | None = None
     rtcp_mux: bool = False
     ptime: int | None = None
+    #: What is behind each ``a=crypto``.
+    cryptos: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +176,7 @@ def _media(lines: Sequence[str]) -> MediaDescription:
     rtcp_address: str | None = None
     rtcp_mux = False
     ptime: int | None = None
+    cryptos: list[str] = []
     for line in lines[1:]:
         if not line.startswith("a="):
             continue
@@ -191,6 +197,8 @@ def _media(lines: Sequence[str]) -> MediaDescription:
                 rtcp_address = parts[3]
         elif name == "rtcp-mux":
             rtcp_mux = True
+        elif name == "crypto":
+            cryptos.append(value)
         elif name == "ptime" and value.strip().isdigit() and len(value.strip()) < 4:
             ptime = int(value)
     codecs: list[Codec] = []
@@ -212,6 +220,7 @@ def _media(lines: Sequence[str]) -> MediaDescription:
         rtcp_address=rtcp_address,
         rtcp_mux=rtcp_mux,
         ptime=ptime,
+        cryptos=tuple(cryptos[:MOST]),
     )
 
 
@@ -244,6 +253,8 @@ class RemoteMedia:
     ptime: int | None = None
     rtcp_mux: bool = False
     withheld: bool = False
+    #: The keys of both sides; ``None``: plain RTP.
+    agreement: Agreement | None = None
 
     @property
     def on_hold(self) -> bool:
@@ -255,7 +266,8 @@ class LocalMedia:
     """Our side of a leg's one audio stream: makes offers, reads answers, answers offers.
 
     ``address`` and ``port`` are where we receive RTP; ``codecs`` what we take, preferred first, with our numbers;
-    ``ptime`` the milliseconds of audio that a packet to us had best have.
+    ``ptime`` the milliseconds of audio that a packet to us had best have; ``srtp`` whether it is to be encrypted, with keys of
+    ``random`` octets.
     """
 
     def __init__(
@@ -265,6 +277,8 @@ class LocalMedia:
         codecs: tuple[Codec, ...],
         session_id: int,
         ptime: int = 20,
+        srtp: Mode = Mode.OFF,
+        random: Callable[[int], bytes] = secrets.token_bytes,
     ) -> None:
         self.address = address
         self.port = port
@@ -277,6 +291,11 @@ class LocalMedia:
         #: Whose stream is described instead of ours.
         self._other: RemoteMedia | None = None
         self._before_offer = codecs
+        self._srtp = srtp
+        self._random = random
+        self._offered = Plan("RTP/AVP")
+        #: What was agreed on last: the protocol and the keys.
+        self._agreed: Plan | None = None
         self._session_id = session_id
         self._version = 0
         self._last: tuple[str, str] | None = None
@@ -301,7 +320,14 @@ class LocalMedia:
         self.direction = direction or self.direction
         self._before_offer = self.receive_codecs
         self.receive_codecs = self._ours
-        return self._describe([self._section(self._ours, self.direction)])
+        if self._agreed is None:
+            self._offered = sdes.offer(self._srtp, self._random)
+        elif self._agreed.agreement is not None:
+            # The same key: who knows it goes on with the stream.
+            self._offered = self._agreed
+        else:
+            self._offered = Plan("RTP/AVP")
+        return self._describe([self._section(self._ours, self.direction, self._offered)])
 
     def withdraw_offer(self) -> None:
         """The peer refused our offer: what was agreed on before stays (:rfc:`3261` §14.1)."""
@@ -315,7 +341,14 @@ class LocalMedia:
         description = SessionDescription.parse(answer)
         if not description.media or description.media[0].kind != "audio":
             raise SdpError(488, "No audio in the answer")
-        remote, receive = self._agree(description, description.media[0])
+        media = description.media[0]
+        remote, receive = self._agree(description, media)
+        try:
+            plan = sdes.accept(self._offered, self._srtp, media.protocol, media.cryptos)
+        except sdes.SrtpError as error:
+            raise SdpError(488, str(error)) from error
+        self._agreed = plan
+        remote = replace(remote, agreement=plan.agreement)
         # The answer's numbers should be those of our offer; some peers renumber, and the names decide.
         self.receive_codecs = receive
         return remote
@@ -329,21 +362,23 @@ class LocalMedia:
         :raises SdpError: there is no audio that we can use.
         """
         description = SessionDescription.parse(offer)
-        chosen: tuple[int, RemoteMedia, tuple[Codec, ...]] | None = None
+        chosen: tuple[int, RemoteMedia, tuple[Codec, ...], Plan] | None = None
         failure = SdpError(488, "No audio in the offer")
         for index, media in enumerate(description.media):
             if media.kind != "audio" or not media.port:
                 continue
             try:
                 remote, receive = self._agree(description, media)
+                plan = self._answer_plan(media)
             except SdpError as error:
                 failure = error
                 continue
-            chosen = (index, remote, receive)
+            chosen = (index, replace(remote, agreement=plan.agreement), receive, plan)
             break
         if chosen is None:
             raise failure
-        index, remote, receive = chosen
+        index, remote, receive, plan = chosen
+        self._agreed = plan
         wanted = _narrowed(_REVERSED[remote.direction], self.direction)
         sections = []
         for at, media in enumerate(description.media):
@@ -353,19 +388,26 @@ class LocalMedia:
                     replace(codec, fmtp=own.fmtp)
                     for codec, own in zip(remote.codecs, receive, strict=True)
                 )
-                sections.append(self._section(numbered, wanted, media.protocol, media.rtcp_mux))
+                sections.append(self._section(numbered, wanted, plan, media.rtcp_mux))
             else:
                 formats = " ".join(media.formats) or "0"
                 sections.append([f"m={media.kind} 0 {media.protocol} {formats}"])
         self.receive_codecs = remote.codecs
         return self._describe(sections), remote
 
+    def _answer_plan(self, media: MediaDescription) -> Plan:
+        current = self._agreed.agreement if self._agreed is not None else None
+        try:
+            return sdes.answer(self._srtp, media.protocol, media.cryptos, self._random, current)
+        except sdes.SrtpError as error:
+            raise SdpError(488, str(error)) from error
+
     def _agree(
         self, description: SessionDescription, media: MediaDescription
     ) -> tuple[RemoteMedia, tuple[Codec, ...]]:
         if media.port == 0:
             raise SdpError(488, "Audio refused")
-        if media.protocol not in ("RTP/AVP", "RTP/AVPF"):
+        if media.protocol not in ("RTP/AVP", "RTP/AVPF", "RTP/SAVP", "RTP/SAVPF"):
             raise SdpError(488, "Audio over an unknown protocol")
         address = media.address or description.address
         if address is None:
@@ -396,13 +438,14 @@ class LocalMedia:
         self,
         codecs: tuple[Codec, ...],
         direction: str,
-        protocol: str = "RTP/AVP",
+        plan: Plan,
         rtcp_mux: bool = True,
     ) -> list[str]:
         numbers = " ".join(str(codec.payload_type) for codec in codecs)
         other = self._other
         port = other.port if other is not None else self.port
-        lines = [f"m=audio {port} {protocol} {numbers}"]
+        lines = [f"m=audio {port} {plan.protocol} {numbers}"]
+        lines += [f"a=crypto:{crypto}" for crypto in plan.cryptos]
         for codec in codecs:
             channels = f"/{codec.channels}" if codec.channels > 1 else ""
             lines.append(f"a=rtpmap:{codec.payload_type} {codec.name}/{codec.clock_rate}{channels}")

@@ -43,9 +43,14 @@ class Bypass:
 
     def _begin(self) -> None:
         remotes = [leg.remote for leg in (self._extension, self._contact)]
-        # Where a description leads into an inner network, we send nothing there, and nor is anybody else to.
+        # Where a description leads into an inner network, we send nothing there, and nor is anybody else to. And the keys of
+        # encrypted audio are each peer's own with us.
         if all(
-            remote is not None and not remote.withheld and not remote.on_hold for remote in remotes
+            remote is not None
+            and remote.agreement is None
+            and not remote.withheld
+            and not remote.on_hold
+            for remote in remotes
         ):
             self._offer(self._contact, self._extension)
 

@@ -36,6 +36,7 @@ from c2c_sip.store import Store
 from sipstack.account import Account
 from sipstack.call import Outbound
 from sipstack.message import Uri
+from sipstack.sdes import Mode
 from sipstack.sdp import codec_list
 from sipstack.trace import TracedMessage
 
@@ -507,6 +508,7 @@ class Calling:
             timeout=timeout,
             codecs=codec_list(trunk.codecs) if trunk is not None and trunk.codecs else (),
             ptime=trunk.ptime if trunk is not None else 20,
+            srtp=Mode(trunk.srtp if trunk is not None else self._config.media.srtp),
             redirect=redirect,
             accepted=self._accepted,
             at_home=role == "extension" or route.at_home,

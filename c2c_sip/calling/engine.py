@@ -89,7 +89,15 @@ class SipDesk:
             raise LegError(str(error)) from error
         codecs = plan.codecs_of(codecs, first=beside is None)
         session_id = self._rng.getrandbits(48)
-        local = LocalMedia(announced, media.rtp_port, codecs, session_id, plan.ptime)
+        local = LocalMedia(
+            announced,
+            media.rtp_port,
+            codecs,
+            session_id,
+            plan.ptime,
+            plan.srtp,
+            self._rng.randbytes,
+        )
         leg = Leg(plan, media, local, codecs)
         call = OutgoingCall(
             fence,

@@ -11,6 +11,7 @@ from sipstack.call import Outbound
 from sipstack.media import Source
 from sipstack.media.tones import PRESS_A_KEY
 from sipstack.message import NameAddr, Uri
+from sipstack.sdes import Mode
 from sipstack.sdp import Codec
 
 
@@ -37,6 +38,7 @@ class LegPlan:
     at_home: bool = False
     codecs: tuple[Codec, ...] = ()
     ptime: int = 20
+    srtp: Mode = Mode.OFF
 
     def codecs_of(self, wanted: tuple[Codec, ...], first: bool) -> tuple[Codec, ...]:
         """The codecs to offer, preferred first.

@@ -13,7 +13,8 @@ from sipstack.media.dtmf import EventPacket, KeyReader
 from sipstack.media.latch import Latch
 from sipstack.media.quality import StreamQuality, mos
 from sipstack.media.rtcp import Reporter, is_rtcp
-from sipstack.media.srtp import Agreement, Protector
+from sipstack.media.srtp import Protector
+from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 

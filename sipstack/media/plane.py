@@ -22,9 +22,9 @@ from typing import Protocol
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
 from sipstack.media.relay import Relay
-from sipstack.media.srtp import Agreement
 from sipstack.media.tones import Source
 from sipstack.media.worker import Worker
+from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 
 log = logging.getLogger(__name__)

@@ -23,8 +23,9 @@ from sipstack.media.dtmf import events
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipstack.media.line import LegCounters, Line, Packet, Played, is_unspecified
 from sipstack.media.rtcp import is_rtcp
-from sipstack.media.srtp import Agreement, Protector
+from sipstack.media.srtp import Protector
 from sipstack.media.tones import FRAME, RATE
+from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 

@@ -30,7 +30,8 @@ from pathlib import Path
 from typing import Any
 
 from sipstack.media import MediaPlane
-from sipstack.media.srtp import Agreement, Crypto, Protector, Suite
+from sipstack.media.srtp import Protector
+from sipstack.sdes import Agreement, Crypto, Suite
 from sipstack.sdp import CODECS, RemoteMedia
 from tests.bench.rtpengine import HOST, Rtpengine
 

@@ -13,10 +13,11 @@ import pytest
 
 from sipstack.media import MediaPlane, NoPortsLeft
 from sipstack.media.relay import connected
-from sipstack.media.srtp import AVAILABLE, KEY_SIZE, Agreement, Crypto, Protector, Suite
+from sipstack.media.srtp import AVAILABLE, Protector
 from sipstack.media.tones import Playback
 from sipstack.media.wav import Clip
 from sipstack.media.worker import Worker
+from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
 from tests.interop.programs import HOST, free_rtp_range
 from tests.interop.test_workers import End, until
 

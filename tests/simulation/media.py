@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from sipstack.media import LegCounters, NoPortsLeft, Source
+from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 
 
@@ -24,6 +25,7 @@ class SimulatedLeg:
         self.closed = False
         self.on_lost: Callable[[], object] = lambda: None
         self.on_key: Callable[[str], object] = lambda key: None
+        self.agreement: Agreement | None = None
         self.tapped: Callable[..., None] | None = None
         #: The keys that its peer was sent.
         self.pressed = ""
@@ -44,6 +46,9 @@ class SimulatedLeg:
 
     def play(self, source: Source | None, until_media: bool = False) -> None:
         self.played.append((source, until_media))
+
+    def secure(self, agreement: Agreement | None) -> None:
+        self.agreement = agreement
 
     def tap(self, tap: Callable[..., None] | None) -> None:
         self.tapped = tap

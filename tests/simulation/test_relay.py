@@ -18,8 +18,9 @@ from sipstack.media.rtcp import (
     parse,
     serialize,
 )
-from sipstack.media.srtp import AVAILABLE, KEY_SIZE, Agreement, Crypto, Protector, Suite
+from sipstack.media.srtp import AVAILABLE, Protector
 from sipstack.media.tones import BEEP, BUSY, RINGBACK, Source
+from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
 from tests.simulation.rtp import EVENT, OWN, PCMA, PCMU, Endpoint, World
 
 US = RINGBACK["us"]

@@ -160,6 +160,8 @@ TABLE: list[tuple[str, str, tuple[str, ...], tuple[str, ...]]] = [
     ('codecs = ["PCMA"]', "INVITE", ("m=audio 20000 RTP/AVP 8 101", "a=rtpmap:8 PCMA/8000"), ("PCMU",)),
     ('codecs = ["G722", "PCMA"]', "INVITE", ("m=audio 20000 RTP/AVP 9 8 101",), ()),
     ("ptime = 30", "INVITE", ("a=ptime:30",), ("a=ptime:20",)),
+    ('srtp = "optional"', "INVITE", ("a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:",), (" RTP/SAVP ",)),
+    ('srtp = "required"', "INVITE", ("a=crypto:2 AES_CM_128_HMAC_SHA1_32 inline:",), (" RTP/AVP ",)),
 ]  # fmt: skip
 
 
@@ -179,7 +181,7 @@ def test_what_a_setting_puts_on_the_wire(
         "\r\n"
     )
     for line in lines:
-        whole = line.endswith("tag=")
+        whole = line.endswith(("tag=", "inline:"))
         assert any(each.startswith(line) if whole else each == line for each in sent), (line, sent)
     for text in nowhere:
         assert not any(text in each for each in sent), (text, sent)

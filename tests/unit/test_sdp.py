@@ -1,11 +1,22 @@
 """Descriptions, offers and answers."""
 
+from random import Random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipstack.message import ParseError
-from sipstack.sdp import CODECS, Codec, LocalMedia, SdpError, SessionDescription, codec_list
+from sipstack.sdes import Mode
+from sipstack.sdp import (
+    CODECS,
+    Codec,
+    LocalMedia,
+    RemoteMedia,
+    SdpError,
+    SessionDescription,
+    codec_list,
+)
 
 US = codec_list(["PCMU", "PCMA"])
 
@@ -134,3 +145,63 @@ def test_damaged_descriptions_raise_nothing_but_parse_errors(
         media().answer(whole[:at] + noise + whole[at + cut :])
     except ParseError:
         pass
+
+
+# --- encrypted audio
+
+
+def secured(mode: Mode) -> LocalMedia:
+    return LocalMedia(
+        "192.0.2.1", 20000, codec_list(["PCMU"]), 1, srtp=mode, random=Random(3).randbytes
+    )
+
+
+def exchanged(one: LocalMedia, two: LocalMedia) -> tuple[RemoteMedia, RemoteMedia]:
+    """What each learns of the other in an offer by ``one``."""
+    body, seen_by_two = two.answer(one.offer())
+    return one.accept_answer(body), seen_by_two
+
+
+@pytest.mark.parametrize("mode", [Mode.OPTIONAL, Mode.REQUIRED])
+def test_both_sides_agree_on_each_other_s_keys(mode: Mode) -> None:
+    one, two = secured(mode), secured(mode)
+    first, second = exchanged(one, two)
+    assert first.agreement is not None
+    assert second.agreement is not None
+    assert first.agreement.ours.key == second.agreement.theirs.key
+    assert first.agreement.theirs.key == second.agreement.ours.key
+
+
+@pytest.mark.parametrize("asks", ["one", "two"])
+def test_an_offer_in_the_call_keeps_the_keys(asks: str) -> None:
+    one, two = secured(Mode.REQUIRED), secured(Mode.REQUIRED)
+    before, _ = exchanged(one, two)
+    if asks == "one":
+        after, _ = exchanged(one, two)
+    else:
+        _, after = exchanged(two, one)
+    assert after.agreement == before.agreement
+
+
+def test_who_knows_nothing_of_keys_is_answered_in_the_clear_only_where_that_may_be() -> None:
+    plain = secured(Mode.OFF)
+    first, second = exchanged(secured(Mode.OPTIONAL), plain)
+    assert (first.agreement, second.agreement) == (None, None)
+    with pytest.raises(SdpError) as error:
+        exchanged(secured(Mode.REQUIRED), plain)
+    assert error.value.status == 488
+    with pytest.raises(SdpError):
+        exchanged(plain, secured(Mode.REQUIRED))
+    required = secured(Mode.REQUIRED)
+    offered = required.offer().replace(b"RTP/SAVP", b"RTP/AVP")
+    body, _ = plain.answer(offered)
+    with pytest.raises(SdpError):
+        required.accept_answer(body)
+
+
+def test_no_key_is_in_the_clear_after_the_peer_has_left_it_out() -> None:
+    """A re-INVITE without keys in an encrypted call: never silently plain."""
+    one, two = secured(Mode.REQUIRED), secured(Mode.REQUIRED)
+    exchanged(one, two)
+    with pytest.raises(SdpError):
+        one.answer(secured(Mode.OFF).offer())

@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sipstack.media import srtp
-from sipstack.media.srtp import (
+from sipstack.media.srtp import Protector
+from sipstack.sdes import (
     KEY_SIZE,
     Agreement,
     Crypto,
     Mode,
-    Protector,
+    Plan,
     SrtpError,
     Suite,
     accept,
@@ -85,7 +86,7 @@ def test_no_line_does_harm(text: str, cut: int) -> None:
 
 
 def test_offers_by_mode() -> None:
-    assert offer(Mode.OFF, RANDOM) == srtp.Plan("RTP/AVP")
+    assert offer(Mode.OFF, RANDOM) == Plan("RTP/AVP")
     for mode, protocol in ((Mode.OPTIONAL, "RTP/AVP"), (Mode.REQUIRED, "RTP/SAVP")):
         plan = offer(mode, RANDOM)
         assert plan.protocol == protocol
@@ -131,7 +132,7 @@ def test_plain_answers_are_taken_where_they_may_be() -> None:
     # Keys in an answer that nobody asked for mean nothing.
     assert accept(offer(Mode.OFF, RANDOM), Mode.OFF, "RTP/AVP", [THEIRS_80]).agreement is None
     offered = offer(Mode.OPTIONAL, RANDOM)
-    assert accept(offered, Mode.OPTIONAL, "RTP/AVP", []) == srtp.Plan("RTP/AVP")
+    assert accept(offered, Mode.OPTIONAL, "RTP/AVP", []) == Plan("RTP/AVP")
 
 
 @pytest.mark.parametrize("mode", [Mode.OPTIONAL, Mode.REQUIRED])
@@ -170,7 +171,7 @@ def test_an_offer_that_cannot_be_met_is_refused(
     [(Mode.OFF, []), (Mode.OFF, [THEIRS_80]), (Mode.OPTIONAL, []), (Mode.OPTIONAL, [UNKNOWN])],
 )
 def test_plain_offers_are_answered_plain_where_they_may_be(mode: Mode, values: list[str]) -> None:
-    assert answer(mode, "RTP/AVP", values, RANDOM) == srtp.Plan("RTP/AVP")
+    assert answer(mode, "RTP/AVP", values, RANDOM) == Plan("RTP/AVP")
 
 
 def test_only_a_new_key_gets_a_new_key() -> None:

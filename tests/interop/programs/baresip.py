@@ -50,7 +50,9 @@ class Baresip(Program):
         registrar: Kamailio,
         tone: int,
         certificate: Certificate | None = None,
+        encryption: str = "",
     ) -> None:
+        """``encryption`` is of its audio: ``srtp`` or ``srtp-mand``."""
         super().__init__(folder / f"baresip-{user}", "baresip")
         self.user = user
         way = registrar.way
@@ -74,14 +76,16 @@ class Baresip(Program):
             "audio_srate 8000\naudio_channels 1\n"
             f"rtp_ports {low}-{high}\nrtp_stats no\n"
             "module g711.so\nmodule aufile.so\nmodule sndfile.so\n"
-            "module_tmp uuid.so\nmodule_tmp account.so\n"
+            + ("module srtp.so\n" if encryption else "")
+            + "module_tmp uuid.so\nmodule_tmp account.so\n"
             "module_app menu.so\nmodule ctrl_tcp.so\n"
             f"ctrl_tcp_listen {HOST}:{self._control}\n"
             f"snd_path {self.folder}\n"
         )
         (self.folder / "accounts").write_text(
             f"<sip:{user}@{way.literal}:{registrar.port};transport={way.transport}>;auth_user={user};"
-            f"auth_pass={registrar.password};answermode=auto;regint=120;audio_codecs=pcmu,pcma\n"
+            f"auth_pass={registrar.password};answermode=auto;regint=120;audio_codecs=pcmu,pcma"
+            + (f";mediaenc={encryption}\n" if encryption else "\n")
         )
         (self.folder / "contacts").write_text("")
         self.launch(["baresip", "-s", "-f", str(self.folder)])
