@@ -300,6 +300,10 @@ class LocalMedia:
         self._version = 0
         self._last: tuple[str, str] | None = None
 
+    def restrict(self, codecs: tuple[Codec, ...]) -> None:
+        """Offer and take only these from the next description on."""
+        self._codecs = codecs
+
     def stand_for(self, other: RemoteMedia | None) -> None:
         """Describe another party's stream from the next description on, so that the two send to each other past us
         (:rfc:`3725`); ``None``: ours again."""

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether audio still comes.
 WATCH = 2.0
+EVENT = "telephone-event"
 #: The hangup cause of a call whose relay has died.
 RELAY_LOST = "NORMAL_TEMPORARY_FAILURE"
 
@@ -150,6 +151,23 @@ class Leg:
         if self.call.session is not None and wanted != self.local.direction:
             self.call.session.offer(wanted)
 
+    def align(self, other: "Leg") -> None:
+        """Have the peer use a codec that the other leg's peer has, where what it took cannot be passed on.
+
+        Two of G.711 can be: the relay makes one of the other.
+        """
+        if self.remote is None or other.remote is None or self.call.session is None:
+            return
+        ours, theirs = _voices(self.remote.codecs), _voices(other.remote.codecs)
+        if _passes(ours[:1], theirs) and _passes(theirs[:1], ours):
+            return
+        shared = tuple(c for c in self.codecs if c.name == EVENT or _passes((c,), theirs))
+        if not _voices(shared):
+            log.warning("call %s: no codec that both have: %s", self.plan.call_id, theirs)
+            return
+        self.local.restrict(shared)
+        self.call.session.offer(self.local.direction)
+
     def hears(self) -> bool:
         """Whether the peer may be expected to send audio: not while it holds us or refuses to send."""
         remote = self.remote
@@ -162,6 +180,19 @@ class Leg:
                 "sendonly",
             )
         )
+
+
+def _voices(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+    return tuple(codec for codec in codecs if codec.name.lower() != EVENT)
+
+
+def _passes(some: Sequence[Codec], others: Sequence[Codec]) -> bool:
+    """Whether what comes in one of these can be sent on to who takes the others."""
+    return any(
+        codec.same_as(other) or {codec.name.upper(), other.name.upper()} <= {"PCMU", "PCMA"}
+        for codec in some
+        for other in others
+    )
 
 
 class Flow:
@@ -409,6 +440,7 @@ class Flow:
         second = await self._ring(plans, self._codecs_of(first), first, dialled)
         if len(plans) > 1 or self._must_confirm(plans):
             first.media.bridge(second.media)
+        first.align(second)
         first.media.play(None)
         return second
 
@@ -420,7 +452,7 @@ class Flow:
         first = tuple(c for c in ours if any(c.same_as(s) for s in shared))
         rest = tuple(c for c in self.plan.codecs if c not in first)
         # Events are no voice: they stand behind what is.
-        return tuple(sorted(first + rest, key=lambda codec: codec.name == "telephone-event"))
+        return tuple(sorted(first + rest, key=lambda codec: codec.name == EVENT))
 
     async def _talk(self, caller: Leg, contact: Leg) -> None:
         """Wait for the end of a bridged call; always leaves by :class:`Over`.
@@ -501,6 +533,7 @@ class Flow:
             return leaving
         referred.referral.notify(200, "OK", final=True)
         staying.media.play(None)
+        staying.align(new)
         if self._recording is not None:
             self._recording.hear(new)
         if not leaving.closed:

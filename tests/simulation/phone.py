@@ -76,6 +76,7 @@ class Script:
     :param hears_at: the address of its audio, where it is not its own
     :param route: the Record-Route of its 2xx
     :param ignore: methods that it does not react to, such as BYE or CANCEL
+    :param codecs: numbers and formats that it takes, of which it answers those that it is offered, or all
     :param statuses: what it answers to other methods than 200, such as ``(("BYE", 481),)``
     """
 
@@ -107,6 +108,7 @@ class Script:
     refer_to: str = ""
     ignore: frozenset[str] = frozenset()
     statuses: tuple[tuple[str, int], ...] = ()
+    codecs: tuple[str, ...] = ("0 PCMU/8000",)
 
 
 ANSWERS = Script()
@@ -723,7 +725,7 @@ class ScriptedPhone:
             self._run(machine, held[1], machine.respond(response, self._loop.time()))
 
     def describe(self, offer: bytes, direction: str = "sendrecv") -> bytes:
-        """The phone's description: G.711 µ-law, and telephone events where they were offered."""
+        """The phone's description: what it takes of the offer, and telephone events where they were offered."""
         host = self.script.hears_at or self.address[0]
         family = "IP6" if ":" in host else "IP4"
         events = b"telephone-event" in offer
@@ -731,14 +733,17 @@ class ScriptedPhone:
         for line in offer.decode("utf-8", "replace").splitlines():
             if line.startswith("a=rtpmap:") and "telephone-event" in line:
                 number = line[len("a=rtpmap:") :].split()[0]
+        text = offer.decode("utf-8", "replace")
+        codecs = [c for c in self.script.codecs if c.split()[1] in text] or self.script.codecs
+        numbers = " ".join(codec.split()[0] for codec in codecs)
         lines = [
             "v=0",
             f"o=phone 1 1 IN {family} {host}",
             "s=-",
             f"c=IN {family} {host}",
             "t=0 0",
-            f"m=audio 41000 RTP/AVP 0{' ' + number if events else ''}",
-            "a=rtpmap:0 PCMU/8000",
+            f"m=audio 41000 RTP/AVP {numbers}{' ' + number if events else ''}",
+            *(f"a=rtpmap:{codec}" for codec in codecs),
             *([f"a=rtpmap:{number} telephone-event/8000"] if events else []),
             f"a={direction}",
         ]

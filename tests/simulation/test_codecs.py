@@ -1,0 +1,80 @@
+"""What the two phones of a call speak: the same, if there is a way to it without changing the sound."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from sipstack.message import Request, parse_datagram
+from sipstack.sdp import codec_list
+from tests.simulation.phone import Script
+from tests.simulation.test_flow import CUSTOMER, DESK, Outcome, good
+
+ULAW, ALAW, WIDE = "0 PCMU/8000", "8 PCMA/8000", "9 G722/8000"
+
+
+def speaks(*codecs: str, **more: Any) -> Script:
+    return Script(answer_after=1.0, codecs=codecs, **more)
+
+
+def offered(outcome: Outcome, host: str) -> list[list[str]]:
+    """The voice codecs of each offer that a phone got, in order, copies left out."""
+    found: dict[tuple[str, int], list[str]] = {}
+    for passage in outcome.network.journal:
+        message = parse_datagram(passage.data)
+        if passage.destination[0] == host and isinstance(message, Request) and message.body:
+            names = re.findall(r"a=rtpmap:\d+ ([^/]+)/", message.body.decode())
+            names = [name for name in names if name != "telephone-event"]
+            found[message.call_id, message.cseq.number] = names
+    return list(found.values())
+
+
+def call(desk: Script, customer: Script, **more: Any) -> Outcome:
+    codecs = codec_list(["G722", "PCMU", "PCMA"])
+    return good(desk, customer, codecs=codecs, max_duration=10.0, **more)
+
+
+def test_the_contact_is_offered_first_what_the_extension_took() -> None:
+    outcome = call(speaks(ALAW), speaks(ALAW, ULAW, WIDE))
+    assert offered(outcome, CUSTOMER)[0][0] == "PCMA"
+
+
+@pytest.mark.parametrize(
+    ("desk", "customer"),
+    [
+        ((WIDE, ULAW), (WIDE, ULAW)),
+        ((ULAW,), (ULAW,)),
+        ((ULAW,), (ALAW,)),  # the relay makes one of the other
+        ((WIDE,), (WIDE, ALAW)),
+    ],
+)
+def test_what_goes_through_is_left_alone(desk: tuple[str, ...], customer: tuple[str, ...]) -> None:
+    outcome = call(speaks(*desk), speaks(*customer))
+    assert (len(offered(outcome, DESK)), len(offered(outcome, CUSTOMER))) == (1, 1)
+
+
+def test_else_the_extension_moves_to_what_the_contact_has() -> None:
+    outcome = call(speaks(WIDE, ULAW), speaks(ULAW))
+    assert offered(outcome, DESK) == [["G722", "PCMU", "PCMA"], ["PCMU", "PCMA"]]
+    assert len(offered(outcome, CUSTOMER)) == 1
+    remote = outcome.media.legs[0].remotes[-1]
+    assert [codec.name for codec in remote.codecs] == ["PCMU", "telephone-event"]
+
+
+def test_whoever_was_rung_first_is_the_one_that_moves() -> None:
+    outcome = call(speaks(ULAW), speaks(WIDE, ULAW), dial_first="contact")
+    assert offered(outcome, CUSTOMER)[-1] == ["PCMU", "PCMA"]
+
+
+def test_one_who_will_not_move_keeps_the_call() -> None:
+    outcome = call(speaks(WIDE, ULAW, statuses=(("INVITE", 488),)), speaks(ULAW))
+    assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
+
+
+def test_hold_after_it_stays_with_the_codec() -> None:
+    holds = speaks(WIDE, ULAW, reinvite_after=6.0, resume_after=7.0)
+    outcome = call(holds, speaks(ULAW))
+    remote = outcome.media.legs[0].remotes[-1]
+    assert remote.codecs[0].name == "PCMU"
