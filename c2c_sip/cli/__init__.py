@@ -1,0 +1,19 @@
+"""The command line. Results go to stdout, messages to stderr; 0 is success, 1 failure, 2 bad usage."""
+
+import click
+
+from c2c_sip import __version__
+from c2c_sip.cli.accounts import account, init
+from c2c_sip.cli.checking import check_config
+from c2c_sip.cli.never_call import never_call
+from c2c_sip.cli.serving import demo, serve
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="c2c-sip")
+def main() -> None:
+    """Click-to-call without a PBX: one POST makes two phones talk."""
+
+
+for command in (demo, serve, init, account, never_call, check_config):
+    main.add_command(command)

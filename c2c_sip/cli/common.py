@@ -1,0 +1,45 @@
+"""What the commands share: their options, how they end, and how they show facts."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import click
+
+from c2c_sip import config
+from c2c_sip.config import Config, ConfigError
+from c2c_sip.store import Store, StoreError
+
+CONFIG = click.option(
+    "--config", "path", metavar="FILE", help="The configuration file, TOML.", default=None
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def fail(message: str) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(1)
+
+
+def load(path: str | None) -> Config:
+    try:
+        return config.load(path, os.environ)
+    except ConfigError as error:
+        fail("\n".join(error.problems))
+
+
+def open_store(settings: Config) -> Store:
+    try:
+        return Store.open(settings.database.url, settings.database.media_directory)
+    except StoreError as error:
+        fail(str(error))
+
+
+def show(facts: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(facts))
+    else:
+        for name, value in facts.items():
+            click.echo(f"{name}: {value}")

@@ -1,0 +1,81 @@
+"""``never-call``: numbers that are never to be called."""
+
+import json
+import time
+from typing import Any
+
+import click
+
+from c2c_sip.calling.contact import Unreadable, canonical, read_contact
+from c2c_sip.cli.common import CONFIG, JSON, fail, load, open_store
+from c2c_sip.config import Config
+
+
+@click.group("never-call")
+def never_call() -> None:
+    """Numbers that are never to be called: by anybody, or by one account."""
+
+
+def _number(settings: Config, text: str) -> str:
+    region = settings.calling.default_region
+    try:
+        return canonical(read_contact(text, region), region)
+    except Unreadable as error:
+        raise click.UsageError(f"{text}: {error.message}") from error
+
+
+@never_call.command("add")
+@click.argument("number")
+@click.option("--account", "account_id", default="", metavar="ID", help="Only for this account.")
+@CONFIG
+def never_call_add(number: str, account_id: str, path: str | None) -> None:
+    """Never call NUMBER again."""
+    settings = load(path)
+    wanted = _number(settings, number)
+    store = open_store(settings)
+    try:
+        if account_id and store.account(account_id) is None:
+            fail(f"there is no account {account_id}")
+        store.guard.never_call(account_id, wanted, "operator", time.time())
+    finally:
+        store.close()
+    click.echo(wanted)
+
+
+@never_call.command("remove")
+@click.argument("number")
+@click.option("--account", "account_id", default="", metavar="ID", help="From this account's list.")
+@CONFIG
+def never_call_remove(number: str, account_id: str, path: str | None) -> None:
+    """Let NUMBER be called again."""
+    settings = load(path)
+    wanted = _number(settings, number)
+    store = open_store(settings)
+    try:
+        if not store.guard.call_again(account_id, wanted):
+            fail(f"{wanted} is not on the list")
+    finally:
+        store.close()
+    click.echo(wanted)
+
+
+@never_call.command("list")
+@click.option("--account", "account_id", default="", metavar="ID", help="This account's list.")
+@CONFIG
+@JSON
+def never_call_list(account_id: str, path: str | None, as_json: bool) -> None:
+    """List the numbers."""
+    store = open_store(load(path))
+    rows: list[dict[str, Any]] = []
+    try:
+        while more := store.guard.never_calls(account_id, 1000, rows[-1]["number"] if rows else ""):
+            rows += more
+    finally:
+        store.close()
+    if as_json:
+        click.echo(
+            json.dumps([{k: row[k] for k in ("number", "source", "created")} for row in rows])
+        )
+    else:
+        for row in rows:
+            click.echo(row["number"])
