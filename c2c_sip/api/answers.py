@@ -153,6 +153,10 @@ HISTORY_ITEM: Fields = ACTIVATION | {
         "meta": {"description": "What the click-to-call keeps with its calls."},
     },
 }
+ACCOUNT_HISTORY_ITEM: Fields = HISTORY_ITEM | {
+    "clicktocall_id": _ID,
+    "clicktocall_name": _text("As it is called now."),
+}
 CDR: Fields = {
     "id": _ID,
     "call_id": _text(),

@@ -22,7 +22,7 @@ from c2c_sip.api.docs import Docs, OpenApi
 from c2c_sip.api.frame import Frame
 from c2c_sip.api.guarding import Links, NeverCall, NeverCallMe, NeverCalls
 from c2c_sip.api.health import Health, Ready
-from c2c_sip.api.history import History, HistoryItem
+from c2c_sip.api.history import AccountHistory, AccountHistoryItem, History, HistoryItem
 from c2c_sip.api.hours import Hours
 from c2c_sip.api.media import Audio, Media, MediaList, MediaRaw
 from c2c_sip.api.recordings import RecordingFile
@@ -100,6 +100,8 @@ def create_app(
         one + "/history/{activation_id}/trace.json": TraceJson(store, access, calling),
         one + "/history/{activation_id}/trace.pcap": TraceCapture(store, access, calling),
         one + "/history/{activation_id}/recording.wav": RecordingFile(store, access, recorder),
+        account + "/history": AccountHistory(store, access),
+        account + "/history/{activation_id}": AccountHistoryItem(store, access),
         account + "/cdrs": Cdrs(store, access),
         account + "/cdrs/{cdr_id}": Cdr(store, access),
         account + "/channels": Channels(access, calling),

@@ -17,6 +17,7 @@ from c2c_sip.store.audit import NOBODY, Actor, Audit
 from c2c_sip.store.errors import StoreError, Taken
 from c2c_sip.store.filters import Filter
 from c2c_sip.store.guarding import GuardRecords
+from c2c_sip.store.history import HistoryRecords
 from c2c_sip.store.media import MediaRecords
 from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
@@ -75,6 +76,7 @@ class Store:
         self.audit = Audit(self.models)
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.traces = TraceRecords(self.models, self._writer)
+        self.histories = HistoryRecords(self.models)
         self.media = MediaRecords(self.models, self._writer, self.audit, media_directory)
         self.webhooks = WebhookRecords(self.models, self._writer, self.audit)
 
