@@ -90,7 +90,7 @@ class Failed:
 class Ended:
     """An answered call is over; ``by`` is ``"peer"``, ``"local"``, or ``"network"`` where the peer was lost."""
 
-    by: str
+    by: Literal["peer", "local", "network"]
     q850: int | None = None
 
 

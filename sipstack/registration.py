@@ -404,7 +404,7 @@ class Registration:
             if registered or error == UNREGISTERED:
                 log.info("trunk %s: %s", self.account.name, error or "registered")
             else:
-                log.warning("trunk %s: not registered: %s", self.account.name, error)
+                log.info("trunk %s: not registered: %s", self.account.name, error)
         self.registered = registered
         self.failure = failure
         self.last_error = error

@@ -265,9 +265,7 @@ class UserAgent:
         if len(self._troubles) > KNOWN:
             del self._troubles[next(iter(self._troubles))]
 
-    def _unreachable(
-        self, peer: Address, server_name: str, why: str, transport: Transport
-    ) -> None:
+    def _unreachable(self, peer: Address, server_name: str, why: str, transport: Transport) -> None:
         """A connection could not be made, or broke: what was sent on it counts as undelivered."""
         self._note_trouble(transport.name, peer, why)
         for entry in list(self._clients.values()):
