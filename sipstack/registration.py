@@ -37,23 +37,44 @@ CALM = 30.0
 FLOW = 29.0
 
 
+#: ``registering`` until the first answer, ``unregistered`` after the farewell.
+State = Literal["registering", "registered", "failed", "unregistered"]
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an account is not registered: ``text`` says it in words, which are the peer's own as far as it has said any.
+    """What went wrong, and when on the loop's clock; ``status`` is that of a final response, if there was one.
 
-    ``name``: its servers were not found; ``unreachable``, ``silent``: one of them, at ``server``, could not be reached,
-    or did not answer; ``refused``: it has answered with ``status`` and ``reason``; ``none``: nobody has failed.
+    ``name``: the servers were not found; ``unreachable``, ``silent``: one of them, at ``server``, could not be reached, or
+    did not answer; ``refused``: it has.
     """
 
-    kind: Literal["none", "name", "unreachable", "silent", "refused"]
-    text: str
+    status: int | None
+    reason: str
+    at: float
+    kind: Literal["", "name", "unreachable", "silent", "refused"] = ""
     server: str = ""
-    status: int | None = None
-    reason: str = ""
+    #: The reason phrase of the response, as it came.
+    phrase: str = ""
     #: Whether our password was shown to it.
     authenticated: bool = False
     #: The seconds that it wants a registration to last at the least, where those are what it refused.
     least_expires: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an account stands with its registrar. Replaced as a whole, so that any thread may read it.
+
+    Times are on the loop's clock: ``since`` when it is so, and ``expires`` when the binding ends.
+    """
+
+    state: State = "registering"
+    since: float = 0.0
+    server: Target | None = None
+    expires: float | None = None
+    #: The last failure that there was, also where all is well again.
+    failure: Failure | None = None
 
 
 class Registration:
@@ -81,13 +102,13 @@ class Registration:
         self.registered = False
         #: Why not, in words; empty while all is well.
         self.last_error = "not registered yet"
-        #: The same with what it was known by; ``None`` while all is well.
-        self.failure: Failure | None = Failure("none", self.last_error)
         #: The server that took the last REGISTER.
         self.server: Target | None = None
         #: Set while the registrar wants to hear from us each :attr:`flow_timer` seconds (:rfc:`5626` §4.4).
         self.flow_wanted = asyncio.Event()
         self.flow_timer = 0.0
+        #: The same for other threads.
+        self.standing = Standing()
         self._registered_at: Target | None = None
         self._agent = agent
         self._expires = expires
@@ -99,6 +120,8 @@ class Registration:
         self._sequence = 0
         self._contact: NameAddr | None = None
         self._retry_after = 0
+        #: When what the registrar has bound ends.
+        self._ends: float | None = None
         self._again = asyncio.Event()
         self._haste = 0
         self._under_way = False
@@ -143,7 +166,7 @@ class Registration:
         except TimeoutError:
             log.warning("trunk %s did not confirm the un-REGISTER", self.account.name)
         finally:
-            self._state(False, Failure("none", UNREGISTERED))
+            self._state(False)
 
     async def _rest(self, delay: float) -> None:
         """Wait for the next REGISTER: ``delay`` seconds, or until there is a reason to send one before."""
@@ -191,7 +214,7 @@ class Registration:
         else:
             targets = await self._locate()
         if isinstance(targets, str):
-            self._state(False, Failure("name", targets))
+            self._state(False, self._failed("name", targets))
             return 0
         failure: Failure | None = None
         for at, target in enumerate(targets):
@@ -223,7 +246,7 @@ class Registration:
                 attempt.accepted(outcome)
                 self.server = target
                 if expires == 0:
-                    self._state(False, Failure("none", UNREGISTERED))
+                    self._state(False)
                     return 0, None
                 return self._taken(outcome, request, target, expires), None
             text = f"{status} {outcome.reason}"
@@ -233,7 +256,7 @@ class Registration:
                     continue
                 refusal = "refused our password" if attempt.tried else "asked for a password"
                 text += f": the registrar {refusal}"
-                return -1, Failure("refused", text, server, status, outcome.reason, attempt.tried)
+                return -1, self._refused(outcome, text, server, attempt)
             minimum = outcome.get("Min-Expires") or ""
             if status == 423 and not raised and minimum.isdecimal() and len(minimum) < 8:
                 # Another request, with a challenge of its own.
@@ -247,8 +270,7 @@ class Registration:
                 continue
             self._contact = None
             self._retry_after = retry_after(outcome)
-            least = int(minimum) if minimum.isdecimal() and len(minimum) < 8 else 0
-            failure = Failure("refused", text, server, status, outcome.reason, attempt.tried, least)
+            failure = self._refused(outcome, text, server, attempt)
             if status == 503:
                 self._agent.server_failed(target, self._retry_after)
                 return 0, failure
@@ -281,9 +303,11 @@ class Registration:
         self.registered_since = asyncio.get_running_loop().time()
         self._again.clear()
         self.flow_timer = _flow_timer(response, target)
-        self._state(True, None)
+        granted = self._granted(response, request, asked)
+        self._ends = self.registered_since + granted
+        self._state(True)
         self.look_at(response, target)
-        return self._granted(response, request, asked)
+        return granted
 
     async def _locate(self) -> Sequence[Target] | str:
         found: asyncio.Future[Sequence[Target] | str] = asyncio.get_running_loop().create_future()
@@ -310,10 +334,10 @@ class Registration:
 
         def fail(status: int) -> None:
             if status == 408:
-                finish(Failure("silent", "no answer (408 Request Timeout)", server), ("", 0))
+                finish(self._failed("silent", "no answer (408 Request Timeout)", server), ("", 0))
             else:
                 why = self._agent.trouble(target) or f"no answer ({status} {REASONS[status]})"
-                finish(Failure("unreachable", why, server), ("", 0))
+                finish(self._failed("unreachable", why, server), ("", 0))
 
         def finish(outcome: Response | Failure, source: Address) -> None:
             if not done.done():
@@ -336,7 +360,7 @@ class Registration:
                 request.add("Contact", str(contact))
         except OSError as error:  # the way to it went after it was located
             why = error.strerror or str(error)
-            return Failure("unreachable", why, server), ("", 0), request
+            return self._failed("unreachable", why, server), ("", 0), request
         request.add("Expires", str(expires))
         # Only a proxy on the way has a use for it, and some home routers drop what they do not know.
         if self._instance:
@@ -362,7 +386,7 @@ class Registration:
             async with asyncio.timeout(IMPATIENCE if others else None):
                 outcome, source = await done
         except TimeoutError:
-            outcome, source = Failure("silent", "no answer", server), ("", 0)
+            outcome, source = self._failed("silent", "no answer", server), ("", 0)
         self._under_way = False
         return outcome, source, request
 
@@ -394,26 +418,57 @@ class Registration:
         general = response.expires if response.expires is not None else asked
         return max(SHORTEST, min(exact or similar or [general]))
 
-    def _state(self, registered: bool, failure: Failure | None) -> None:
-        error = failure.text if failure is not None else ""
+    def _failed(
+        self, kind: Literal["name", "unreachable", "silent"], reason: str, server: str = ""
+    ) -> Failure:
+        return Failure(None, reason, asyncio.get_running_loop().time(), kind, server)
+
+    def _refused(self, response: Response, text: str, server: str, attempt: Attempt) -> Failure:
+        minimum = response.get("Min-Expires") or ""
+        return Failure(
+            response.status,
+            text,
+            asyncio.get_running_loop().time(),
+            "refused",
+            server,
+            response.reason,
+            attempt.tried,
+            int(minimum) if minimum.isdecimal() and len(minimum) < 8 else 0,
+        )
+
+    def _state(self, registered: bool, failure: Failure | None = None) -> None:
+        """Neither registered nor a failure: our binding was taken back."""
+        ended = not registered and failure is None
+        error = failure.reason if failure is not None else UNREGISTERED if ended else ""
         if registered and self.server != self._registered_at:
             self._registered_at = self.server
             if self.server is not None:
                 log.info("trunk %s: registered at %s:%d", self.account.name, *self.server.address)
         elif registered != self.registered or error != self.last_error:
-            if registered or error == UNREGISTERED:
+            if failure is None:
                 log.info("trunk %s: %s", self.account.name, error or "registered")
             else:
                 log.info("trunk %s: not registered: %s", self.account.name, error)
         self.registered = registered
-        self.failure = failure
         self.last_error = error
+        self.standing = self._standing(registered, failure)
         if registered and self.flow_timer:
             self.flow_wanted.set()
         else:
             self.flow_wanted.clear()
         self.settled.set()
         self._changed()
+
+    def _standing(self, registered: bool, failure: Failure | None) -> Standing:
+        now, before = asyncio.get_running_loop().time(), self.standing
+        state: State = "registered" if registered else "failed" if failure else "unregistered"
+        return Standing(
+            state,
+            before.since if before.state == state else now,
+            self.server if registered else None,
+            self._ends if registered else None,
+            failure or before.failure,
+        )
 
 
 def _flow_timer(response: Response, target: Target) -> float:

@@ -267,15 +267,18 @@ class Engine:
 
     def trunk(self, name: str) -> Diagnosis:
         """How a trunk is, in a sentence. From any thread."""
-        return of_trunk(name, self.registrations.get(name), self.keepalives.get(name))
+        registration = self.registrations.get(name)
+        standing = registration.standing if registration is not None else None
+        return of_trunk(name, standing, self.keepalives.get(name))
 
     def _explain(self, name: str) -> None:
         """Say once what is wrong with a trunk, however often it is tried again."""
-        found = of_trunk(name, self.registrations.get(name), None).text
+        standing = self.registrations[name].standing
+        found = of_trunk(name, standing, None).text
         if found == self._explained.get(name):
             return
         self._explained[name] = found
-        if not self.registrations[name].registered:
+        if standing.state == "failed":
             log.warning("trunk %s: %s", name, found)
 
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = 10.0) -> T:

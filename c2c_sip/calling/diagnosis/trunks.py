@@ -9,60 +9,54 @@ from c2c_sip.calling.diagnosis.facts import Diagnosis
 from c2c_sip.calling.diagnosis.words import clean
 from sipstack.message import REASONS
 from sipstack.message.uri import hostport_text
-from sipstack.registration import Failure
-from sipstack.resolver import Target
-
-
-class Registered(Protocol):
-    """What is looked at of a registration."""
-
-    registered: bool
-    failure: Failure | None
-    server: Target | None
+from sipstack.registration import Failure, Standing
 
 
 class Asked(Protocol):
     """What is looked at of a keep-alive."""
 
-    last_error: str
-
     @property
     def alive(self) -> bool:
         """Whether the trunk is there."""
 
+    @property
+    def failure(self) -> Failure | None:
+        """Why it was last found not to be."""
 
-def of_trunk(name: str, registration: Registered | None, keepalive: Asked | None) -> Diagnosis:
+
+def of_trunk(name: str, standing: Standing | None, keepalive: Asked | None) -> Diagnosis:
     """How the trunk of this name is; ``None`` for what it does not do."""
-    if registration is not None:
-        failure = registration.failure
-        if not registration.registered and failure is not None:
-            return of_failure(name, failure)
-    if keepalive is not None and not keepalive.alive:
-        text = f"The provider (trunk {clean(name)}) does not answer: {clean(keepalive.last_error, 120)}."
-        return Diagnosis("trunk_silent", text)
-    if registration is None:
+    state = standing.state if standing is not None else "static"
+    if standing is not None and state == "failed" and standing.failure is not None:
+        return of_failure(name, standing.failure)
+    if state == "registering":
+        return Diagnosis(
+            "registering", f"The registrar of trunk {clean(name)} has not answered yet."
+        )
+    if state == "unregistered":
+        return Diagnosis("unregistered", f"Trunk {clean(name)} was un-registered by us.")
+    if keepalive is not None and not keepalive.alive and keepalive.failure is not None:
+        return of_failure(name, keepalive.failure)
+    if standing is None:
         return Diagnosis(
             "static", "No registration is wanted: the provider knows us by our address."
         )
-    server = registration.server
-    where = f" at {hostport_text(*server.address)}" if server is not None else ""
+    where = f" at {hostport_text(*standing.server.address)}" if standing.server is not None else ""
     return Diagnosis("registered", f"Registered{where}.")
 
 
 def of_failure(name: str, failure: Failure) -> Diagnosis:
-    """Why the account of the trunk of this name is not registered."""
+    """What is wrong with the trunk of this name, by what its registration or its keep-alive has seen."""
     setting = f"trunk.{clean(name)}"
     who = f"The registrar of trunk {clean(name)}"
-    text = clean(failure.text, 160)
+    text = clean(failure.reason, 160)
     server = clean(failure.server)
     match failure.kind:
-        case "none":
-            return Diagnosis("not_registered_yet", f"{who}: {text}.")
-        case "name" if "name servers" in failure.text or "timeout" in failure.text:
+        case "name" if "name servers" in failure.reason or "timeout" in failure.reason:
             return Diagnosis(
                 "dns_dead", f"{who} cannot be looked for: {text}; see sip.nameservers."
             )
-        case "name" if "no address for" in failure.text:
+        case "name" if "no address for" in failure.reason:
             return Diagnosis(
                 "dns_no_such_name",
                 f"{who} was not found: {text}; the name servers know no such name, or none of its servers. Check "
@@ -71,20 +65,21 @@ def of_failure(name: str, failure: Failure) -> Diagnosis:
         case "name":
             return Diagnosis("no_way", f"{who} cannot be sent to: {text}; see sip.listen.")
         case "unreachable":
-            begin = f"{who} could not be reached at {server}"
-            return unreachable(begin, failure.text, name)
+            return unreachable(f"{who} could not be reached at {server}", failure.reason, name)
         case "silent":
             return Diagnosis(
                 "registrar_silent",
                 f"{who} does not answer at {server}; check {setting}.domain, its port and {setting}.transport, and "
                 "the firewall.",
             )
-    return _refused(who, setting, failure)
+        case "refused":
+            return _refused(who, setting, failure)
+    return Diagnosis("trunk_silent", f"The provider (trunk {clean(name)}) does not answer: {text}.")
 
 
 def _refused(who: str, setting: str, failure: Failure) -> Diagnosis:
     status = failure.status or 0
-    said = f"{status} {clean(failure.reason) or REASONS.get(status, '')}".rstrip()
+    said = f"{status} {clean(failure.phrase) or REASONS.get(status, '')}".rstrip()
     match status:
         case 401 | 403 | 407 if failure.authenticated:
             first = 407 if status == 407 else 401
@@ -123,4 +118,4 @@ def _refused(who: str, setting: str, failure: Failure) -> Diagnosis:
     return Diagnosis("registration_refused", f"{who} refused to register us: {said}.")
 
 
-__all__ = ["Asked", "Registered", "of_failure", "of_trunk"]
+__all__ = ["Asked", "of_failure", "of_trunk"]
