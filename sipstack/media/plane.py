@@ -87,6 +87,14 @@ class MediaLeg:
         """Send keys to the peer as telephone events, if it takes them."""
         self._relay.tell("press", self._number, keys)
 
+    def echo(self) -> None:
+        """Send back to the peer what it sends, until :meth:`unbridge`."""
+        self._relay.tell("bridge", self._number, self._number)
+
+    def lose(self, share: float) -> None:
+        """Drop this share of the packets to and from the peer, 0 to 1, as a bad network would: for tests of others."""
+        self._relay.tell("lose", self._number, share)
+
     def tap(self, tap: Tap | None) -> None:
         """Give all of the peer's audio to ``tap``, in a thread of the media plane's; ``None``: no more."""
         self._tap = tap
@@ -346,6 +354,11 @@ class MediaPlane:
         frames = {name: source.frames(name) for name in ("PCMU", "PCMA")}
         relay.tell("learn", cue, frames)
         return cue
+
+    def prepare(self, source: Source) -> None:
+        """Have what is to be played soon made now: it takes a moment that a call may not have."""
+        for relay in self._relays:
+            self.teach(relay, source)
 
     def forget(self, source: Source) -> None:
         """Give the memory back that a source takes, which is not to be played for now. Where it is, it goes on."""
