@@ -489,7 +489,7 @@ def test_a_refresh_that_the_peer_does_not_know_the_dialog_of_ends_the_call(statu
         await call.up(hand, (*UPDATES, ("Session-Expires", "90;refresher=uac")))
         update = await hand.request("UPDATE", 60.0)
         hand.answer(update, status)
-        hand.answer(await hand.request("BYE"), 200)
+        hand.answer(await hand.request("BYE", 1.0), 200)
         assert call.events[-1] == Ended("network")
 
     play(work)
