@@ -238,11 +238,8 @@ def split_usual(text: str) -> Params:
     pieces = text[1:].split(";")
     if len(pieces) > MOST_PARAMS:
         raise ParseError(400, "Too many parameters")
-    params: list[tuple[str, str | None]] = []
-    for piece in pieces:
-        name, equals, value = piece.partition("=")
-        params.append((name, value if equals else None))
-    return tuple(params)
+    parts = [piece.partition("=") for piece in pieces]
+    return tuple([(name, value if equals else None) for name, equals, value in parts])
 
 
 def _params(texts: list[str]) -> Params:
