@@ -130,6 +130,17 @@ class _Teller:
                 del self._waiting[: self._stream.send(self._waiting)]
 
 
+class _Log(logging.Handler):
+    """Has the service log what the process has to say."""
+
+    def __init__(self, teller: _Teller) -> None:
+        super().__init__()
+        self._teller = teller
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._teller.tell("log", record.name, record.levelno, self.format(record))
+
+
 def run(commands: socket.socket, events: socket.socket) -> None:
     """The whole life of the process."""
     # Ctrl-C is meant for the service, which ends this process by closing the channel.
@@ -137,6 +148,7 @@ def run(commands: socket.socket, events: socket.socket) -> None:
     commands.setblocking(False)
     events.setblocking(False)
     channel, teller = Channel(commands), _Teller(events)
+    logging.getLogger().addHandler(_Log(teller))
     epoll = select.epoll()
     relay = Relay(epoll, teller)
     rng = SystemRandom()
@@ -330,7 +342,10 @@ class Worker:
             except EOFError:
                 return
             for name, *content in messages:
-                if name == "counters":
+                if name == "log":
+                    logger, level, text = content
+                    logging.getLogger(logger).log(level, "%s: %s", self._name, text)
+                elif name == "counters":
                     self._counters.update(content[0])
                 elif name == "removed":
                     number, counters = content
