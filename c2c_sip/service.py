@@ -57,6 +57,7 @@ from sipstack.useragent import UserAgent
 
 if TYPE_CHECKING:
     from c2c_sip.lab import Lab
+    from c2c_sip.lab.script import LabScript
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,11 @@ SWITCH_INTERVAL = 0.0005
 
 
 class Service:
-    """The running program. ``lab`` adds the built-in trunk and its phones."""
+    """The running program. ``lab`` adds the built-in trunk and its phones, and those of ``script``."""
 
-    def __init__(self, config: Config, lab: bool = False) -> None:
+    def __init__(
+        self, config: Config, lab: bool = False, script: "LabScript | None" = None
+    ) -> None:
         self.config = config
         #: The same as it was given, without what the lab adds.
         self._given = config
@@ -85,7 +88,7 @@ class Service:
             # Only here: pyVoIP is of no use to a service without the lab, and takes memory.
             from c2c_sip import lab as built_in
 
-            self.lab = built_in.Lab()
+            self.lab = built_in.Lab(script=script)
         self._engine: Engine
         self._tracing: Tracing
         self._recorder: Recorder | None = None

@@ -13,6 +13,7 @@ from typing import Any
 from sipstack.account import Account, account_at
 from sipstack.agent import BODIES, Dialogue, Handlers, Timer
 from sipstack.alarms import Alarm, Alarms
+from sipstack.entropy import Entropy
 from sipstack.incoming import IncomingCall, refused_timing
 from sipstack.message import (
     Message,
@@ -88,9 +89,9 @@ DEAF = 60.0
 
 
 class UserAgent:
-    """A SIP user agent on a running asyncio loop.
+    """A SIP user agent on a running asyncio loop, ``loop`` or the one that it is made on.
 
-    ``rng`` makes tags, branches and Call-IDs (``random.SystemRandom()`` outside of tests). ``refuse_invite`` gives the
+    ``rng`` makes tags, branches and Call-IDs; only a test has another than the system's. ``refuse_invite`` gives the
     status for an INVITE from outside where no calls are taken, which is where ``on_invite`` is not given: it gets each
     call that comes in, with its source, and must accept or reject it at once. ``on_request`` may answer any other
     request outside of a dialog, as a registrar does. ``accounts`` are those of whose trunks calls may come in.
@@ -100,8 +101,8 @@ class UserAgent:
         self,
         transports: Sequence[Transport],
         *,
-        loop: asyncio.AbstractEventLoop,
-        rng: random.Random,
+        loop: asyncio.AbstractEventLoop | None = None,
+        rng: random.Random | None = None,
         resolver: Resolver | None = None,
         timers: Timers = Timers(),
         name: str = "",
@@ -119,8 +120,8 @@ class UserAgent:
         self.server_watchers: list[Callable[[Target], None]] = []
         self.connection_watchers: list[Callable[[Target], None]] = []
         self._transports = list(transports)
-        self._loop = loop
-        self._rng = rng
+        self._loop = loop = loop or asyncio.get_running_loop()
+        self._rng = rng = rng or Entropy()
         self._resolver = resolver or Resolver(
             transports={transport.name for transport in transports},
             kinds=kinds_of(transport.local_address[0] for transport in transports),

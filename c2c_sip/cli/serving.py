@@ -20,6 +20,7 @@ from c2c_sip.store import StoreError
 from sipstack.media.wav import WavError
 
 if TYPE_CHECKING:
+    from c2c_sip.lab.script import LabScript
     from c2c_sip.service import Service
 
 log = logging.getLogger(__name__)
@@ -41,8 +42,9 @@ def demo(as_json: bool) -> None:
 @click.command()
 @CONFIG
 @click.option("--lab", is_flag=True, help="Add the built-in trunk with two phones.")
+@click.option("--lab-script", metavar="FILE", help="Add phones that do as a script of `lab` says.")
 @click.option("--verbose", "-v", is_flag=True, help="Log more.")
-def serve(path: str | None, lab: bool, verbose: bool) -> None:
+def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) -> None:
     """Run the service until SIGTERM."""
     # Only here: the other commands start faster without.
     from c2c_sip.service import Service
@@ -50,7 +52,8 @@ def serve(path: str | None, lab: bool, verbose: bool) -> None:
     settings = load(path)
     logs = Logs(verbose)
     logs.configure(settings.log)
-    service = Service(settings, lab=lab)
+    script = _script(lab_script) if lab_script is not None else None
+    service = Service(settings, lab=lab or script is not None, script=script)
     ending, reading, woken = threading.Event(), threading.Event(), threading.Event()
 
     def take(number: int, frame: FrameType | None) -> None:
@@ -98,3 +101,14 @@ def _read_again(service: "Service", logs: Logs, path: str | None) -> None:
         log.info("settings: nothing has changed")
     # Last, so that also a change to a quieter log is told of.
     logs.configure(service.config.log)
+
+
+def _script(path: str) -> "LabScript":
+    # Only here: the lab is of no use to a running service.
+    from c2c_sip.lab import OWN
+    from c2c_sip.lab.script import ScriptError, read
+
+    try:
+        return read(path, ("c2c", *OWN))
+    except ScriptError as error:
+        fail("\n".join(error.problems))

@@ -87,6 +87,14 @@ class MediaLeg:
         """Send keys to the peer as telephone events, if it takes them."""
         self._relay.tell("press", self._number, keys)
 
+    def echo(self) -> None:
+        """Send back to the peer what it sends, until :meth:`unbridge`."""
+        self._relay.tell("bridge", self._number, self._number)
+
+    def lose(self, share: float) -> None:
+        """Drop this share of the packets to and from the peer, 0 to 1, as a bad network would: for tests of others."""
+        self._relay.tell("lose", self._number, share)
+
     def tap(self, tap: Tap | None) -> None:
         """Give all of the peer's audio to ``tap``, in a thread of the media plane's; ``None``: no more."""
         self._tap = tap
@@ -142,6 +150,8 @@ class _Thread:
     def __init__(self, listener: "MediaPlane", rng: Random) -> None:
         self._rng = rng
         self._commands: deque[Callable[[], object]] = deque()
+        #: Whether the relay has been woken for what is in there.
+        self._woken = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._relay = Relay(self._epoll, listener)
@@ -181,7 +191,10 @@ class _Thread:
 
     def _command(self, work: Callable[[], object]) -> None:
         self._commands.append(work)
-        os.eventfd_write(self._wake, 1)
+        if not self._woken:
+            # Once for all that it has not looked at yet: each time may cost the caller its turn at the interpreter.
+            self._woken = True
+            os.eventfd_write(self._wake, 1)
 
     # --- in the relay's thread
 
@@ -193,6 +206,8 @@ class _Thread:
 
     def _obey(self) -> None:
         os.eventfd_read(self._wake)
+        # Before looking: who adds something from here on has it seen, or wakes the relay again.
+        self._woken = False
         while self._commands:
             work = self._commands.popleft()
             try:
@@ -339,6 +354,11 @@ class MediaPlane:
         frames = {name: source.frames(name) for name in ("PCMU", "PCMA")}
         relay.tell("learn", cue, frames)
         return cue
+
+    def prepare(self, source: Source) -> None:
+        """Have what is to be played soon made now: it takes a moment that a call may not have."""
+        for relay in self._relays:
+            self.teach(relay, source)
 
     def forget(self, source: Source) -> None:
         """Give the memory back that a source takes, which is not to be played for now. Where it is, it goes on."""
