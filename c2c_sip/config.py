@@ -27,6 +27,8 @@ from sipstack.sdp import CODECS
 
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
 ENVIRONMENT_PREFIX = "C2C_SIP_"
+#: What of it is no setting, but for the command line.
+NOT_SETTINGS = frozenset({"C2C_SIP_CONFIG", "C2C_SIP_URL", "C2C_SIP_API_KEY"})
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -544,7 +546,7 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
 
 def _override(document: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
     for name in sorted(environ):
-        if not name.startswith(ENVIRONMENT_PREFIX) or name == "C2C_SIP_CONFIG":
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in NOT_SETTINGS:
             continue
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         match keys:
