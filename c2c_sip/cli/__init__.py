@@ -3,14 +3,16 @@
 import click
 
 from c2c_sip import __version__
-from c2c_sip.cli.accounts import account, init
+from c2c_sip.cli.accounts import account
 from c2c_sip.cli.calls import call, channels, hangup
 from c2c_sip.cli.checking import check_config
 from c2c_sip.cli.clicktocalls import clicktocall
 from c2c_sip.cli.completion import completion
+from c2c_sip.cli.doctor import doctor
 from c2c_sip.cli.never_call import never_call
 from c2c_sip.cli.records import history, trace
 from c2c_sip.cli.serving import demo, serve
+from c2c_sip.cli.starting import init
 from c2c_sip.cli.trunks import trunk
 
 
@@ -34,6 +36,7 @@ for command in (
     trunk,
     never_call,
     check_config,
+    doctor,
     completion,
 ):
     main.add_command(command)
