@@ -558,6 +558,20 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
     return replace(config, origins=_origins(document, variables, str(chosen)))
 
 
+def check_setting(name: str, value: Any) -> Any:
+    """One setting's value as it is taken, of ``http.listen`` for instance; of any trunk, ``trunk.domain``.
+
+    :raises ConfigError: it is not accepted.
+    """
+    section, _, key = name.partition(".")
+    kind = Trunk if section == "trunk" else _SECTIONS[section]
+    (entry,) = (each for each in fields(kind) if each.name == key)
+    try:
+        return entry.metadata["check"](value)
+    except _Wrong as error:
+        raise ConfigError([f"{name}: got {value!r}, accepted: {error}"]) from error
+
+
 def _override(
     document: dict[str, Any], environ: Mapping[str, str], problems: list[str]
 ) -> dict[str, str]:
@@ -693,5 +707,6 @@ __all__ = [
     "Media",
     "Sip",
     "Trunk",
+    "check_setting",
     "load",
 ]
