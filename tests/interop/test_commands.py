@@ -167,13 +167,13 @@ def test_a_trace_is_followed_while_the_call_lives(shell: Shell, tmp_path: Path) 
         "trace", activation, "--follow", "--pcap", str(tmp_path / "c.pcap"),
         "--svg", str(tmp_path / "c.svg"),
     )  # fmt: skip
-    assert following.stdout is not None
+    assert following.stdout is not None and following.stderr is not None
     seen = following.stdout.readline()
     shell.connected()
     assert following.poll() is None
     assert shell("hangup", activation).exit_code == 0
-    rest, wrong = following.communicate(timeout=40)
-    assert following.returncode == 0, wrong
+    rest, wrong = following.stdout.read(), following.stderr.read()
+    assert following.wait(40) == 0, wrong
     lines = (seen + rest).splitlines()
     assert any("INVITE" in line for line in lines) and "BYE" in lines[-1]
     # What was followed ends in the ladder as it is drawn afterwards.

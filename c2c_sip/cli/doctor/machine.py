@@ -172,7 +172,7 @@ def database(settings: Config) -> list[Finding]:
     path = url.removeprefix("sqlite:///")
     if path == url:
         return [_server(url)]
-    file = Path(path)
+    file = Path(path).absolute()
     folder = file.parent
     found = _sqlite(file)
     return [found] if not folder.is_dir() else [found, _room("database disk", folder)]
@@ -191,7 +191,7 @@ def _sqlite(file: Path) -> Finding:
         return warn(check, f"{file} is not there yet", "make it: c2c-sip init")
     try:
         with contextlib.closing(
-            sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True, timeout=10)
+            sqlite3.connect(f"{file.as_uri()}?mode=rw", uri=True, timeout=10)
         ) as one:
             # The lock to write, and nothing written.
             one.execute("BEGIN IMMEDIATE")
@@ -235,7 +235,7 @@ def directories(settings: Config) -> list[Finding]:
     for check, text in wanted:
         if not text:
             continue
-        folder = Path(text)
+        folder = Path(text).absolute()
         # The service makes what is not there yet.
         there = next((each for each in (folder, *folder.parents) if each.exists()), Path("."))
         wrong = _unwritable(there) if there.is_dir() else f"{there} is no directory"
