@@ -4,11 +4,13 @@ import click
 
 from c2c_sip import __version__
 from c2c_sip.cli.accounts import account
+from c2c_sip.cli.agent import uac, uas
 from c2c_sip.cli.calls import call, channels, hangup
 from c2c_sip.cli.checking import check_config
 from c2c_sip.cli.clicktocalls import clicktocall
 from c2c_sip.cli.completion import completion
 from c2c_sip.cli.doctor import doctor
+from c2c_sip.cli.lab import lab
 from c2c_sip.cli.never_call import never_call
 from c2c_sip.cli.records import history, trace
 from c2c_sip.cli.serving import demo, serve
@@ -26,7 +28,10 @@ for command in (
     demo,
     serve,
     init,
+    doctor,
+    check_config,
     account,
+    never_call,
     clicktocall,
     call,
     history,
@@ -34,9 +39,9 @@ for command in (
     channels,
     hangup,
     trunk,
-    never_call,
-    check_config,
-    doctor,
+    lab,
+    uac,
+    uas,
     completion,
 ):
     main.add_command(command)
