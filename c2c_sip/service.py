@@ -10,21 +10,23 @@ import sys
 import time
 import uuid
 from asyncio import AbstractEventLoop
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from c2c_sip import __version__
 from c2c_sip.api import create_app
 from c2c_sip.api.media import is_upload
 from c2c_sip.api.server import HttpServer
+from c2c_sip.calling.diagnosis import cut_off
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
 from c2c_sip.calling.notices import LAST, Notices, facts_of
 from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.routing import escape_user
 from c2c_sip.calling.tracing import Tracing
+from c2c_sip.calling.trunks import Trunks
 from c2c_sip.captcha import Captcha
-from c2c_sip.config import Config, Trunk
+from c2c_sip.config import Config, Origin, Trunk
 from c2c_sip.delivery import Delivery
 from c2c_sip.outgoing import post
 from c2c_sip.store import Store
@@ -94,7 +96,11 @@ class Service:
         self.store = Store.open(self.config.database.url, self.config.database.media_directory)
         try:
             left_up = self.store.open_dialogs()
-            left_open = self.store.close_open_activations(time.time(), self._cut_off)
+            left_open = self.store.close_open_activations(
+                time.time(),
+                self._cut_off,
+                lambda row: cut_off(row["state"], row["result"] == "success").text,
+            )
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
             if self.lab is not None:
@@ -126,7 +132,16 @@ class Service:
         config = self.config
         # Its phones are on this machine, and may be called directly too.
         guard = replace(config.guard, networks=(*config.guard.networks, "127.0.0.0/8"))
-        self.config = replace(config, trunks=(*config.trunks, trunk), guard=guard)
+        origins = {
+            f"trunk[{len(config.trunks)}].{entry.name}": Origin("default", "--lab")
+            for entry in fields(Trunk)
+        }
+        self.config = replace(
+            config,
+            trunks=(*config.trunks, trunk),
+            guard=guard,
+            origins={**config.origins, **origins},
+        )
 
     def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config
@@ -231,6 +246,7 @@ class Service:
             version=__version__,
             node=socket.gethostname(),
             recorder=self._recorder,
+            trunks=Trunks(self.config.trunks, self._engine, self.calling.calls_by_trunk).shown,
         )
         self._http = HttpServer(
             app,

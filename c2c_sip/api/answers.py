@@ -142,16 +142,24 @@ ACTIVATION: Fields = {
     "cause": _text("Kazoo's hangup cause.", nullable=True),
     "sip_status": _whole(nullable=True),
     **_SECONDS,
+    "explanation": _text(
+        "Why it ended as it did, in a sentence, as far as that is a visitor's business; empty while it goes on."
+    ),
     "rule": {"type": "string", "meta": {"description": "Why it was refused, if it was."}},
     "times": {"type": "integer", "meta": {"description": "How often, where one stands for all."}},
 }
 HISTORY_ITEM: Fields = ACTIVATION | {
+    "explanation": _text("Why it ended as it did, in a sentence; empty while it goes on."),
     "custom_application_vars": {
         "type": "dict",
         "required": True,
         "valuesrules": {"type": "string"},
         "meta": {"description": "What the click-to-call keeps with its calls."},
     },
+}
+ACCOUNT_HISTORY_ITEM: Fields = HISTORY_ITEM | {
+    "clicktocall_id": _ID,
+    "clicktocall_name": _text("As it is called now."),
 }
 CDR: Fields = {
     "id": _ID,
@@ -202,3 +210,39 @@ LINK_MADE: Fields = {
 }
 NEVER_CALLED: Fields = {"number": _text(), "source": _text(), "created": _text()}
 STATUS: Fields = {"status": _text()}
+TRUNK: Fields = {
+    "name": _text(),
+    "domain": _text(),
+    "transport": _text() | {"allowed": ["udp", "tcp", "tls"]},
+    "register": _flag("Whether we register there."),
+    "state": _text("`static` where we do not register.")
+    | {"allowed": ["registered", "registering", "failed", "unregistered", "static"]},
+    "last_error": {
+        "type": "dict",
+        "required": True,
+        "nullable": True,
+        "schema": {
+            "status": _whole("Of the final response, if there was one.", nullable=True),
+            "reason": _text(),
+            "iso_8601": _text(),
+        },
+        "meta": {"description": "The last one there was, also where all is well again."},
+    },
+    "explanation": _text("What is wrong, and what to look at; empty where nothing is."),
+    "server": _text("`HOST:PORT` of the server that has us; empty where none has."),
+    "expires_in": _whole("Seconds until the registration ends unless refreshed.", nullable=True),
+    "since": _text("Since when it is in this state.", nullable=True),
+    "calls": _whole("Live calls that go through it."),
+}
+SETTING: Fields = {
+    "name": _text("As `http.listen`, and of a trunk `trunk.NAME.domain`."),
+    "value": {
+        "required": True,
+        "meta": {"description": "`***` for a secret that is set."},
+    },
+    "default": {"required": True},
+    "origin": _text() | {"allowed": ["default", "file", "environment"]},
+    "source": _text("The path of the file, or the name of the variable."),
+    "secret": _flag(),
+    "reload": _flag("Whether a change is heeded on SIGHUP, without a restart."),
+}
