@@ -389,6 +389,7 @@ class Media:
     ports: tuple[int, int] = _setting((20000, 29999), _port_range)
     codecs: tuple[str, ...] = _setting(("PCMU", "PCMA"), _each(_CODEC, "a list of codecs", 1))
     workers: int = _setting(0, _whole(0, 64))
+    realtime: bool = _setting(True, _flag)
     timeout: int = _setting(30, _whole(5, 3600))
     ringback: str = _setting("us", _sound)
     srtp: str = _setting("off", _srtp)
