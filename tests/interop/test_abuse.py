@@ -13,7 +13,7 @@ import pytest
 
 from tests.interop.abuse import Attacker, BusyTrunk, Table, reason
 from tests.interop.conftest import Start
-from tests.interop.programs import HOST, Service, until
+from tests.interop.programs import HOST, Dnsmasq, Service, until
 from tests.unit.test_pattern import CATASTROPHES
 
 NUMBER = "+14155550123"
@@ -118,24 +118,51 @@ def test_no_contact_of_these_is_called_and_nothing_is_sent(
     assert {row["result"] for row in history["data"]} == {"error"}
 
 
-def test_a_name_that_leads_inside_rings_nobody(start: Start, trunk: BusyTrunk) -> None:
-    inside = socket.gethostname()
-    try:
-        address = socket.gethostbyname(inside)
-    except OSError:
-        pytest.skip("this machine's own name has no address")
-    env = {"C2C_SIP_SIP__LISTEN": "udp:0.0.0.0:0"}
-    service = start(Service, trunk.settings(), env=env).start()
+def test_a_name_that_leads_inside_rings_nobody(
+    start: Start, trunk: BusyTrunk, table: Table
+) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ear:
-        ear.bind((address, 0))
+        ear.bind((HOST, 0))
         ear.settimeout(0.5)
-        made = service.define(extension="101", whitelist=["."])
-        activation = service.connect(made, f"sip:x@{inside}:{ear.getsockname()[1]}")
-        record = service.ended(made, activation["id"])
-        assert record["result"] == "error"
+        port = ear.getsockname()[1]
+        names = start(
+            Dnsmasq,
+            [
+                f"host-record=inside.test,{HOST}",
+                "host-record=mapped.test,::ffff:127.0.0.1",
+                "host-record=cloud.test,169.254.169.254",
+                "cname=alias.test,inside.test",
+                f"srv-host=_sip._udp.service.test,inside.test,{port},0,5",
+            ],
+        )
+        env = {
+            "C2C_SIP_SIP__LISTEN": "udp:0.0.0.0:0,udp:[::]:0",
+            "C2C_SIP_SIP__NAMESERVERS": f"{HOST}:{names.port}",
+        }
+        service = start(Service, trunk.settings(), env=env).start()
+        attacker = Attacker(service)
+        made = service.define(extension="101", whitelist=["."], dial_first="contact")
+        path = f"{service.base}/clicktocall/{made}"
+        for host in ("inside.test", "mapped.test", "cloud.test", "alias.test"):
+            status, answer = attacker.one("POST", f"{path}/connect", {"contact": f"sip:x@{host}:{port}"})  # fmt: skip
+            assert status == 200
+            record = service.ended(made, answer["data"]["id"])
+            assert record["result"] == "error" and not record["ringing_seconds"], record
+        status, answer = attacker.one("POST", f"{path}/connect", {"contact": "sip:x@service.test"})
+        assert service.ended(made, answer["data"]["id"])["result"] == "error"
         with pytest.raises(TimeoutError):
             ear.recv(1)
+        # It was for the address: where the operator allows that, the same names are called.
+        service.stop()
+        service.allow("C2C_SIP_GUARD__NETWORKS", "127.0.0.0/8")
+        service.start()
+        ear.settimeout(20)
+        for host in ("alias.test:" + str(port), "service.test"):
+            service.connect(made, f"sip:x@{host}")
+            while not (heard := ear.recv(65535)).startswith(f"INVITE sip:x@{host}".encode()):
+                assert heard
     assert trunk.packets == 0
+    table.add("names that resolve to loopback and 169.254.169.254", "200, then error", attacker.times)  # fmt: skip
 
 
 def test_headers_are_injected_by_no_field(start: Start, trunk: BusyTrunk) -> None:
