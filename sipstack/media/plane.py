@@ -152,6 +152,8 @@ class _Thread:
         self._rng = rng
         self._first = first
         self._commands: deque[Callable[[], object]] = deque()
+        #: Whether the relay has been woken for what is in there.
+        self._woken = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._relay = Relay(self._epoll, listener)
@@ -191,7 +193,10 @@ class _Thread:
 
     def _command(self, work: Callable[[], object]) -> None:
         self._commands.append(work)
-        os.eventfd_write(self._wake, 1)
+        if not self._woken:
+            # Once for all that it has not looked at yet: each time may cost the caller its turn at the interpreter.
+            self._woken = True
+            os.eventfd_write(self._wake, 1)
 
     # --- in the relay's thread
 
@@ -205,6 +210,8 @@ class _Thread:
 
     def _obey(self) -> None:
         os.eventfd_read(self._wake)
+        # Before looking: who adds something from here on has it seen, or wakes the relay again.
+        self._woken = False
         while self._commands:
             work = self._commands.popleft()
             try:
