@@ -186,7 +186,9 @@ class Service:
                 log.warning("%s: %s", doubt.text, doubt.remedy)
         if not config.media.workers:
             sys.setswitchinterval(SWITCH_INTERVAL)
-        media = MediaPlane(ports=config.media.ports, workers=config.media.workers)
+        media = MediaPlane(
+            ports=config.media.ports, workers=config.media.workers, first=config.media.realtime
+        )
         self._engine = Engine(
             build,
             media,

@@ -196,13 +196,8 @@ url = {_quoted(f"sqlite:///{database}")}
 [calling]
 default_region = {_quoted(answers.country)}            # only its numbers are called, unless guard.countries lists others
 
-[guard]                          # how often those without a token may call, in an hour; and minutes of calls a day
-per_address = 60
-per_contact = 10
-per_clicktocall = 300
-per_account = 1000
-per_service = 5000
-daily_minutes = 600
+[guard]                          # besides the limits an hour that hold for those without a token, see docs/guard.md
+daily_minutes = 600              # of calls that an account has a day
 
 [[trunk]]
 name = "provider"

@@ -153,12 +153,13 @@ def test_a_configuration_without_a_username_is_of_a_trunk_that_knows_us() -> Non
 
 def test_each_doubt_has_a_remedy_that_takes_it_away() -> None:
     trunk = Trunk(name="p", domain="sip.test", username="u", password="x")
-    limited = Guard(per_address=60)
+    limited = Guard()
+    unlimited = Guard(per_address=0, per_account=0, per_service=0)
     quiet = Config(trunks=(trunk,), guard=limited)
     assert doubts_of(quiet) == [] == doubts_of(Config())
     doubtful = {
-        "nothing limits": Config(trunks=(trunk,)),
-        "all countries": Config(guard=Guard(per_address=60, countries=("any",))),
+        "nothing limits": Config(trunks=(trunk,), guard=unlimited),
+        "all countries": Config(guard=Guard(countries=("any",))),
         "http.listen": Config(http=Http(listen="0.0.0.0:8000")),
         "without a password": Config(
             trunks=(Trunk(name="p", domain="sip.test", username="u"),), guard=limited
@@ -177,7 +178,8 @@ def test_check_config_warns_and_shows_where_settings_come_from(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trunk = '[[trunk]]\nname = "p"\ndomain = "sip.test"\nusername = "u"\npassword = "s3cret"\n'
-    (tmp_path / "c.toml").write_text(f"[http]\nthreads = 9\n{trunk}")
+    unlimited = "[guard]\nper_address = 0\nper_account = 0\nper_service = 0\n"
+    (tmp_path / "c.toml").write_text(f"[http]\nthreads = 9\n{unlimited}{trunk}")
     monkeypatch.setenv("C2C_SIP_MEDIA__WORKERS", "3")
     plain = run("check-config", "--config", "c.toml")
     assert (plain.exit_code, plain.stdout) == (0, "ok\n")
