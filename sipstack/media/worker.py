@@ -25,6 +25,7 @@ from random import SystemRandom
 from typing import Any
 
 from sipstack.media.line import LegCounters, Line
+from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class _Log(logging.Handler):
         self._teller.tell("log", record.name, record.levelno, self.format(record))
 
 
-def run(commands: socket.socket, events: socket.socket) -> None:
+def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
     """The whole life of the process."""
     # Ctrl-C is meant for the service, which ends this process by closing the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -149,6 +150,8 @@ def run(commands: socket.socket, events: socket.socket) -> None:
     events.setblocking(False)
     channel, teller = Channel(commands), _Teller(events)
     logging.getLogger().addHandler(_Log(teller))
+    if first:
+        come_first()
     epoll = select.epoll()
     relay = Relay(epoll, teller)
     rng = SystemRandom()
@@ -215,11 +218,12 @@ class Worker:
     """A relay process, started again whenever it dies. ``heard`` is told what it hears, ``died`` that it is gone."""
 
     def __init__(
-        self, heard: Callable[..., None], died: Callable[["Worker"], None], name: str
+        self, heard: Callable[..., None], died: Callable[["Worker"], None], name: str, first: bool
     ) -> None:
         self._heard = heard
         self._died = died
         self._name = name
+        self._first = first
         self._lock = threading.Lock()
         self._counters: dict[int, LegCounters] = {}
         self._removed: dict[int, threading.Event] = {}
@@ -294,7 +298,7 @@ class Worker:
         commands.settimeout(ANSWER)
         events.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._process = multiprocessing.get_context("spawn").Process(
-            target=run, args=(theirs, events), name=self._name, daemon=True
+            target=run, args=(theirs, events, self._first), name=self._name, daemon=True
         )
         self._process.start()
         theirs.close()

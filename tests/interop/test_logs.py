@@ -111,7 +111,7 @@ def test_sighup_reads_the_settings_again(tmp_path: Path) -> None:
         ).replace("[http]\n", '[http]\nthreads = 3\nallowed_origins = ["https://a.example"]\n')
         hang_up(loud, "log.level: 'info' is 'debug' now")
         found = messages(service)
-        assert "settings: guard.per_contact: 0 is 1 now" in found
+        assert "settings: guard.per_contact: 'auto' is 1 now" in found
         assert "settings: http.allowed_origins: [] is ['https://a.example'] now" in found
         assert "settings: only after a restart: http.threads: 8 is 3 now" in found
         assert metrics(service) == 404
