@@ -27,6 +27,8 @@ from sipstack.sdp import CODECS
 
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
 ENVIRONMENT_PREFIX = "C2C_SIP_"
+AUTO = "auto"
+"""Instead of a limit: the one of :data:`c2c_sip.calling.guard.BUILT_IN`, which is not for this machine's own programs."""
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -103,6 +105,16 @@ def _zero_or(least: int, most: int) -> Check:
             raise _Wrong(f"0 or a whole number from {least} to {most}") from None
 
     return check
+
+
+def _limit(value: Any) -> Any:
+    """A limit on the public: the one that is built in, or a number of one's own."""
+    if value == AUTO:
+        return AUTO
+    try:
+        return _whole(0, 1_000_000)(value)
+    except _Wrong:
+        raise _Wrong(f'"{AUTO}", or a whole number from 0 to 1000000') from None
 
 
 def _flag(value: Any) -> bool:
@@ -377,6 +389,7 @@ class Media:
     ports: tuple[int, int] = _setting((20000, 29999), _port_range)
     codecs: tuple[str, ...] = _setting(("PCMU", "PCMA"), _each(_CODEC, "a list of codecs", 1))
     workers: int = _setting(0, _whole(0, 64))
+    realtime: bool = _setting(True, _flag)
     timeout: int = _setting(30, _whole(5, 3600))
     ringback: str = _setting("us", _sound)
     srtp: str = _setting("off", _srtp)
@@ -404,7 +417,10 @@ class Webhooks:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What the service does for whom; ``per_…`` are unauthenticated activations in an hour, 0 for no limit."""
+    """What the service does for whom.
+
+    ``per_…`` are unauthenticated activations in an hour: 0 for no limit, ``auto`` for what is built in.
+    """
 
     countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"))
     number_kinds: tuple[str, ...] = _setting((), _each(_one_of(*REFUSED_KINDS), "a list of kinds"))
@@ -413,11 +429,11 @@ class Guard:
     )
     networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
     connect_by_get: bool = _setting(True, _flag)
-    per_address: int = _setting(0, _whole(0, 1_000_000))
-    per_contact: int = _setting(0, _whole(0, 1_000_000))
-    per_clicktocall: int = _setting(0, _whole(0, 1_000_000))
-    per_account: int = _setting(0, _whole(0, 1_000_000))
-    per_service: int = _setting(0, _whole(0, 1_000_000))
+    per_address: int | str = _setting(AUTO, _limit)
+    per_contact: int | str = _setting(AUTO, _limit)
+    per_clicktocall: int | str = _setting(AUTO, _limit)
+    per_account: int | str = _setting(AUTO, _limit)
+    per_service: int | str = _setting(AUTO, _limit)
     daily_minutes: int = _setting(0, _whole(0, 10_000_000))
     challenge: str = _setting("none", _one_of("none", "proof_of_work", "captcha"))
     proof_of_work_bits: int = _setting(18, _whole(8, 32))
@@ -498,6 +514,14 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """Whether ``/metrics`` answers, and whom; ``networks`` empty: everybody."""
+
+    enabled: bool = _setting(True, _flag, reload=True)
+    networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"), reload=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings. ``Config()`` has the defaults."""
 
@@ -510,6 +534,7 @@ class Config:
     webhooks: Webhooks = Webhooks()
     recording: Recording = Recording()
     trace: Trace = Trace()
+    metrics: Metrics = Metrics()
     trunks: tuple[Trunk, ...] = ()
     #: Where those come from that are not defaults, by their full names, as ``http.listen`` and ``trunk[0].password``.
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -525,6 +550,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "webhooks": Webhooks,
     "recording": Recording,
     "trace": Trace,
+    "metrics": Metrics,
 }
 
 
@@ -682,6 +708,7 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
 
 
 __all__ = [
+    "AUTO",
     "Calling",
     "Config",
     "ConfigError",

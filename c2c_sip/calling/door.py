@@ -15,11 +15,11 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from c2c_sip.calling import headers, hours, policy, routing, variables
+from c2c_sip.calling import channels, headers, hours, policy, routing, variables
 from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.engine import Engine
-from c2c_sip.calling.flow import Flow, Leg
+from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.guard import Guard, Minutes, Proof
 from c2c_sip.calling.limits import client_key
 from c2c_sip.calling.links import Link
@@ -30,6 +30,7 @@ from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.refusals import Refusals
 from c2c_sip.calling.sounds import Sounds
+from c2c_sip.calling.tally import Tally
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config
 from c2c_sip.store import Store
@@ -99,6 +100,8 @@ class Calling:
         tape: Tape | None = None,
     ) -> None:
         """``told`` is called when there is something new for a webhook; without a ``tape`` nothing can be recorded."""
+        #: What has become of the calls so far.
+        self.tally = Tally()
         self._tape = tape
         self._config = config
         self._store = store
@@ -137,6 +140,7 @@ class Calling:
         *,
         authenticated: bool,
         client: str,
+        local: bool = False,
         link: str = "",
         brought: Proof = Proof(),
         parameter: Callable[[str], str] = lambda name: "",
@@ -146,6 +150,7 @@ class Calling:
         :param contact: what came as the contact, whatever it is; a link may name its own
         :param authenticated: whether the request had a valid token
         :param client: the IP address that the request came from
+        :param local: whether it is a program of this very machine that asks, with no proxy in between
         :param link: the token of a link, where the request came by one
         :param brought: what a visitor brings to show that it is one
         :param parameter: a further parameter of the request by its name; empty where it has none such
@@ -162,12 +167,15 @@ class Calling:
                 contact,
                 authenticated,
                 client,
+                local,
                 allowed,
                 brought,
                 parameter,
                 now,
             )
         except Refusal as refusal:
+            with self._lock:
+                self.tally.refused[refusal.reason] += 1
             if refusal.kind != "stopping":
                 self._refusals.record(
                     refusal, account["id"], clicktocall["id"], contact, client_key(client), now
@@ -208,6 +216,7 @@ class Calling:
         contact: object,
         authenticated: bool,
         client: str,
+        local: bool,
         link: Link | None,
         brought: Proof,
         parameter: Callable[[str], str],
@@ -252,6 +261,7 @@ class Calling:
                 retry_after=RETRY_AFTER,
                 explanation=f"Nobody was called. {self._engine.trunk(away).text}",
             )
+        counted = not authenticated and guard.counts(account, clicktocall, local)
         row: dict[str, Any] = {
             "id": secrets.token_hex(16),
             "account_id": account["id"],
@@ -259,7 +269,7 @@ class Calling:
             "contact": checked.text,
             "client": client_key(client),
             "called": called,
-            "is_public": 0 if authenticated else 1,
+            "is_public": int(counted),
             "created": now,
             "state": "initiated",
             "call_id": secrets.token_hex(12),
@@ -269,8 +279,10 @@ class Calling:
         with ExitStack() as undoing:
             self._admit(clicktocall, len(routes))
             undoing.callback(self._leave, clicktocall["id"], len(routes))
-            if not authenticated:
-                undoing.callback(guard.admit(account, clicktocall, called, client, now))
+            if counted:
+                undoing.callback(
+                    guard.admit(account, clicktocall, called, client, now, local=local)
+                )
             if link is not None:
                 guard.use_link(link, now)
             hooks = self._store.webhooks.enabled(account["id"])
@@ -468,6 +480,7 @@ class Calling:
             changed=changed,
             dialled=lambda leg: self._tracing.follow(row["id"], leg.call_id),
             notices=notices.of,
+            tally=self.tally,
         )
         flow = Flow(plan, self._engine.desk, recorder)
         live = _Live(
@@ -594,10 +607,16 @@ class Calling:
     def channels(self, account_id: str) -> list[dict[str, Any]]:
         """The live legs of an account."""
         with self._lock:
-            lives = [(i, live) for i, live in self._live.items() if live.account_id == account_id]
+            lives = [live for live in self._live.values() if live.account_id == account_id]
         return [
-            self._channel(activation_id, live, leg)
-            for activation_id, live in lives
+            channels.describe(
+                live.flow,
+                leg,
+                live.clicktocall_id,
+                live.recorder.current,
+                self._wall() - live.started,
+            )
+            for live in lives
             for leg in list(live.flow.legs.values())
             if leg.call.outcome is None
         ]
@@ -609,28 +628,10 @@ class Calling:
                 return channel
         return None
 
-    def _channel(self, activation_id: str, live: _Live, leg: Leg) -> dict[str, Any]:
-        plan = live.flow.plan
-        other = plan.contact
-        if leg.plan is plan.contact:
-            # The last to come is whom it talks to: a transfer's leg comes after the extension's.
-            beside = [each.plan for each in list(live.flow.legs.values()) if each is not leg]
-            other = beside[-1] if beside else plan.extensions[0]
-        return {
-            "id": leg.plan.call_id,
-            "call_id": leg.plan.call_id,
-            "uuid": leg.plan.call_id,
-            "other_leg_call_id": other.call_id,
-            "activation_id": activation_id,
-            "clicktocall_id": live.clicktocall_id,
-            "role": leg.plan.role,
-            "direction": "outbound",
-            "answered": leg.call.answered,
-            "state": live.recorder.current,
-            "from": str(leg.plan.from_.uri),
-            "to": str(leg.plan.outbound.uri),
-            "elapsed_s": max(0, int(self._wall() - live.started)),
-        }
+    def states(self) -> Counter[str]:
+        """How many calls are in each state now."""
+        with self._lock:
+            return Counter(live.recorder.current for live in self._live.values())
 
     def calls_by_trunk(self) -> Counter[str]:
         """How many of the live calls have a leg that a trunk carries, by the trunk's name."""

@@ -72,8 +72,8 @@ class Store:
         finally:
             database.close()
         self._writer = Writer(database)
-        self.guard = GuardRecords(database, self.models, self._writer)
         self.audit = Audit(self.models)
+        self.guard = GuardRecords(database, self.models, self._writer, self.audit)
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.traces = TraceRecords(self.models, self._writer)
         self.histories = HistoryRecords(self.models)
@@ -107,6 +107,11 @@ class Store:
     def flush(self) -> None:
         """Wait until all that was asked to be written so far is on disk."""
         self._writer.submit(lambda: None).result()
+
+    @property
+    def waiting(self) -> int:
+        """Writes that are queued."""
+        return self._writer.waiting
 
     def ping(self, timeout: float = 2.0) -> None:
         """Have the database read and write within ``timeout`` seconds.

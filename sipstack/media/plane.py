@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from typing import Protocol
 
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
+from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
 from sipstack.media.tones import Source
 from sipstack.media.worker import Worker
@@ -87,6 +88,14 @@ class MediaLeg:
         """Send keys to the peer as telephone events, if it takes them."""
         self._relay.tell("press", self._number, keys)
 
+    def echo(self) -> None:
+        """Send back to the peer what it sends, until :meth:`unbridge`."""
+        self._relay.tell("bridge", self._number, self._number)
+
+    def lose(self, share: float) -> None:
+        """Drop this share of the packets to and from the peer, 0 to 1, as a bad network would: for tests of others."""
+        self._relay.tell("lose", self._number, share)
+
     def tap(self, tap: Tap | None) -> None:
         """Give all of the peer's audio to ``tap``, in a thread of the media plane's; ``None``: no more."""
         self._tap = tap
@@ -102,6 +111,13 @@ class MediaLeg:
             self._final = self._relay.remove(self._number)
             self._plane.closed(self, self._number)
         return self._final
+
+
+#: What of the counters is added up over all legs.
+ADDED_UP = (
+    *("packets_received", "bytes_received", "packets_sent", "bytes_sent"),
+    *("lost", "late", "duplicate", "rejected"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +148,12 @@ class _Thread:
 
     alive = True
 
-    def __init__(self, listener: "MediaPlane", rng: Random) -> None:
+    def __init__(self, listener: "MediaPlane", rng: Random, first: bool) -> None:
         self._rng = rng
+        self._first = first
         self._commands: deque[Callable[[], object]] = deque()
+        #: Whether the relay has been woken for what is in there.
+        self._woken = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._relay = Relay(self._epoll, listener)
@@ -165,7 +184,8 @@ class _Thread:
         self._command(partial(getattr(self._relay, name), *arguments))
 
     def counters(self, number: int) -> LegCounters:
-        return self._lines[number].counters()
+        line = self._lines.get(number)  # none where it is just being removed
+        return line.counters() if line is not None else LegCounters()
 
     def remove(self, number: int) -> LegCounters:
         self.tell("remove", number)
@@ -173,11 +193,16 @@ class _Thread:
 
     def _command(self, work: Callable[[], object]) -> None:
         self._commands.append(work)
-        os.eventfd_write(self._wake, 1)
+        if not self._woken:
+            # Once for all that it has not looked at yet: each time may cost the caller its turn at the interpreter.
+            self._woken = True
+            os.eventfd_write(self._wake, 1)
 
     # --- in the relay's thread
 
     def _run(self) -> None:
+        if self._first:
+            come_first()
         self._relay.run(lambda: self._running)
 
     def _stop(self) -> None:
@@ -185,6 +210,8 @@ class _Thread:
 
     def _obey(self) -> None:
         os.eventfd_read(self._wake)
+        # Before looking: who adds something from here on has it seen, or wakes the relay again.
+        self._woken = False
         while self._commands:
             work = self._commands.popleft()
             try:
@@ -198,7 +225,7 @@ class MediaPlane:
     """All legs of one service. ``ports`` are the first and last to use.
 
     With ``workers`` there are so many relay processes, each of which is started again if it dies; with none the relay is
-    a thread of this process.
+    a thread of this process. Where ``first``, relays are scheduled before all else if the system allows it.
     """
 
     def __init__(
@@ -207,16 +234,20 @@ class MediaPlane:
         workers: int = 0,
         clock: Callable[[], float] = time.monotonic,
         rng: Random | None = None,
+        first: bool = False,
     ) -> None:
         self._clock = clock
         self._pairs = PortPairs(*ports)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._legs: dict[int, MediaLeg] = {}
+        #: The figures of all legs that are closed, and what was told last of those and the others.
+        self._past: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
         self._relays: list[_Driver] = (
-            [Worker(self._heard, self._died, f"relay {n + 1}") for n in range(workers)]
+            [Worker(self._heard, self._died, f"relay {n + 1}", first) for n in range(workers)]
             if workers
-            else [_Thread(self, rng or SystemRandom())]
+            else [_Thread(self, rng or SystemRandom(), first)]
         )
         self._cues: dict[Source, Cue] = {}
         #: The legs of each relay, and the sources that it has been taught.
@@ -232,6 +263,26 @@ class MediaPlane:
     def ports_in_use(self) -> int:
         """Port pairs that are given out."""
         return self._pairs.in_use
+
+    def totals(self) -> dict[str, int]:
+        """What went through all legs so far, by the names of :data:`ADDED_UP`; from any thread.
+
+        None of it is ever less than before: what a relay that died had counted is only missing from what comes.
+        """
+        with self._lock:
+            seen, legs = self._past.copy(), list(self._legs.values())
+        for leg in legs:
+            # One that is closed meanwhile has its last figures, and is not among the past ones here.
+            self._add_up(seen, leg)
+        with self._lock:
+            self._told |= seen
+            return {name: self._told[name] for name in ADDED_UP}
+
+    @staticmethod
+    def _add_up(figures: Counter[str], leg: MediaLeg) -> None:
+        counters = leg.counters()
+        for name in ADDED_UP:
+            figures[name] += getattr(counters, name)
 
     def start(self) -> None:
         """Start the relays."""
@@ -309,6 +360,11 @@ class MediaPlane:
         relay.tell("learn", cue, frames)
         return cue
 
+    def prepare(self, source: Source) -> None:
+        """Have what is to be played soon made now: it takes a moment that a call may not have."""
+        for relay in self._relays:
+            self.teach(relay, source)
+
     def forget(self, source: Source) -> None:
         """Give the memory back that a source takes, which is not to be played for now. Where it is, it goes on."""
         with self._lock:
@@ -322,6 +378,7 @@ class MediaPlane:
     def closed(self, leg: MediaLeg, number: int) -> None:
         """A leg is no more."""
         with self._lock:
+            self._add_up(self._past, leg)
             del self._legs[number]
             self._load[leg._relay] -= 1
             self._pairs.give_back(leg.rtp_port, self._clock())

@@ -19,7 +19,7 @@ from sipstack.media.wav import Clip
 from sipstack.media.worker import Worker
 from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
 from tests.interop.programs import HOST, free_rtp_range
-from tests.interop.test_workers import End, until
+from tests.interop.test_workers import PATIENCE, End, until
 
 
 @pytest.fixture(params=[0, 1], ids=["thread", "process"])
@@ -53,7 +53,7 @@ def passes(one: End, two: End) -> bool:
     except TimeoutError:
         return False
     finally:
-        two.socket.settimeout(3.0)
+        two.socket.settimeout(PATIENCE)
 
 
 def drain(end: End) -> None:
@@ -63,7 +63,7 @@ def drain(end: End) -> None:
         while True:
             end.hear()
     except BlockingIOError:
-        end.socket.settimeout(3.0)
+        end.socket.settimeout(PATIENCE)
 
 
 def test_keys_are_pressed_and_heard_through_the_plane(plane: MediaPlane) -> None:
@@ -251,3 +251,21 @@ def test_what_is_forgotten_is_played_to_its_end_and_can_be_learnt_again(plane: M
     one.leg.play(music)
     until(lambda: hears(b"\x07" * 160))
     two.leg.close()
+
+
+def test_what_went_through_all_legs_never_becomes_less(plane: MediaPlane) -> None:
+    one, two = bridged(plane)
+    for _ in range(5):
+        one.say(b"\x01" * 160)
+        two.hear()
+    until(lambda: plane.totals()["packets_received"] >= 5)
+    before = plane.totals()
+    assert before["bytes_sent"] > before["packets_sent"] > 0
+    counters = [end.leg.close() for end in (one, two)]
+    after = plane.totals()
+    assert all(after[name] >= before[name] for name in before)
+    assert after["packets_received"] == sum(each.packets_received for each in counters)
+    third, fourth = bridged(plane)
+    until(lambda: plane.totals()["packets_received"] > after["packets_received"])
+    third.leg.close()
+    fourth.leg.close()
