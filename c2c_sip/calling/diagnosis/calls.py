@@ -302,9 +302,7 @@ def unreachable(begin: str, why: str, trunk: str) -> Diagnosis:
     name = f"trunk.{clean(trunk)}" if trunk else "sip"
     if "certificate" in lower:
         if "expired" in lower:
-            return Diagnosis(
-                "tls_expired", f"{begin}: {text}; whoever runs it has to renew it."
-            )
+            return Diagnosis("tls_expired", f"{begin}: {text}; whoever runs it has to renew it.")
         if "mismatch" in lower:
             hint = f"{name}.tls_server_name" if trunk else "the name that is called"
             return Diagnosis("tls_wrong_name", f"{begin}: {text}; check {hint}.")
