@@ -16,6 +16,7 @@ from c2c_sip.cli.common import CONFIG, JSON, fail, load
 from c2c_sip.collecting import Collecting
 from c2c_sip.config import ConfigError
 from c2c_sip.logs import Logs
+from c2c_sip.notify import notify
 from c2c_sip.store import StoreError
 from sipstack.media.wav import WavError
 
@@ -70,6 +71,7 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
     collecting = Collecting(service.calling.live, time.monotonic)
     click.echo(f"ready {service.url}")
     sys.stdout.flush()
+    notify("READY=1")
     for line in service.welcome():
         click.echo(line, err=True)
     while not ending.is_set():
@@ -79,6 +81,7 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
             reading.clear()
             _read_again(service, logs, path)
         collecting.tidy()
+    notify("STOPPING=1")
     service.stop()
 
 
