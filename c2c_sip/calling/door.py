@@ -21,6 +21,7 @@ from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, r
 from c2c_sip.calling.engine import Engine
 from c2c_sip.calling.flow import Flow, Leg
 from c2c_sip.calling.guard import Guard, Minutes, Proof
+from c2c_sip.calling.heard import shown
 from c2c_sip.calling.limits import client_key
 from c2c_sip.calling.links import Link
 from c2c_sip.calling.notices import Notices, facts_of
@@ -631,6 +632,7 @@ class Calling:
             "from": str(leg.plan.from_.uri),
             "to": str(leg.plan.outbound.uri),
             "elapsed_s": max(0, int(self._wall() - live.started)),
+            "media": shown(leg.media.counters(), self._engine.now()),
         }
 
     def hangup(self, account_id: str, call_id: str) -> bool:

@@ -562,7 +562,8 @@ class Flow:
     def _leave(self, leg: Leg, ending: Ending) -> None:
         """End one leg, and write down why."""
         counters = leg.close(_reason(ending))
-        self._recorder.leg_ended(leg.plan, ending.cause, ending.status, ending.plan, counters)
+        now = self._desk.now()
+        self._recorder.leg_ended(leg.plan, ending.cause, ending.status, ending.plan, counters, now)
         self.legs.pop(leg.plan.call_id, None)
 
     def _watch(self, leg: Leg, since: float, now: float) -> float:

@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from random import Random, SystemRandom
 from typing import Protocol
@@ -100,7 +100,9 @@ class MediaLeg:
         """Stop, and give the ports back. May be called again."""
         if self._final is None:
             self._final = self._relay.remove(self._number)
-            self._plane.closed(self, self._number)
+            # Only now, for other threads may be asking for its counters.
+            self._relay.drop(self._number)
+            self._plane.closed(self, self._number, self._final)
         return self._final
 
 
@@ -110,6 +112,32 @@ class Cue:
 
     number: int
     repeats: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What went through a media plane since it was made, all legs together. The numbers only ever grow, but for what counts as
+    lost and comes late after all.
+
+    ``legs`` is how many were opened, ``restarts`` how often a relay process had to be started again; the others are as in
+    :class:`LegCounters`.
+    """
+
+    legs: int = 0
+    packets_received: int = 0
+    bytes_received: int = 0
+    packets_sent: int = 0
+    bytes_sent: int = 0
+    lost: int = 0
+    late: int = 0
+    duplicate: int = 0
+    rejected: int = 0
+    unauthenticated: int = 0
+    source_changes: int = 0
+    restarts: int = 0
+
+
+_SUMMED = [field.name for field in fields(Totals) if field.name not in ("legs", "restarts")]
 
 
 class _Driver(Protocol):
@@ -125,6 +153,7 @@ class _Driver(Protocol):
     def tell(self, name: str, *arguments: object) -> None: ...
     def counters(self, number: int) -> LegCounters: ...
     def remove(self, number: int) -> LegCounters: ...
+    def drop(self, number: int) -> None: ...
 
 
 class _Thread:
@@ -169,7 +198,10 @@ class _Thread:
 
     def remove(self, number: int) -> LegCounters:
         self.tell("remove", number)
-        return self._lines.pop(number).counters()
+        return self._lines[number].counters()
+
+    def drop(self, number: int) -> None:
+        del self._lines[number]
 
     def _command(self, work: Callable[[], object]) -> None:
         self._commands.append(work)
@@ -222,6 +254,9 @@ class MediaPlane:
         #: The legs of each relay, and the sources that it has been taught.
         self._load = dict.fromkeys(self._relays, 0)
         self._taught: dict[_Driver, set[Cue]] = {relay: set() for relay in self._relays}
+        #: Of the legs that are closed.
+        self._past = dict.fromkeys(_SUMMED, 0)
+        self._opened = self._restarts = 0
 
     @property
     def capacity(self) -> int:
@@ -232,6 +267,17 @@ class MediaPlane:
     def ports_in_use(self) -> int:
         """Port pairs that are given out."""
         return self._pairs.in_use
+
+    def totals(self) -> Totals:
+        """The sums of all legs, those that are open as :meth:`MediaLeg.counters` has them."""
+        with self._lock:
+            sums, opened, restarts = dict(self._past), self._opened, self._restarts
+            legs = list(self._legs.values())
+        for leg in legs:
+            counters = leg.counters()
+            for name in _SUMMED:
+                sums[name] += getattr(counters, name)
+        return Totals(legs=opened, restarts=restarts, **sums)
 
     def start(self) -> None:
         """Start the relays."""
@@ -283,12 +329,13 @@ class MediaPlane:
             number = next(self._numbers)
             leg = self._legs[number] = MediaLeg(self, relay, number, address, port)
             self._load[relay] += 1
+            self._opened += 1
         try:
             relay.add(number, rtp, rtcp, known)
         except OSError:
             rtp.close()
             rtcp.close()
-            self.closed(leg, number)
+            self.closed(leg, number, LegCounters())
             raise
         return leg
 
@@ -319,10 +366,12 @@ class MediaPlane:
         for relay in knowing:
             relay.tell("forget", cue)
 
-    def closed(self, leg: MediaLeg, number: int) -> None:
-        """A leg is no more."""
+    def closed(self, leg: MediaLeg, number: int, final: LegCounters) -> None:
+        """A leg is no more, of which these are the last counters."""
         with self._lock:
             del self._legs[number]
+            for name in _SUMMED:
+                self._past[name] += getattr(final, name)
             self._load[leg._relay] -= 1
             self._pairs.give_back(leg.rtp_port, self._clock())
 
@@ -345,6 +394,7 @@ class MediaPlane:
 
     def _died(self, relay: Worker) -> None:
         with self._lock:
+            self._restarts += 1
             self._taught[relay].clear()
             lost = [leg for leg in self._legs.values() if leg._relay is relay]
         for leg in lost:

@@ -261,7 +261,11 @@ class Worker:
         if self._send(("remove", (number,))):
             done.wait(ANSWER)
         del self._removed[number]
-        return self._counters.pop(number, LegCounters())
+        return self.counters(number)
+
+    def drop(self, number: int) -> None:
+        """Its counters are not asked for any more."""
+        self._counters.pop(number, None)
 
     def _send(self, message: object, descriptors: Collection[int] = ()) -> bool:
         with self._lock:

@@ -8,7 +8,15 @@ import signal
 import socket
 from pathlib import Path
 
-from tests.interop.programs.base import HOST, Certificate, Program, free_port, is_bound, until
+from tests.interop.programs.base import (
+    HOST,
+    Certificate,
+    Program,
+    free_port,
+    free_row,
+    is_bound,
+    until,
+)
 
 _RESPONSE = """
   <send{attributes}>
@@ -346,7 +354,8 @@ class SippUas(Program):
         super().__init__(folder / name, "sipp")
         self.transport = transport
         self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
-        self.media_port = free_port() & ~1
+        # It binds four, for audio and for video.
+        self.media_port = free_row(4)
         steps = scenario(kind, media_port or self.media_port, pause)
         self.front: TlsFront | None = None
         if certificate is not None:
