@@ -16,6 +16,10 @@ def _whole(description: str = "", nullable: bool = False) -> Fields:
     return _text(description, nullable) | {"type": "integer"}
 
 
+def _number(description: str, nullable: bool = False) -> Fields:
+    return _text(description, nullable) | {"type": "float"}
+
+
 def _flag(description: str = "") -> Fields:
     return _text(description) | {"type": "boolean"}
 
@@ -154,11 +158,6 @@ HISTORY_ITEM: Fields = ACTIVATION | {
     },
 }
 
-
-def _number(description: str, nullable: bool = False) -> Fields:
-    return _text(description, nullable) | {"type": "float"}
-
-
 #: How a leg's audio was: what came from its peer, then what was sent to it. See docs/media.md.
 HEARD: Fields = {
     "packets_received": _whole("From the peer, late ones and copies too."),
@@ -182,6 +181,10 @@ HEARD: Fields = {
     "round_trip_ms": _number("The same.", nullable=True),
     "peer_mos": _number("How our stream probably sounded there.", nullable=True),
     "silent_seconds": _number("Since the last packet; null where none came.", nullable=True),
+}
+ACCOUNT_HISTORY_ITEM: Fields = HISTORY_ITEM | {
+    "clicktocall_id": _ID,
+    "clicktocall_name": _text("As it is called now."),
 }
 CDR: Fields = {
     "id": _ID,
@@ -245,3 +248,39 @@ LINK_MADE: Fields = {
 }
 NEVER_CALLED: Fields = {"number": _text(), "source": _text(), "created": _text()}
 STATUS: Fields = {"status": _text()}
+TRUNK: Fields = {
+    "name": _text(),
+    "domain": _text(),
+    "transport": _text() | {"allowed": ["udp", "tcp", "tls"]},
+    "register": _flag("Whether we register there."),
+    "state": _text("`static` where we do not register.")
+    | {"allowed": ["registered", "registering", "failed", "unregistered", "static"]},
+    "last_error": {
+        "type": "dict",
+        "required": True,
+        "nullable": True,
+        "schema": {
+            "status": _whole("Of the final response, if there was one.", nullable=True),
+            "reason": _text(),
+            "iso_8601": _text(),
+        },
+        "meta": {"description": "The last one there was, also where all is well again."},
+    },
+    "explanation": _text("What is wrong, and what to look at; empty where nothing is."),
+    "server": _text("`HOST:PORT` of the server that has us; empty where none has."),
+    "expires_in": _whole("Seconds until the registration ends unless refreshed.", nullable=True),
+    "since": _text("Since when it is in this state.", nullable=True),
+    "calls": _whole("Live calls that go through it."),
+}
+SETTING: Fields = {
+    "name": _text("As `http.listen`, and of a trunk `trunk.NAME.domain`."),
+    "value": {
+        "required": True,
+        "meta": {"description": "`***` for a secret that is set."},
+    },
+    "default": {"required": True},
+    "origin": _text() | {"allowed": ["default", "file", "environment"]},
+    "source": _text("The path of the file, or the name of the variable."),
+    "secret": _flag(),
+    "reload": _flag("Whether a change is heeded on SIGHUP, without a restart."),
+}

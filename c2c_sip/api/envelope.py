@@ -148,6 +148,12 @@ def history_item(row: Mapping[str, Any]) -> dict[str, Any]:
     return activation(row) | {"custom_application_vars": json.loads(kept) if kept else {}}
 
 
+def account_history_item(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A history object beside those of other click-to-calls."""
+    own = {name: row[name] for name in ("clicktocall_id", "clicktocall_name")}
+    return history_item(row) | own
+
+
 def cdr(row: Mapping[str, Any]) -> dict[str, Any]:
     """A CDR, from its row."""
     return {

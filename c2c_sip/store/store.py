@@ -17,6 +17,7 @@ from c2c_sip.store.audit import NOBODY, Actor, Audit
 from c2c_sip.store.errors import StoreError, Taken
 from c2c_sip.store.filters import Filter
 from c2c_sip.store.guarding import GuardRecords
+from c2c_sip.store.history import HistoryRecords
 from c2c_sip.store.media import MediaRecords
 from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
@@ -75,6 +76,7 @@ class Store:
         self.audit = Audit(self.models)
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.traces = TraceRecords(self.models, self._writer)
+        self.histories = HistoryRecords(self.models)
         self.media = MediaRecords(self.models, self._writer, self.audit, media_directory)
         self.webhooks = WebhookRecords(self.models, self._writer, self.audit)
 
@@ -197,6 +199,13 @@ class Store:
         """All accounts, oldest first."""
         query = self.models.Account.select().order_by(self.models.Account.created)
         return [self._account_row(row) for row in query.dicts()]
+
+    def master_account(self) -> str | None:
+        """The id of the oldest account that none is above; ``None`` where there is none yet."""
+        found = self._row(
+            'SELECT "id" FROM "account" WHERE "parent_id" IS NULL ORDER BY "created", "id" LIMIT 1'
+        )
+        return str(found["id"]) if found else None
 
     def account(self, account_id: str) -> Row | None:
         """An account's document with ``id``, ``name``, ``realm``, ``parent_id`` and ``revision``."""

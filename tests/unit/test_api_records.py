@@ -1,6 +1,7 @@
 """History, CDRs and live legs."""
 
 import secrets
+import struct
 from typing import Any
 
 import pytest
@@ -200,3 +201,117 @@ def test_another_action_is_400_and_does_nothing(
     assert answer.status_code == 400
     assert list(answer.json["data"]) == ["action"]
     assert calling.hung_up == []
+
+
+# --- of the whole account
+
+
+def test_the_account_s_history_is_over_all_click_to_calls_also_those_that_are_gone(
+    api: Api,
+) -> None:
+    sales, gone = api.create(name="Sales"), api.create(name="Gone")
+    first = activation(api, sales["id"], 1000.0)
+    second = activation(api, gone["id"], 1001.0)
+    api.delete(f"/clicktocall/{gone['id']}")
+    found = api.get("/history").json["data"]
+    assert [(i["id"], i["clicktocall_id"], i["clicktocall_name"]) for i in found] == [
+        (second["id"], gone["id"], "Gone"),
+        (first["id"], sales["id"], "Sales"),
+    ]
+    one = api.get(f"/history/{first['id']}").json["data"]
+    own = api.get(f"/clicktocall/{sales['id']}/history/{first['id']}").json["data"]
+    assert one == own | {"clicktocall_id": sales["id"], "clicktocall_name": "Sales"} == found[1]
+    assert api.get(f"/history/{'0' * 32}").status_code == 404
+
+
+def test_the_account_s_history_is_nobody_else_s(api: Api) -> None:
+    row = activation(api, api.create()["id"], 1000.0)
+    other = api.store.create_account("Other")
+    token = api.store.create_token(other["id"], None, "test")
+    assert api.get("/history", token=token).status_code == 404
+    theirs = f"/v1/accounts/{other['id']}/history"
+    assert api.get(theirs, token=token).json["data"] == []
+    assert api.get(f"{theirs}/{row['id']}", token=token).status_code == 404
+
+
+def test_the_account_s_history_is_filtered_and_paged(api: Api) -> None:
+    one, two = api.create(), api.create()
+    for number in range(6):
+        more = {"result": "error", "cause": "USER_BUSY"} if number % 2 else {"result": "success"}
+        activation(api, (one, two)[number % 3 == 0]["id"], 1000.0 + number, **more)
+
+    def times(query: str) -> list[int]:
+        return [row["unix_timestamp"] for row in api.get(f"/history?{query}").json["data"]]
+
+    assert times("") == [1005, 1004, 1003, 1002, 1001, 1000]
+    assert times("filter_cause=USER_BUSY") == [1005, 1003, 1001]
+    assert times(f"filter_clicktocall_id={two['id']}") == [1003, 1000]
+    assert times(f"filter_clicktocall_id={two['id']}&filter_result=success") == [1000]
+    assert times("created_from=1001&created_to=1002&ascending=true") == [1001, 1002]
+    first = api.get("/history?page_size=4").json
+    assert len(first["data"]) == 4
+    assert times(f"page_size=4&start_key={first['next_start_key']}") == [1001, 1000]
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ("sales", ["a", "b"]),
+        ("SÄLES", []),
+        ("üb", ["c"]),
+        ("0100", ["a"]),
+        ("(415) 555-01", ["a"]),
+        ("+1 415", ["a"]),
+        ("BOB@example", ["b"]),
+        ("%", []),
+        ("_", []),
+        ('"', ["c"]),
+        ("a\0b", []),
+        ("  ", ["a", "b", "c"]),
+    ],
+)
+def test_the_account_s_history_is_searched(api: Api, search: str, expected: list[str]) -> None:
+    sales, other = api.create(name="Inside Sales"), api.create(name='über "all"', extension="sales")
+    contacts = {"a": "1-415-555-0100", "b": "sip:bob@example.net", "c": "sip:carol@example.net"}
+    for number, (label, contact) in enumerate(contacts.items()):
+        owner = other if label == "c" else sales
+        called = "+14155550100" if label == "a" else contact
+        activation(api, owner["id"], 1000.0 + number, contact=contact, called=called)
+    found = api.get("/history", params={"search": search, "ascending": "true"}).json["data"]
+    assert [row["contact"] for row in found] == [contacts[label] for label in expected]
+
+
+def test_too_long_a_search_is_refused_by_name(api: Api) -> None:
+    answer = api.get("/history", params={"search": "x" * 257})
+    assert answer.status_code == 400
+    assert list(answer.json["data"]) == ["search"]
+
+
+def test_the_account_s_history_is_a_table_too(api: Api) -> None:
+    made = api.create(name="=Sales")
+    activation(api, made["id"], 1000.0)
+    answer = api.get("/history?search=sales", headers={"Accept": "text/csv"})
+    head, row = answer.text.splitlines()
+    assert head.endswith(",clicktocall_id,clicktocall_name")
+    assert row.endswith(f",{made['id']},'=Sales")
+
+
+@pytest.mark.parametrize("query", ["", "&filter_result=error", "&search=0100"])
+def test_the_account_s_history_is_read_by_its_index(
+    api: Api, monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    database = api.store._database
+    asked: list[tuple[str, Any]] = []
+    execute = database.execute_sql
+
+    def remember(sql: str, params: Any = None, *more: Any) -> Any:
+        asked.append((sql, params))
+        return execute(sql, params, *more)
+
+    monkeypatch.setattr(database, "execute_sql", remember)
+    key = activation(api, api.create()["id"], 1000.0)["id"]
+    start = struct.pack(">d", 1000.0).hex() + key
+    assert api.get(f"/history?start_key={start}{query}").status_code == 200
+    sql, params = next((s, p) for s, p in asked if 'FROM "activation"' in s and "ORDER BY" in s)
+    plan = " ".join(row[3] for row in execute(f"EXPLAIN QUERY PLAN {sql}", params).fetchall())
+    assert "USING INDEX activation_account (account_id=? AND created<?)" in plan, plan

@@ -712,3 +712,20 @@ def test_the_walk_down_a_long_history_uses_the_index(tmp_path: Path, cheap: None
         ).fetchall()
     text = " ".join(str(row) for row in plan)
     assert "activation_history" in text and "TEMP B-TREE" not in text
+
+
+def test_the_records_of_an_account_are_searched_by_contact_and_by_name(fresh: Store) -> None:
+    one, two = account(fresh)["id"], account(fresh)["id"]
+    sales = fresh.create_clicktocall(one, {"name": 'Über "Sales"', "extension": "1"})["id"]
+    theirs = fresh.create_clicktocall(two, {"name": "Sales", "extension": "1"})["id"]
+    activation(fresh, one, sales, created=1.0, contact="(415) 555", called="+1415555")
+    activation(fresh, one, sales, created=2.0, contact="sip:Bob@example.net", called=None)
+    activation(fresh, two, theirs, created=3.0, contact="415 555", called="+1415555")
+
+    def found(search: str) -> list[float]:
+        return [r["created"] for r in fresh.histories.of_account(one, WHOLE, search=search)]
+
+    assert found("") == found("sales") == found('"SALES') == [2.0, 1.0]
+    assert found("+1 415-55") == found("(415)") == [1.0]
+    assert found("bob@") == [2.0]
+    assert found("100%") == found("\0") == []

@@ -1,0 +1,81 @@
+"""What an account has called, over all its click-to-calls."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import peewee as pw
+
+from c2c_sip.store.filters import Filter
+from c2c_sip.store.pages import Span, as_texts, page
+from c2c_sip.store.row import Row
+
+#: What people write into numbers, and what is left of one that is worth looking for.
+_SEPARATORS = re.compile(r"[\s()./-]+")
+_NUMBER = re.compile(r"\+?[0-9]{2,}")
+
+
+class HistoryRecords:
+    """The part of a store for the records of an account, as its attribute ``histories``; from any thread."""
+
+    def __init__(self, models: Any) -> None:
+        self._activation = models.Activation
+        self._clicktocall = models.ClickToCall
+        self._sqlite = isinstance(models.Activation._meta.database, pw.SqliteDatabase)
+
+    def of_account(
+        self, account_id: str, span: Span, filters: Sequence[Filter] = (), search: str = ""
+    ) -> list[Row]:
+        """Records in the order of time, also those of click-to-calls that are gone; each with ``clicktocall_name``.
+
+        :param search: what is somewhere in the contact, or in the click-to-call's name, in small or capital letters
+        """
+        model = self._activation
+        conditions = [model.account == account_id]
+        conditions += [each.condition(as_texts(model)) for each in filters]
+        if search:
+            conditions.append(self._found(account_id, search))
+        rows = page(model, conditions, span, pw.fn.COALESCE(model.ended, model.created))
+        return self._named(rows)
+
+    def one(self, account_id: str, identifier: str) -> Row | None:
+        """One of them."""
+        model = self._activation
+        query = model.select().where(model.id == identifier, model.account == account_id)
+        return next(iter(self._named(query.dicts())), None)
+
+    def _found(self, account_id: str, text: str) -> Any:
+        if "\0" in text:  # which no text has, and PostgreSQL fails on
+            return pw.SQL("1 = 0")
+        model, definition = self._activation, self._clicktocall
+        named = definition.select(definition.id).where(
+            definition.account == account_id, self._has(self._name(), text)
+        )
+        found = self._has(model.contact, text) | model.clicktocall.in_(named)
+        number = _SEPARATORS.sub("", text)
+        if _NUMBER.fullmatch(number):
+            found |= self._has(model.contact, number) | self._has(model.called, number)
+        return found
+
+    def _has(self, column: Any, text: str) -> Any:
+        find = pw.fn.INSTR if self._sqlite else pw.fn.STRPOS
+        # Both sides by the database: SQLite's LOWER leaves letters beyond ASCII as they are.
+        return find(pw.fn.LOWER(column), pw.fn.LOWER(text)) > 0
+
+    def _name(self) -> Any:
+        document = self._clicktocall.document
+        if self._sqlite:
+            return pw.fn.JSON_EXTRACT(document, "$.name")
+        return pw.fn.JSON_EXTRACT_PATH_TEXT(document.cast("JSON"), "name")
+
+    def _named(self, rows: Iterable[Row]) -> list[Row]:
+        found = [dict(row) for row in rows]
+        model = self._clicktocall
+        wanted = {row["clicktocall"] for row in found}
+        query = model.select(model.id, model.document).where(model.id.in_(sorted(wanted)))
+        names = {row["id"]: json.loads(row["document"]).get("name", "") for row in query.dicts()}
+        for row in found:
+            row["clicktocall_id"] = row.pop("clicktocall")
+            row["clicktocall_name"] = names.get(row["clicktocall_id"], "")
+        return found
