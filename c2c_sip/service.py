@@ -17,6 +17,7 @@ from c2c_sip import __version__
 from c2c_sip.api import create_app
 from c2c_sip.api.media import is_upload
 from c2c_sip.api.server import HttpServer
+from c2c_sip.calling.diagnosis import cut_off
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
 from c2c_sip.calling.notices import LAST, Notices, facts_of
@@ -95,7 +96,11 @@ class Service:
         self.store = Store.open(self.config.database.url, self.config.database.media_directory)
         try:
             left_up = self.store.open_dialogs()
-            left_open = self.store.close_open_activations(time.time(), self._cut_off)
+            left_open = self.store.close_open_activations(
+                time.time(),
+                self._cut_off,
+                lambda row: cut_off(row["state"], row["result"] == "success").text,
+            )
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
             if self.lab is not None:

@@ -79,6 +79,8 @@ STRANGERS = (50.0, 500.0)
 PING_WAITS = (0.5, 1.0, 2.0, 4.0)
 #: Hosts that we have something to do with, to which that does not apply.
 KNOWN = 4096
+#: What an ICMP message says of who it is about.
+NOBODY_THERE = "nobody listens there, as ICMP says"
 #: Seconds between two lines in the log about a host that sends too much.
 DEAF = 60.0
 
@@ -144,6 +146,8 @@ class UserAgent:
         self._deaf_since = float("-inf")
         #: Hosts that we sent requests to, or that take part in a call, the last one at the end.
         self._known: dict[str, None] = {}
+        #: Why those could not be reached that could not, by transport and address, the last one at the end.
+        self._troubles: dict[tuple[str, Address], str] = {}
         for transport in self._transports:
             transport.receiver = self._receive
             if isinstance(transport, StreamTransport):
@@ -251,8 +255,19 @@ class UserAgent:
         for watcher in self.server_watchers:
             watcher(target)
 
-    def _unreachable(self, peer: Address, server_name: str, transport: Transport) -> None:
+    def trouble(self, target: Target) -> str:
+        """Why ``target`` could not be reached the last time."""
+        return self._troubles.get((target.transport, target.address), "")
+
+    def _note_trouble(self, transport: str, peer: Address, why: str) -> None:
+        self._troubles.pop((transport, peer), None)
+        self._troubles[transport, peer] = why
+        if len(self._troubles) > KNOWN:
+            del self._troubles[next(iter(self._troubles))]
+
+    def _unreachable(self, peer: Address, server_name: str, why: str, transport: Transport) -> None:
         """A connection could not be made, or broke: what was sent on it counts as undelivered."""
+        self._note_trouble(transport.name, peer, why)
         for entry in list(self._clients.values()):
             if (
                 entry.transport is transport
@@ -272,6 +287,7 @@ class UserAgent:
             if entry.transport is transport and entry.target.address == peer:
                 branch = entry.machine.request.via.branch or ""
                 if branch.encode() in quoted:
+                    self._note_trouble(transport.name, peer, NOBODY_THERE)
                     self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
 
     def contact(self, target: Target, user: str) -> NameAddr:
@@ -492,6 +508,8 @@ class UserAgent:
                         self._transmit(message, entry.transport, entry.target)
                     except OSError as error:
                         log.warning("cannot send to %s: %s", entry.target.address[0], error)
+                        why = error.strerror or str(error)
+                        self._note_trouble(entry.transport.name, entry.target.address, why)
                         failed = entry.machine.transport_failed(self._loop.time())
                         self._run(entry, failed, None)
                 case Deliver(message):

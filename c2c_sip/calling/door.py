@@ -246,8 +246,13 @@ class Calling:
         if not authenticated and link is None:
             guard.check_proof(clicktocall, checked.text, brought, client, now)
         away = self._trunk_away(routes)
-        if away:
-            raise Refusal("unavailable", away, retry_after=RETRY_AFTER)
+        if why := self._engine.trunk_away(away):
+            raise Refusal(
+                "unavailable",
+                why,
+                retry_after=RETRY_AFTER,
+                explanation=f"Nobody was called. {self._engine.trunk(away).text}",
+            )
         row: dict[str, Any] = {
             "id": secrets.token_hex(16),
             "account_id": account["id"],
@@ -322,18 +327,12 @@ class Calling:
         return [LegRoute(to_contact, caller, checked.at_home), *extensions.values()]
 
     def _trunk_away(self, routes: Sequence[LegRoute]) -> str:
-        """Why the trunk that the contact, or all the extensions, need cannot be used now; empty when it can."""
+        """The trunk that the contact, or all the extensions, need and that cannot be used now; empty when all can."""
         contact, *extensions = [self._away(route.destination.trunk) for route in routes]
         return contact or (extensions[0] if all(extensions) else "")
 
     def _away(self, trunk: routing.Trunk | None) -> str:
-        registration = self._engine.registrations.get(trunk.name) if trunk else None
-        if trunk is not None and registration is not None and not registration.registered:
-            return f"trunk {trunk.name} is not registered: {registration.last_error}"
-        keepalive = self._engine.keepalives.get(trunk.name) if trunk else None
-        if trunk is not None and keepalive is not None and not keepalive.alive:
-            return f"trunk {trunk.name} does not answer: {keepalive.last_error}"
-        return ""
+        return trunk.name if trunk is not None and self._engine.trunk_away(trunk.name) else ""
 
     def _check_hours(self, clicktocall: Mapping[str, Any], now: float) -> None:
         when = clicktocall.get("hours") or {}
@@ -664,16 +663,7 @@ class Calling:
 
     def readiness(self) -> Readiness:
         """Whether a call can be placed now."""
-        reasons = [
-            f"trunk {name} is not registered: {registration.last_error}"
-            for name, registration in self._engine.registrations.items()
-            if not registration.registered
-        ]
-        reasons += [
-            f"trunk {name} does not answer: {keepalive.last_error}"
-            for name, keepalive in self._engine.keepalives.items()
-            if not keepalive.alive
-        ]
+        reasons = [why for name in self._accounts if (why := self._engine.trunk_away(name))]
         with self._lock:
             if self._stopping:
                 reasons.append("the service is stopping")

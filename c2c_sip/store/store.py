@@ -531,11 +531,15 @@ class Store:
         return [json.loads(row["dialog"]) for row in query.dicts()]
 
     def close_open_activations(
-        self, now: float, also: Callable[[Row], tuple[Change, ...]] = lambda row: ()
+        self,
+        now: float,
+        also: Callable[[Row], tuple[Change, ...]] = lambda row: (),
+        explain: Callable[[Row], str] = lambda row: "",
     ) -> int:
         """End what a crash has left open; how many that were.
 
         :param also: what is to be made for the row of each of them
+        :param explain: why it ended as it did
         """
         activation, cdr = self.models.Activation, self.models.Cdr
 
@@ -545,6 +549,9 @@ class Store:
                 row["clicktocall_id"] = row.pop("clicktocall")
                 for change in also(row):
                     self._writer.execute(change)
+                if not row["explanation"]:
+                    told = {"explanation": explain(row)}
+                    self._writer.execute(Change("activation", row["id"], told))
             cdr.update(ended=now, cause=CUT_OFF, dialog=None).where(cdr.ended.is_null()).execute()
             return int(
                 activation.update(
