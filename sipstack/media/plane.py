@@ -146,6 +146,7 @@ class _Driver(Protocol):
     @property
     def alive(self) -> bool: ...
     def start(self) -> None: ...
+    def wait(self) -> None: ...
     def close(self) -> None: ...
     def add(
         self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
@@ -174,6 +175,9 @@ class _Thread:
 
     def start(self) -> None:
         self._thread.start()
+
+    def wait(self) -> None:
+        """It takes commands from the first moment on."""
 
     def close(self) -> None:
         if self._thread.is_alive():
@@ -280,9 +284,11 @@ class MediaPlane:
         return Totals(legs=opened, restarts=restarts, **sums)
 
     def start(self) -> None:
-        """Start the relays."""
+        """Start the relays, and wait until they are there."""
         for relay in self._relays:
             relay.start()
+        for relay in self._relays:
+            relay.wait()
 
     def close(self) -> None:
         """End the relays and close all sockets."""

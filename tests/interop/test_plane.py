@@ -53,7 +53,7 @@ def passes(one: End, two: End) -> bool:
     except TimeoutError:
         return False
     finally:
-        two.socket.settimeout(3.0)
+        two.socket.settimeout(10.0)
 
 
 def drain(end: End) -> None:
@@ -63,7 +63,7 @@ def drain(end: End) -> None:
         while True:
             end.hear()
     except BlockingIOError:
-        end.socket.settimeout(3.0)
+        end.socket.settimeout(10.0)
 
 
 def test_keys_are_pressed_and_heard_through_the_plane(plane: MediaPlane) -> None:
