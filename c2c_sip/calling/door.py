@@ -15,13 +15,12 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from c2c_sip.calling import headers, hours, policy, routing, variables
+from c2c_sip.calling import channels, headers, hours, policy, routing, variables
 from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.engine import Engine
-from c2c_sip.calling.flow import Flow, Leg
+from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.guard import Guard, Minutes, Proof
-from c2c_sip.calling.heard import shown
 from c2c_sip.calling.limits import client_key
 from c2c_sip.calling.links import Link
 from c2c_sip.calling.notices import Notices, facts_of
@@ -31,6 +30,7 @@ from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.refusals import Refusals
 from c2c_sip.calling.sounds import Sounds
+from c2c_sip.calling.tally import Tally
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config
 from c2c_sip.store import Store
@@ -100,6 +100,8 @@ class Calling:
         tape: Tape | None = None,
     ) -> None:
         """``told`` is called when there is something new for a webhook; without a ``tape`` nothing can be recorded."""
+        #: What has become of the calls so far.
+        self.tally = Tally()
         self._tape = tape
         self._config = config
         self._store = store
@@ -169,6 +171,8 @@ class Calling:
                 now,
             )
         except Refusal as refusal:
+            with self._lock:
+                self.tally.refused[refusal.reason] += 1
             if refusal.kind != "stopping":
                 self._refusals.record(
                     refusal, account["id"], clicktocall["id"], contact, client_key(client), now
@@ -469,6 +473,7 @@ class Calling:
             changed=changed,
             dialled=lambda leg: self._tracing.follow(row["id"], leg.call_id),
             notices=notices.of,
+            tally=self.tally,
         )
         flow = Flow(plan, self._engine.desk, recorder)
         live = _Live(
@@ -595,10 +600,17 @@ class Calling:
     def channels(self, account_id: str) -> list[dict[str, Any]]:
         """The live legs of an account."""
         with self._lock:
-            lives = [(i, live) for i, live in self._live.items() if live.account_id == account_id]
+            lives = [live for live in self._live.values() if live.account_id == account_id]
         return [
-            self._channel(activation_id, live, leg)
-            for activation_id, live in lives
+            channels.describe(
+                live.flow,
+                leg,
+                live.clicktocall_id,
+                live.recorder.current,
+                self._wall() - live.started,
+                self._engine.now(),
+            )
+            for live in lives
             for leg in list(live.flow.legs.values())
             if leg.call.outcome is None
         ]
@@ -610,29 +622,10 @@ class Calling:
                 return channel
         return None
 
-    def _channel(self, activation_id: str, live: _Live, leg: Leg) -> dict[str, Any]:
-        plan = live.flow.plan
-        other = plan.contact
-        if leg.plan is plan.contact:
-            # The last to come is whom it talks to: a transfer's leg comes after the extension's.
-            beside = [each.plan for each in list(live.flow.legs.values()) if each is not leg]
-            other = beside[-1] if beside else plan.extensions[0]
-        return {
-            "id": leg.plan.call_id,
-            "call_id": leg.plan.call_id,
-            "uuid": leg.plan.call_id,
-            "other_leg_call_id": other.call_id,
-            "activation_id": activation_id,
-            "clicktocall_id": live.clicktocall_id,
-            "role": leg.plan.role,
-            "direction": "outbound",
-            "answered": leg.call.answered,
-            "state": live.recorder.current,
-            "from": str(leg.plan.from_.uri),
-            "to": str(leg.plan.outbound.uri),
-            "elapsed_s": max(0, int(self._wall() - live.started)),
-            "media": shown(leg.media.counters(), self._engine.now()),
-        }
+    def states(self) -> Counter[str]:
+        """How many calls are in each state now."""
+        with self._lock:
+            return Counter(live.recorder.current for live in self._live.values())
 
     def calls_by_trunk(self) -> Counter[str]:
         """How many of the live calls have a leg that a trunk carries, by the trunk's name."""

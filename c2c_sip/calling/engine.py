@@ -316,6 +316,11 @@ class Engine:
         except IndexError:
             return 0.0
 
+    @property
+    def waiting(self) -> int:
+        """How many are to begin."""
+        return len(self._waiting)
+
     def soon(self, then: Callable[[], None]) -> None:
         """Have ``then`` called in the engine's thread, from any thread."""
         self._loop.call_soon_threadsafe(then)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from c2c_sip.calling.diagnosis import LegFacts
 from c2c_sip.calling.heard import shown
 from c2c_sip.calling.plan import LegPlan
+from c2c_sip.calling.tally import Tally
 from c2c_sip.store.writer import Change
 from sipstack.media import LegCounters
 
@@ -33,7 +34,7 @@ _COLUMNS = {
 
 class Recorder:
     """One activation's pen. ``wall`` gives the time of day in Unix seconds, ``changed`` is told of each new state,
-    ``dialled`` of each leg; ``notices`` puts into the queue what webhooks are told."""
+    ``dialled`` of each leg; ``notices`` puts into the queue what webhooks are told; ``tally`` counts."""
 
     def __init__(
         self,
@@ -47,6 +48,7 @@ class Recorder:
         changed: Callable[[str], None],
         dialled: Callable[[LegPlan], None] = lambda plan: None,
         notices: Callable[[str, Mapping[str, Any]], tuple[Change, ...]] = lambda state, changes: (),
+        tally: Tally | None = None,
     ) -> None:
         self.is_connected = False
         #: In Unix seconds: when it was asked for, and when the two were connected.
@@ -62,6 +64,7 @@ class Recorder:
         self._changed = changed
         self._dialled = dialled
         self._notices = notices
+        self._tally = tally or Tally()
         self._outcome: tuple[str, int | None, str] | None = None
         #: What was seen of the legs that are over, by Call-ID.
         self._seen: dict[str, LegFacts] = {}
@@ -202,12 +205,22 @@ class Recorder:
             hangup_by="peer" if guilty is plan else "local",
             media=shown(counters, now),
         )
+        rang = cdr["ringing"]
+        self._tally.leg_ended(
+            plan.role, max(0.0, (answered or ended) - rang) if rang is not None else None, counters
+        )
 
     def ended(self, cause: str, status: int | None, explanation: str = "") -> None:
         """The call is over and everything of it is given back."""
         if self._outcome is not None:
             cause, status, explanation = self._outcome
-        now = self._wall()
+        now, connected = self._wall(), self.connected_at
+        self._tally.call_ended(
+            "success" if self.is_connected else "error",
+            cause,
+            max(0.0, connected - self.created) if connected is not None else None,
+            max(0.0, now - connected) if connected is not None else None,
+        )
         ringing = self._named.get("contact") or self._named.get("extension") or {}
         self.state(
             "ended",

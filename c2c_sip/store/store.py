@@ -108,6 +108,11 @@ class Store:
         """Wait until all that was asked to be written so far is on disk."""
         self._writer.submit(lambda: None).result()
 
+    @property
+    def waiting(self) -> int:
+        """Writes that are queued."""
+        return self._writer.waiting
+
     def ping(self, timeout: float = 2.0) -> None:
         """Have the database read and write within ``timeout`` seconds.
 

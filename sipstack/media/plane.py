@@ -12,9 +12,9 @@ import select
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from random import Random, SystemRandom
 from typing import Protocol
@@ -87,6 +87,14 @@ class MediaLeg:
         """Send keys to the peer as telephone events, if it takes them."""
         self._relay.tell("press", self._number, keys)
 
+    def echo(self) -> None:
+        """Send back to the peer what it sends, until :meth:`unbridge`."""
+        self._relay.tell("bridge", self._number, self._number)
+
+    def lose(self, share: float) -> None:
+        """Drop this share of the packets to and from the peer, 0 to 1, as a bad network would: for tests of others."""
+        self._relay.tell("lose", self._number, share)
+
     def tap(self, tap: Tap | None) -> None:
         """Give all of the peer's audio to ``tap``, in a thread of the media plane's; ``None``: no more."""
         self._tap = tap
@@ -94,7 +102,9 @@ class MediaLeg:
 
     def counters(self) -> LegCounters:
         """The counters so far; those of a relay in another process are up to two seconds old."""
-        return self._final or self._relay.counters(self._number)
+        found = self._relay.counters(self._number)
+        # In this order: what was closed meanwhile in another thread has its last ones.
+        return self._final or found
 
     def close(self) -> LegCounters:
         """Stop, and give the ports back. May be called again."""
@@ -102,8 +112,15 @@ class MediaLeg:
             self._final = self._relay.remove(self._number)
             # Only now, for other threads may be asking for its counters.
             self._relay.drop(self._number)
-            self._plane.closed(self, self._number, self._final)
+            self._plane.closed(self, self._number)
         return self._final
+
+
+#: What of the counters is added up over all legs.
+ADDED_UP = (
+    *("packets_received", "bytes_received", "packets_sent", "bytes_sent"),
+    *("lost", "late", "duplicate", "rejected", "unauthenticated"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,32 +129,6 @@ class Cue:
 
     number: int
     repeats: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What went through a media plane since it was made, all legs together. The numbers only ever grow, but for what counts as
-    lost and comes late after all.
-
-    ``legs`` is how many were opened, ``restarts`` how often a relay process had to be started again; the others are as in
-    :class:`LegCounters`.
-    """
-
-    legs: int = 0
-    packets_received: int = 0
-    bytes_received: int = 0
-    packets_sent: int = 0
-    bytes_sent: int = 0
-    lost: int = 0
-    late: int = 0
-    duplicate: int = 0
-    rejected: int = 0
-    unauthenticated: int = 0
-    source_changes: int = 0
-    restarts: int = 0
-
-
-_SUMMED = [field.name for field in fields(Totals) if field.name not in ("legs", "restarts")]
 
 
 class _Driver(Protocol):
@@ -198,7 +189,8 @@ class _Thread:
         self._command(partial(getattr(self._relay, name), *arguments))
 
     def counters(self, number: int) -> LegCounters:
-        return self._lines[number].counters()
+        line = self._lines.get(number)  # none where it is just being removed
+        return line.counters() if line is not None else LegCounters()
 
     def remove(self, number: int) -> LegCounters:
         self.tell("remove", number)
@@ -249,6 +241,9 @@ class MediaPlane:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._legs: dict[int, MediaLeg] = {}
+        #: The figures of all legs that are closed, and what was told last of those and the others.
+        self._past: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
         self._relays: list[_Driver] = (
             [Worker(self._heard, self._died, f"relay {n + 1}") for n in range(workers)]
             if workers
@@ -258,9 +253,6 @@ class MediaPlane:
         #: The legs of each relay, and the sources that it has been taught.
         self._load = dict.fromkeys(self._relays, 0)
         self._taught: dict[_Driver, set[Cue]] = {relay: set() for relay in self._relays}
-        #: Of the legs that are closed.
-        self._past = dict.fromkeys(_SUMMED, 0)
-        self._opened = self._restarts = 0
 
     @property
     def capacity(self) -> int:
@@ -272,16 +264,25 @@ class MediaPlane:
         """Port pairs that are given out."""
         return self._pairs.in_use
 
-    def totals(self) -> Totals:
-        """The sums of all legs, those that are open as :meth:`MediaLeg.counters` has them."""
+    def totals(self) -> dict[str, int]:
+        """What went through all legs so far, by the names of :data:`ADDED_UP`; from any thread.
+
+        None of it is ever less than before: what a relay that died had counted is only missing from what comes.
+        """
         with self._lock:
-            sums, opened, restarts = dict(self._past), self._opened, self._restarts
-            legs = list(self._legs.values())
+            seen, legs = self._past.copy(), list(self._legs.values())
         for leg in legs:
-            counters = leg.counters()
-            for name in _SUMMED:
-                sums[name] += getattr(counters, name)
-        return Totals(legs=opened, restarts=restarts, **sums)
+            # One that is closed meanwhile has its last figures, and is not among the past ones here.
+            self._add_up(seen, leg)
+        with self._lock:
+            self._told |= seen
+            return {name: self._told[name] for name in ADDED_UP}
+
+    @staticmethod
+    def _add_up(figures: Counter[str], leg: MediaLeg) -> None:
+        counters = leg.counters()
+        for name in ADDED_UP:
+            figures[name] += getattr(counters, name)
 
     def start(self) -> None:
         """Start the relays, and wait until they are there."""
@@ -335,13 +336,12 @@ class MediaPlane:
             number = next(self._numbers)
             leg = self._legs[number] = MediaLeg(self, relay, number, address, port)
             self._load[relay] += 1
-            self._opened += 1
         try:
             relay.add(number, rtp, rtcp, known)
         except OSError:
             rtp.close()
             rtcp.close()
-            self.closed(leg, number, LegCounters())
+            self.closed(leg, number)
             raise
         return leg
 
@@ -362,6 +362,11 @@ class MediaPlane:
         relay.tell("learn", cue, frames)
         return cue
 
+    def prepare(self, source: Source) -> None:
+        """Have what is to be played soon made now: it takes a moment that a call may not have."""
+        for relay in self._relays:
+            self.teach(relay, source)
+
     def forget(self, source: Source) -> None:
         """Give the memory back that a source takes, which is not to be played for now. Where it is, it goes on."""
         with self._lock:
@@ -372,12 +377,11 @@ class MediaPlane:
         for relay in knowing:
             relay.tell("forget", cue)
 
-    def closed(self, leg: MediaLeg, number: int, final: LegCounters) -> None:
-        """A leg is no more, of which these are the last counters."""
+    def closed(self, leg: MediaLeg, number: int) -> None:
+        """A leg is no more."""
         with self._lock:
+            self._add_up(self._past, leg)
             del self._legs[number]
-            for name in _SUMMED:
-                self._past[name] += getattr(final, name)
             self._load[leg._relay] -= 1
             self._pairs.give_back(leg.rtp_port, self._clock())
 
@@ -400,7 +404,6 @@ class MediaPlane:
 
     def _died(self, relay: Worker) -> None:
         with self._lock:
-            self._restarts += 1
             self._taught[relay].clear()
             lost = [leg for leg in self._legs.values() if leg._relay is relay]
         for leg in lost:
