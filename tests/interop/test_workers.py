@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_a_call_goes_through_a_worker_with_tones_keys_audio_and_counters(
         said += 1
         with contextlib.suppress(TimeoutError):
             heard = other.hear()
-    other.socket.settimeout(10.0)
+    other.socket.settimeout(PATIENCE)
     assert heard == b"\x11" * 160
     other.say(b"\x22" * 160)
     while one.hear() != b"\x22" * 160:
@@ -132,10 +133,10 @@ def test_a_dead_worker_ends_its_own_calls_and_is_started_again(plane: MediaPlane
     assert len(fresh.hear()) == 160
 
 
-def slowly(commands: socket.socket, events: socket.socket) -> None:
+def slowly(*arguments: Any) -> None:
     """A relay process of a machine that is busy or small."""
     time.sleep(worker.ANSWER + 1.0)
-    run(commands, events)
+    run(*arguments)
 
 
 run = worker.run
