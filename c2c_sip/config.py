@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import phonenumbers
@@ -311,8 +311,19 @@ _PTIMES = ("10", "20", "30", "40", "60")
 _CODEC = _one_of(*(name for name in CODECS if name != "telephone-event"))
 
 
-def _setting(default: Any, check: Check) -> Any:
-    return field(default=default, metadata={"check": check})
+def _setting(default: Any, check: Check, *, secret: bool = False, reload: bool = False) -> Any:
+    """``secret``: never shown. ``reload``: a change is heeded on SIGHUP, without a restart."""
+    return field(default=default, metadata={"check": check, "secret": secret, "reload": reload})
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a setting comes from: the path of a file, or the name of a variable."""
+
+    kind: Literal["default", "file", "environment"] = "default"
+    source: str = ""
+    #: Read from a file of its own, as ``password_file`` names one: whatever it is, it is not to be shown.
+    is_secret: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +346,7 @@ class Database:
     url: str = _setting(
         "sqlite:///c2c.db",
         _database_url,
+        secret=True,
     )
     media_directory: str = _setting("", _text())
     media_quota: int = _setting(256_000_000, _whole(64_000, 999_999_999))
@@ -410,7 +422,7 @@ class Guard:
     challenge: str = _setting("none", _one_of("none", "proof_of_work", "captcha"))
     proof_of_work_bits: int = _setting(18, _whole(8, 32))
     captcha_url: str = _setting("", _text("https://…", re.compile(r"https?://[^\s]+\Z")))
-    captcha_secret: str = _setting("", _text())
+    captcha_secret: str = _setting("", _text(), secret=True)
 
     def __repr__(self) -> str:
         return "Guard(...)"
@@ -428,7 +440,7 @@ class Trunk:
     register: bool = _setting(True, _flag)
     username: str = _setting("", _text())
     auth_username: str = _setting("", _text())
-    password: str = _setting("", _text())
+    password: str = _setting("", _text(), secret=True)
     contact_user: str = _setting("", _text())
     outbound_proxy: str = _setting("", _proxy)
     expires: int = _setting(1800, _whole(60, 86400))
@@ -499,6 +511,8 @@ class Config:
     recording: Recording = Recording()
     trace: Trace = Trace()
     trunks: tuple[Trunk, ...] = ()
+    #: Where those come from that are not defaults, by their full names, as ``http.listen`` and ``trunk[0].password``.
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
 
 
 _SECTIONS: dict[str, type[Any]] = {
@@ -535,14 +549,18 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
         except RecursionError as error:
             raise ConfigError([f"{chosen}: not TOML: nested too deeply"]) from error
     problems: list[str] = []
-    _override(document, environ, problems)
+    variables = _override(document, environ, problems)
     config = _read(document, problems)
     if problems:
         raise ConfigError(problems)
-    return config
+    return replace(config, origins=_origins(document, variables, str(chosen)))
 
 
-def _override(document: dict[str, Any], environ: Mapping[str, str], problems: list[str]) -> None:
+def _override(
+    document: dict[str, Any], environ: Mapping[str, str], problems: list[str]
+) -> dict[str, str]:
+    """Put what the environment says over what the file says; the variables, by the full names of what they set."""
+    variables: dict[str, str] = {}
     for name in sorted(environ):
         if not name.startswith(ENVIRONMENT_PREFIX) or name == "C2C_SIP_CONFIG":
             continue
@@ -550,6 +568,7 @@ def _override(document: dict[str, Any], environ: Mapping[str, str], problems: li
         match keys:
             case [section, key] if isinstance(document.setdefault(section, {}), dict):
                 _override_one(document[section], key, environ[name])
+                variables[f"{section}.{key}"] = name
             case ["trunk", index, key] if index.isdecimal() and int(index) < 64:
                 trunks = document.setdefault("trunk", [])
                 if isinstance(trunks, list):
@@ -557,16 +576,38 @@ def _override(document: dict[str, Any], environ: Mapping[str, str], problems: li
                         trunks.append({})
                     if isinstance(trunks[int(index)], dict):
                         _override_one(trunks[int(index)], key, environ[name])
+                        variables[f"trunk[{int(index)}].{key}"] = name
             case _:
                 problems.append(
                     f"{name}: accepted: {ENVIRONMENT_PREFIX}SECTION__KEY or {ENVIRONMENT_PREFIX}TRUNK__NUMBER__KEY"
                 )
+    return variables
 
 
 def _override_one(section: dict[str, Any], key: str, value: str) -> None:
     # What the file gives in the other way, KEY or KEY_file, is overridden with it.
     section.pop(key.removesuffix("_file") if key.endswith("_file") else f"{key}_file", None)
     section[key] = value
+
+
+def _origins(
+    document: Mapping[str, Any], variables: Mapping[str, str], path: str
+) -> Mapping[str, Origin]:
+    """Where each setting of a document comes from in which nothing is wrong."""
+    sections = {name: document[name] for name in _SECTIONS if name in document}
+    sections |= {f"trunk[{index}]": one for index, one in enumerate(document.get("trunk", []))}
+    found: dict[str, Origin] = {}
+    for where, given in sections.items():
+        known = {entry.name for entry in fields(_SECTIONS.get(where, Trunk))}
+        for key, value in given.items():
+            if key not in known:
+                name = key.removesuffix("_file")
+                found[f"{where}.{name}"] = Origin("file", str(value), is_secret=True)
+            elif variable := variables.get(f"{where}.{key}"):
+                found[f"{where}.{key}"] = Origin("environment", variable)
+            else:
+                found[f"{where}.{key}"] = Origin("file", path)
+    return found
 
 
 def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
@@ -630,11 +671,7 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
             values[name] = known[name].metadata["check"](value)
         except _Wrong as error:
             # What may be a secret is not repeated: neither one by its nature nor one that came from a file of its own.
-            secret = (
-                name in ("password", "captcha_secret")
-                or (where, name) == ("database", "url")
-                or name != key
-            )
+            secret = known[name].metadata["secret"] or name != key
             shown = "..." if secret else repr(value)
             problems.append(f"{where}.{key}: got {shown}, accepted: {error}")
     if kind is Trunk:

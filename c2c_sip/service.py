@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from asyncio import AbstractEventLoop
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from c2c_sip import __version__
@@ -23,8 +23,9 @@ from c2c_sip.calling.notices import LAST, Notices, facts_of
 from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.routing import escape_user
 from c2c_sip.calling.tracing import Tracing
+from c2c_sip.calling.trunks import Trunks
 from c2c_sip.captcha import Captcha
-from c2c_sip.config import Config, Trunk
+from c2c_sip.config import Config, Origin, Trunk
 from c2c_sip.delivery import Delivery
 from c2c_sip.outgoing import post
 from c2c_sip.store import Store
@@ -126,7 +127,16 @@ class Service:
         config = self.config
         # Its phones are on this machine, and may be called directly too.
         guard = replace(config.guard, networks=(*config.guard.networks, "127.0.0.0/8"))
-        self.config = replace(config, trunks=(*config.trunks, trunk), guard=guard)
+        origins = {
+            f"trunk[{len(config.trunks)}].{entry.name}": Origin("default", "--lab")
+            for entry in fields(Trunk)
+        }
+        self.config = replace(
+            config,
+            trunks=(*config.trunks, trunk),
+            guard=guard,
+            origins={**config.origins, **origins},
+        )
 
     def _start_engine(self, left_up: list[dict[str, Any]]) -> None:
         config = self.config
@@ -231,6 +241,7 @@ class Service:
             version=__version__,
             node=socket.gethostname(),
             recorder=self._recorder,
+            trunks=Trunks(self.config.trunks, self._engine, self.calling.calls_by_trunk).shown,
         )
         self._http = HttpServer(
             app,

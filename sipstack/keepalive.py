@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from sipstack.account import Account
 from sipstack.agent import Agent, Handlers
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri
-from sipstack.registration import Registration
+from sipstack.registration import Failure, Registration
 from sipstack.resolver import Target
 from sipstack.transport.stun import Binding
 
@@ -55,6 +55,10 @@ class Keepalive:
         self.account = account
         #: Why not :attr:`alive`; empty where it is.
         self.last_error = ""
+        #: The last time that no server answered, if there was one.
+        self.failure: Failure | None = None
+        #: Since when none has answered, on the loop's clock.
+        self.away_since: float | None = None
         self._agent = agent
         self._interval = interval
         self._means = means
@@ -64,6 +68,7 @@ class Keepalive:
         self._tag = agent.token()
         self._sequence = 0
         self._silent_since: float | None = None
+        self._status: int | None = None
         #: The server that has answered a STUN request before, and the one that has not when it was asked first.
         self._answers: Target | None = None
         self._mute: Target | None = None
@@ -96,6 +101,7 @@ class Keepalive:
 
     async def _ask(self) -> None:
         """Ask the server that has us, and the next ones where it does not answer: one that does is enough."""
+        self._status = None
         targets = await self._targets()
         wrong = targets if isinstance(targets, str) else ""
         for target in () if isinstance(targets, str) else targets:
@@ -107,8 +113,14 @@ class Keepalive:
                 break
             # Which has a registration there move on, and calls begin with the next server.
             self._agent.server_failed(target)
+        now = asyncio.get_running_loop().time()
+        if wrong:
+            self.failure = Failure(self._status, wrong, now)
+            self.away_since = now if self.away_since is None else self.away_since
+        else:
+            self.away_since = None
         self.last_error = wrong
-        self._silent_since = asyncio.get_running_loop().time() if wrong else None
+        self._silent_since = now if wrong else None
 
     async def _targets(self) -> Sequence[Target] | str:
         """The servers to ask, or why there is none."""
@@ -168,6 +180,7 @@ class Keepalive:
         outcome = await self._exchange(target)
         if isinstance(outcome, int) or outcome.status in _AWAY:
             status = outcome if isinstance(outcome, int) else outcome.status
+            self._status = None if isinstance(outcome, int) else status
             return f"{status} {REASONS.get(status, '')} to OPTIONS".replace("  ", " ")
         if self._registration is not None:
             self._registration.look_at(outcome, target)

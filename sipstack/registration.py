@@ -6,7 +6,8 @@ import ipaddress
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from sipstack.account import Account, Attempt
 from sipstack.agent import Agent, Handlers, retry_after, supports
@@ -33,6 +34,34 @@ WATCH = 10.0
 CALM = 30.0
 #: Seconds between two keep-alives over UDP where the registrar has :rfc:`5626` and does not say how many (§4.4.2).
 FLOW = 29.0
+
+
+#: ``registering`` until the first answer, ``unregistered`` after the farewell.
+State = Literal["registering", "registered", "failed", "unregistered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, and when on the loop's clock; ``status`` is that of a final response, if there was one."""
+
+    status: int | None
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an account stands with its registrar. Replaced as a whole, so that any thread may read it.
+
+    Times are on the loop's clock: ``since`` when it is so, and ``expires`` when the binding ends.
+    """
+
+    state: State = "registering"
+    since: float = 0.0
+    server: Target | None = None
+    expires: float | None = None
+    #: The last failure that there was, also where all is well again.
+    failure: Failure | None = None
 
 
 class Registration:
@@ -65,6 +94,8 @@ class Registration:
         #: Set while the registrar wants to hear from us each :attr:`flow_timer` seconds (:rfc:`5626` §4.4).
         self.flow_wanted = asyncio.Event()
         self.flow_timer = 0.0
+        #: The same for other threads.
+        self.standing = Standing()
         self._registered_at: Target | None = None
         self._agent = agent
         self._expires = expires
@@ -76,6 +107,9 @@ class Registration:
         self._sequence = 0
         self._contact: NameAddr | None = None
         self._retry_after = 0
+        #: The status of the last final response, if the last request got one, and when what it bound ends.
+        self._status: int | None = None
+        self._ends: float | None = None
         self._again = asyncio.Event()
         self._haste = 0
         self._under_way = False
@@ -163,6 +197,7 @@ class Registration:
     async def _register(self, expires: int) -> int:
         """One REGISTER with its servers, challenges and 423; the seconds granted, 0 if none."""
         self._retry_after = 0
+        self._status = None
         if expires == 0 and self.server is not None:
             targets: Sequence[Target] | str = [self.server]
         else:
@@ -190,9 +225,10 @@ class Registration:
                 target, expires, attempt, authorization, others
             )
             if isinstance(outcome, str):
+                self._status = None
                 self._agent.server_failed(target)
                 return 0, outcome
-            status = outcome.status
+            status = self._status = outcome.status
             if 200 <= status < 300:
                 attempt.accepted(outcome)
                 self.server = target
@@ -251,9 +287,11 @@ class Registration:
         self.registered_since = asyncio.get_running_loop().time()
         self._again.clear()
         self.flow_timer = _flow_timer(response, target)
+        granted = self._granted(response, request, asked)
+        self._ends = self.registered_since + granted
         self._state(True, "")
         self.look_at(response, target)
-        return self._granted(response, request, asked)
+        return granted
 
     async def _locate(self) -> Sequence[Target] | str:
         found: asyncio.Future[Sequence[Target] | str] = asyncio.get_running_loop().create_future()
@@ -367,12 +405,25 @@ class Registration:
                 log.warning("trunk %s: not registered: %s", self.account.name, error)
         self.registered = registered
         self.last_error = error
+        self.standing = self._standing(registered, error)
         if registered and self.flow_timer:
             self.flow_wanted.set()
         else:
             self.flow_wanted.clear()
         self.settled.set()
         self._changed()
+
+    def _standing(self, registered: bool, error: str) -> Standing:
+        now, before = asyncio.get_running_loop().time(), self.standing
+        ended = error == UNREGISTERED
+        state: State = "registered" if registered else "unregistered" if ended else "failed"
+        return Standing(
+            state,
+            before.since if before.state == state else now,
+            self.server if registered else None,
+            self._ends if registered else None,
+            before.failure if registered or ended else Failure(self._status, error, now),
+        )
 
 
 def _flow_timer(response: Response, target: Target) -> float:

@@ -136,6 +136,14 @@ class Access:
         if user is None or user["priv_level"] != "admin":
             raise forbidden()
 
+    def operator(self, req: falcon.Request) -> None:
+        """Refuse who is not of the master account, which is the oldest one that no other is above.
+
+        :raises ApiError: 401, 403.
+        """
+        if self.required(req)["account_id"] != self._store.master_account():
+            raise forbidden()
+
     def actor(self, req: falcon.Request) -> Actor:
         """Who asks, for the audit log.
 

@@ -206,3 +206,39 @@ LINK_MADE: Fields = {
 }
 NEVER_CALLED: Fields = {"number": _text(), "source": _text(), "created": _text()}
 STATUS: Fields = {"status": _text()}
+TRUNK: Fields = {
+    "name": _text(),
+    "domain": _text(),
+    "transport": _text() | {"allowed": ["udp", "tcp", "tls"]},
+    "register": _flag("Whether we register there."),
+    "state": _text("`static` where we do not register.")
+    | {"allowed": ["registered", "registering", "failed", "unregistered", "static"]},
+    "last_error": {
+        "type": "dict",
+        "required": True,
+        "nullable": True,
+        "schema": {
+            "status": _whole("Of the final response, if there was one.", nullable=True),
+            "reason": _text(),
+            "iso_8601": _text(),
+        },
+        "meta": {"description": "The last one there was, also where all is well again."},
+    },
+    "explanation": _text("What is wrong, and what to look at; empty where nothing is."),
+    "server": _text("`HOST:PORT` of the server that has us; empty where none has."),
+    "expires_in": _whole("Seconds until the registration ends unless refreshed.", nullable=True),
+    "since": _text("Since when it is in this state.", nullable=True),
+    "calls": _whole("Live calls that go through it."),
+}
+SETTING: Fields = {
+    "name": _text("As `http.listen`, and of a trunk `trunk.NAME.domain`."),
+    "value": {
+        "required": True,
+        "meta": {"description": "`***` for a secret that is set."},
+    },
+    "default": {"required": True},
+    "origin": _text() | {"allowed": ["default", "file", "environment"]},
+    "source": _text("The path of the file, or the name of the variable."),
+    "secret": _flag(),
+    "reload": _flag("Whether a change is heeded on SIGHUP, without a restart."),
+}

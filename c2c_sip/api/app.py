@@ -1,5 +1,6 @@
 """The Falcon application: which resource is where."""
 
+from collections.abc import Callable
 from ipaddress import ip_network
 from typing import Any
 
@@ -26,7 +27,9 @@ from c2c_sip.api.history import AccountHistory, AccountHistoryItem, History, His
 from c2c_sip.api.hours import Hours
 from c2c_sip.api.media import Audio, Media, MediaList, MediaRaw
 from c2c_sip.api.recordings import RecordingFile
+from c2c_sip.api.settings import Settings
 from c2c_sip.api.trace import LadderPicture, LadderText, TraceCapture, TraceJson
+from c2c_sip.api.trunks import Trunks
 from c2c_sip.api.users import User, Users
 from c2c_sip.api.webhooks import Webhook, WebhookAttempts, WebhookList
 from c2c_sip.calling.door import Calling
@@ -43,8 +46,13 @@ def create_app(
     version: str,
     node: str,
     recorder: Recorder | None = None,
+    trunks: Callable[[], list[dict[str, Any]]] = list,
 ) -> "falcon.App[Any, Any]":
-    """The WSGI application; ``recorder`` is whoever has the recordings, if calls can be recorded."""
+    """The WSGI application.
+
+    :param recorder: whoever has the recordings, if calls can be recorded
+    :param trunks: how the trunks are now, see :mod:`c2c_sip.calling.trunks`
+    """
     origins = config.http.allowed_origins
     app = falcon.App(middleware=[Frame(store, origins, node, version)])
     app.req_options.strip_url_path_trailing_slash = True
@@ -99,6 +107,8 @@ def create_app(
         account + "/cdrs/{cdr_id}": Cdr(store, access),
         account + "/channels": Channels(access, calling),
         account + "/channels/{call_id}": Channel(access, calling),
+        "/trunks": Trunks(access, trunks),
+        "/settings": Settings(access, lambda: config),
         account + "/never_call": NeverCalls(store, access, calling),
         account + "/never_call/{number}": NeverCall(store, access, calling),
     }

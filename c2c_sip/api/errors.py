@@ -44,7 +44,7 @@ def unauthorized() -> ApiError:
 
 
 def forbidden() -> ApiError:
-    """403: a user who may look, and call, but not change."""
+    """403: a user who may look, and call, but not change; or who is of an account that does not run the service."""
     return ApiError(403, "forbidden")
 
 

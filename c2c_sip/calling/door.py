@@ -633,6 +633,16 @@ class Calling:
             "elapsed_s": max(0, int(self._wall() - live.started)),
         }
 
+    def calls_by_trunk(self) -> Counter[str]:
+        """How many of the live calls have a leg that a trunk carries, by the trunk's name."""
+        with self._lock:
+            lives = list(self._live.values())
+        found: Counter[str] = Counter()
+        for live in lives:
+            accounts = [leg.plan.outbound.account for leg in list(live.flow.legs.values())]
+            found.update({account.name for account in accounts if account is not None})
+        return found
+
     def hangup(self, account_id: str, call_id: str) -> bool:
         """Hang up the call that a live leg is of; whether there was one."""
         channel = self.channel(account_id, call_id)

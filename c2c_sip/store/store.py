@@ -200,6 +200,13 @@ class Store:
         query = self.models.Account.select().order_by(self.models.Account.created)
         return [self._account_row(row) for row in query.dicts()]
 
+    def master_account(self) -> str | None:
+        """The id of the oldest account that none is above; ``None`` where there is none yet."""
+        found = self._row(
+            'SELECT "id" FROM "account" WHERE "parent_id" IS NULL ORDER BY "created", "id" LIMIT 1'
+        )
+        return str(found["id"]) if found else None
+
     def account(self, account_id: str) -> Row | None:
         """An account's document with ``id``, ``name``, ``realm``, ``parent_id`` and ``revision``."""
         row = self._row('SELECT * FROM "account" WHERE "id" = ?', account_id)

@@ -12,7 +12,7 @@ from sipstack.account import Account
 from sipstack.digest import Credentials, DigestServer
 from sipstack.message import Request, Response, Uri, make_response, parse_datagram
 from sipstack.registrar import Registrar
-from sipstack.registration import Registration
+from sipstack.registration import Registration, Standing
 from sipstack.resolver import Answer, Resolver, Srv
 from sipstack.symmetric import note_source, reply_address
 from sipstack.transport import Address, Transport
@@ -253,3 +253,41 @@ def test_a_machine_without_a_network_yet_registers_when_it_has_one() -> None:
     alive, before, registered = run(main(), 1)
     assert "Network is unreachable" in before
     assert (alive, registered) == (True, True)
+
+
+def test_how_it_stands_can_be_read_at_any_time() -> None:
+    seen: list[Standing] = []
+    refused_until = 1100.0
+
+    def work(registration: Registration, provider: Provider) -> None:
+        assert registration.standing == Standing()
+        provider.refuse = lambda request, now: 403 if now < refused_until else None
+        registration._changed = lambda: seen.append(registration.standing)
+
+    simulate(work, seconds=400.0)
+    first = seen[0]
+    assert (first.state, first.server, first.expires) == ("failed", None, None)
+    assert first.failure is not None
+    assert (first.failure.status, first.failure.reason) == (403, "403 Forbidden")
+    again = [one for one in seen if one.state == "failed"]
+    assert len(again) > 1
+    assert {one.since for one in again} == {first.since}, "it has failed since the first time"
+    well = next(one for one in seen if one.state == "registered")
+    assert well.server is not None and well.server.address == (PROVIDER, 5060)
+    assert well.expires == well.since + 300
+    assert well.failure is again[-1].failure is not None
+    assert seen[-1].state == "unregistered"
+    assert (seen[-1].server, seen[-1].expires) == (None, None)
+
+
+def test_no_answer_is_a_failure_without_a_status() -> None:
+    seen: list[Standing] = []
+
+    def work(registration: Registration, provider: Provider) -> None:
+        provider.deaf = True
+        registration._changed = lambda: seen.append(registration.standing)
+
+    simulate(work, seconds=60.0)
+    assert seen[0].failure is not None
+    assert seen[0].failure.status is None
+    assert "no answer" in seen[0].failure.reason

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from c2c_sip.config import Config, ConfigError, Trunk, load
+from c2c_sip.config import Config, ConfigError, Origin, Trunk, load
+from c2c_sip.settings import shown
 
 CONF = Path(__file__).parents[2] / "conf" / "c2c_sip.toml"
 
@@ -27,7 +28,7 @@ def test_the_shipped_file_is_the_defaults() -> None:
 def test_the_shipped_file_lists_every_setting() -> None:
     document = tomllib.loads(CONF.read_text())
     for section in fields(Config):
-        if section.name != "trunks":
+        if section.name not in ("trunks", "origins"):
             known = {entry.name for entry in fields(type(getattr(Config(), section.name)))}
             assert set(document[section.name]) == known
     commented = set(re.findall(r"^# (\w+) = ", CONF.read_text(), re.MULTILINE))
@@ -212,3 +213,60 @@ def test_the_databases_password_is_never_shown(tmp_path: Path) -> None:
     config = load(None, {"C2C_SIP_DATABASE__URL": "postgresql://u:s3cret@h/n"})
     assert config.database.url == "postgresql://u:s3cret@h/n"
     assert "s3cret" not in repr(config)
+
+
+def test_each_setting_knows_where_it_comes_from(tmp_path: Path) -> None:
+    secret, path = tmp_path / "secret", tmp_path / "c.toml"
+    secret.write_text("s3cret\n")
+    path.write_text(f'[http]\nthreads = 4\nlisten = "127.0.0.1:1"\n{TRUNK}expires = 600\n')
+    config = load(
+        str(path),
+        {
+            "C2C_SIP_HTTP__LISTEN": "127.0.0.1:2",
+            "C2C_SIP_TRUNK__0__PASSWORD_FILE": str(secret),
+            "C2C_SIP_TRUNK__0__TRANSPORT": "tcp",
+        },
+    )
+    assert config.origins == {
+        "http.threads": Origin("file", str(path)),
+        "http.listen": Origin("environment", "C2C_SIP_HTTP__LISTEN"),
+        "trunk[0].name": Origin("file", str(path)),
+        "trunk[0].domain": Origin("file", str(path)),
+        "trunk[0].username": Origin("file", str(path)),
+        "trunk[0].expires": Origin("file", str(path)),
+        "trunk[0].password": Origin("file", str(secret), is_secret=True),
+        "trunk[0].transport": Origin("environment", "C2C_SIP_TRUNK__0__TRANSPORT"),
+    }
+
+
+def test_the_settings_are_shown_with_all_but_their_secrets(tmp_path: Path) -> None:
+    secret, path = tmp_path / "secret", tmp_path / "c.toml"
+    secret.write_text("hush")
+    path.write_text(f'{TRUNK}password = "hush"\ncaller_id_file = "{secret}"\n')
+    listed = shown(load(str(path), {"C2C_SIP_DATABASE__URL": "postgresql://u:hush@h/n"}))
+    found = {entry["name"]: entry for entry in listed}
+    assert len(found) == len(listed)
+    assert "hush" not in str(listed)
+    assert found["database.url"]["value"] == "***"
+    assert found["trunk.t.password"]["value"] == "***"
+    # Whoever gives a file of its own to a setting means that it is secret.
+    assert (found["trunk.t.caller_id"]["value"], found["trunk.t.caller_id"]["secret"]) == (
+        "***",
+        True,
+    )
+    assert found["trunk.t.domain"]["value"] == "d"
+    assert found["media.ports"]["value"] == [20000, 29999]
+    assert found["guard.captcha_secret"] == {
+        "name": "guard.captcha_secret",
+        "value": "",
+        "default": "",
+        "origin": "default",
+        "source": "",
+        "secret": True,
+        "reload": False,
+    }
+
+
+def test_the_path_of_a_sqlite_database_is_no_secret() -> None:
+    (entry,) = [one for one in shown(Config()) if one["name"] == "database.url"]
+    assert (entry["value"], entry["secret"]) == ("sqlite:///c2c.db", False)
