@@ -32,7 +32,6 @@ def _file(name: str) -> Unchanging:
 def _send(req: falcon.Request, resp: falcon.Response, name: str) -> None:
     resp.set_header("Content-Security-Policy", _POLICY)
     resp.set_header("X-Frame-Options", "DENY")
-    resp.set_header("Cross-Origin-Opener-Policy", "same-origin")
     _file(name).send(req, resp)
 
 

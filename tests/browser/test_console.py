@@ -513,7 +513,7 @@ def test_no_word_of_anybody_is_ever_taken_for_markup(
                 for button in page.locator(".ladder .step").all()[:40]:
                     button.click()
                 shown = page.locator("main").inner_text()
-                if title != "Settings" and not (title == "Dashboard" and not is_spoilt):
+                if is_spoilt or title not in ("Settings", "Dashboard"):
                     assert "onerror=" in shown, place
                 assert page.locator("main img, main [onerror], main iframe").count() == 0
                 scripts = page.locator("main script").evaluate_all("all => all.map(e => e.src)")
@@ -525,21 +525,27 @@ def test_no_word_of_anybody_is_ever_taken_for_markup(
 # --- how it looks
 
 
-@pytest.mark.parametrize(
-    ("device", "scheme"),
-    [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")],
-)
-def test_every_page_can_be_read_by_everybody(
-    visiting: Callable[..., Any], service: Service, device: str, scheme: str
-) -> None:
-    width = 1280 if device == "desktop" else 360
-    looks = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+@pytest.fixture(scope="module")
+def scene(service: Service) -> tuple[str, str, str]:
+    """A click-to-call, a call of it that is over, and one that is up."""
     definition = service.define(name="Reception", extension="101", whitelist=[r"^\+1"], throttle=2)
     finished = connected(service, definition)
     hang_up_all(service)
     service.ended(definition, finished)
     service.http("POST", f"{service.base}/clicktocall/{definition}/connect", {"contact": PREMIUM})
-    live = connected(service, definition)
+    return definition, finished, connected(service, definition)
+
+
+@pytest.mark.parametrize(
+    ("device", "scheme"),
+    [("desktop", "light"), ("desktop", "dark"), ("phone", "light"), ("phone", "dark")],
+)
+def test_every_page_can_be_read_by_everybody(
+    visiting: Callable[..., Any], scene: tuple[str, str, str], device: str, scheme: str
+) -> None:
+    width = 1280 if device == "desktop" else 360
+    looks = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    definition, finished, live = scene
 
     def look(page: Page, name: str) -> None:
         expect(page.locator(".loading:visible")).to_have_count(0, timeout=SECONDS)
@@ -558,12 +564,14 @@ def test_every_page_can_be_read_by_everybody(
         page = visit.sign_in("#/")
         expect(page.get_by_role("button", name=re.compile("Hang up the call"))).to_be_visible()
         expect(page.get_by_role("img", name=re.compile("Today by the hour"))).to_be_visible()
+        expect(page.get_by_role("region", name="Trunks")).to_contain_text("Registered")
         look(page, "dashboard")
         for where, title, name in (
             ("#/clicktocalls", "Click-to-calls", "click-to-calls"),
             ("#/clicktocalls/new", "New click-to-call", "new"),
             (f"#/clicktocalls/{definition}", "Reception", "click-to-call"),
             (f"#/history?clicktocall={definition}", "History", "history"),
+            ("#/settings", "Settings", "settings"),
         ):
             page = visit.go(where)
             titled(page, title)
@@ -574,7 +582,70 @@ def test_every_page_can_be_read_by_everybody(
         page = visit.go(f"#/history/{finished}")
         page.get_by_role("button", name=re.compile("200 OK")).first.click()
         look(page, "call")
-    hang_up_all(service)
+
+
+def test_the_settings_say_where_they_come_from_and_keep_their_secrets(
+    visiting: Callable[..., Any], service: Service
+) -> None:
+    with visiting() as visit:
+        page = visit.sign_in("#/")
+        page.get_by_role("link", name="Settings").click()
+        titled(page, "Settings")
+        ports = page.get_by_role("region", name="media").get_by_role("row").filter(has_text="ports")
+        expect(ports).to_contain_text(str(list(service.rtp)).replace(" ", ""))
+        expect(ports).to_contain_text(f"File {service.config}")
+        trunk = page.get_by_role("region", name="trunk.lab").get_by_role("row")
+        expect(trunk.filter(has_text=re.compile("^password"))).to_contain_text("***")
+        page.get_by_label("Find a setting").fill("max_calls")
+        expect(page.get_by_role("region")).to_have_count(1)
+        page.get_by_label("Changed only").check()
+        expect(page.get_by_text("No setting is like that.")).to_be_visible()
+
+
+def test_who_does_not_run_the_service_sees_neither_its_trunks_nor_its_settings(
+    visiting: Callable[..., Any], service: Service
+) -> None:
+    other = json.loads(service.run("account", "create", "Tenant", "--json"))
+    with visiting() as visit:
+        page = visit.go("#/settings")
+        fill_sign_in(page, other["username"], other["password"], "Tenant")
+        titled(page, "Settings")
+        expect(page.get_by_text("Only users of the first account")).to_be_visible()
+        page.get_by_role("link", name="Dashboard").click()
+        expect(page.get_by_text("No calls today yet.")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_text("Nothing has failed lately.")).to_be_visible()
+        expect(page.get_by_role("heading", name="Trunks")).to_be_hidden()
+        expect(page.get_by_role("link", name="Settings")).to_have_count(0)
+
+
+def test_what_was_typed_is_not_lost_without_a_question(
+    visiting: Callable[..., Any], service: Service
+) -> None:
+    definition = service.define(name="Half done", extension="101")
+    with visiting() as visit:
+        page = visit.sign_in(f"#/clicktocalls/{definition}")
+        page.get_by_label("Name", exact=True).fill("Half typed")
+        page.get_by_role("link", name="History").click()
+        question = page.get_by_role("dialog", name="Leave without saving?")
+        question.get_by_role("button", name="Cancel").click()
+        expect(page.get_by_label("Name", exact=True)).to_have_value("Half typed")
+        assert page.url.endswith(definition)
+        page.get_by_role("link", name="History").click()
+        question.get_by_role("button", name="Leave").click()
+        titled(page, "History")
+        page.go_back()
+        titled(page, "Half done")
+
+
+def test_a_service_that_is_gone_is_told_until_it_is_back(visiting: Callable[..., Any]) -> None:
+    with visiting() as visit:
+        page = visit.sign_in("#/")
+        titled(page, "Dashboard")
+        visit.context.set_offline(True)
+        trouble = page.get_by_role("alert")
+        expect(trouble).to_contain_text("The service cannot be reached", timeout=SECONDS)
+        visit.context.set_offline(False)
+        expect(trouble).to_have_count(0, timeout=SECONDS)
 
 
 def test_there_is_a_word_where_there_is_nothing(

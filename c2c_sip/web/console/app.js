@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { Problem, ask, get, session } from "./api.js";
-import { failed, heading } from "./parts.js";
+import { alarm, confirm, failed, heading } from "./parts.js";
 import { words } from "./words.js";
 import { signIn } from "./signin.js";
 import { dashboard } from "./dashboard.js";
@@ -28,16 +28,23 @@ let frame;
 /** What a page may use as long as it is looked at. */
 const visit = (signal) => ({
   signal,
+  /** Have `unsaved` asked before one leaves: whether something typed would be lost. */
+  guard(unsaved) {
+    if (!signal.aborted) frame.unsaved = unsaved;
+  },
   /** Do something every so many milliseconds, one after the other, not while nobody looks; an answer false ends it. */
   every(milliseconds, work) {
     const again = async () => {
       if (signal.aborted) return;
       if (!document.hidden) {
         try {
-          if ((await work()) === false) return;
+          const goesOn = await work();
+          if (!signal.aborted) frame.trouble.say("");
+          if (goesOn === false) return;
         } catch (error) {
-          if (error.name === "AbortError") return;
+          if (error.name === "AbortError" || signal.aborted) return;
           if (!(error instanceof Problem)) throw error;
+          frame.trouble.say(words.stale(error.told));
         }
       }
       if (!signal.aborted) setTimeout(again, milliseconds);
@@ -71,6 +78,7 @@ const makeFrame = () => {
     event.preventDefault();
     frame.main.focus();
   } }, words.skip);
+  const trouble = alarm();
   const who = session.current.name || "";
   document.body.replaceChildren(skip,
     el("header", { class: "bar" },
@@ -78,15 +86,15 @@ const makeFrame = () => {
       nav,
       el("div", { class: "who" }, el("span", { class: "account", title: words.signedIn(who) }, who),
         el("button", { type: "button", class: "small", click: signOut }, words.signOut))),
-    main);
+    el("div", { class: "trouble" }, trouble), main);
   // Only those who run the service see its settings.
-  get("settings", { page_size: 1 }).then(
+  get("trunks").then(
     () => nav.isConnected && nav.append(link("settings")),
     (error) => {
       if (!(error instanceof Problem)) throw error;
     },
   ).then(() => mark(nav));
-  return { main, nav };
+  return { main, nav, trouble };
 };
 
 const mark = (nav, name = frame?.page) => {
@@ -114,6 +122,8 @@ const open = async (arrived = false) => {
   const { path, query } = where();
   const [pattern, name, page] = PAGES.find(([each]) => each.test(path)) ?? [];
   frame.page = name;
+  frame.unsaved = undefined;
+  frame.trouble.say("");
   mark(frame.nav);
   const main = el("main", { id: "main", tabindex: -1 });
   frame.main.replaceWith(main);
@@ -137,6 +147,20 @@ const open = async (arrived = false) => {
   if (arrived) title?.focus({ preventScroll: true });
 };
 
-addEventListener("hashchange", () => (frame || session.current) && open(true));
+let shown = location.hash;
+/** Go where the address says, unless that would lose what was typed, and nobody wants that. */
+const arrive = async () => {
+  if (!frame && !session.current) return;
+  const next = location.hash;
+  if (next !== shown && frame?.unsaved?.() && !(await confirm(words.leave.title, words.leave.told, words.leave.yes))) {
+    window.history.replaceState(null, "", shown);
+    return;
+  }
+  shown = location.hash;
+  open(true);
+};
+
+addEventListener("hashchange", arrive);
+addEventListener("beforeunload", (event) => frame?.unsaved?.() && event.preventDefault());
 addEventListener("c2c-expired", () => welcome(words.signIn.expired));
 open();

@@ -14,12 +14,14 @@ const FILES = ["ladder.svg", "ladder.txt", "trace.json", "trace.pcap"];
 const role = (leg) => words.roles[leg.role] ?? leg.role;
 const plain = (uri) => uri.replace(/^sips?:/, "");
 
+const length = (item, seconds) => (item.state === "ended" ? words.seconds(seconds) : words.none);
+
 const times = (item, isGone) => facts([
   [said.of, isGone ? said.gone(item.clicktocall_name) : el("a", { href: `#/clicktocalls/${item.clicktocall_id}` }, item.clicktocall_name)],
   [said.began, fullMoment(item.unix_timestamp)],
-  [said.rang, words.seconds(item.ringing_seconds)],
-  [said.talked, words.seconds(item.billing_seconds)],
-  [said.total, words.seconds(item.duration_seconds)],
+  [said.rang, length(item, item.ringing_seconds)],
+  [said.talked, length(item, item.billing_seconds)],
+  [said.total, length(item, item.duration_seconds)],
 ], "wide");
 
 const legs = (found) => found.length
@@ -28,8 +30,8 @@ const legs = (found) => found.length
     [said.from, (leg) => plain(leg.from)],
     [said.to, (leg) => plain(leg.to)],
     [said.answered, (leg) => (leg.answered ? said.yes : said.no)],
-    [said.rang, (leg) => words.seconds(leg.ringing_seconds), "number"],
-    [said.talked, (leg) => words.seconds(leg.billing_seconds), "number"],
+    [said.rang, (leg) => (leg.cause ? words.seconds(leg.ringing_seconds) : words.none), "number"],
+    [said.talked, (leg) => (leg.cause ? words.seconds(leg.billing_seconds) : words.none), "number"],
     [said.ended, (leg) => (leg.cause ? [words.causes[leg.cause] ?? leg.cause, el("small", { class: "soft detail" }, `${words.caused(leg.cause, leg.sip_status)}${leg.hangup_by ? `, ${said.endedBy[leg.hangup_by] ?? leg.hangup_by}` : ""}`)] : words.none), "why"],
   ], found)
   : empty(said.noLegs);
@@ -70,9 +72,9 @@ export const directionsOf = (leg) => {
   ];
 };
 
-const quality = (found) => {
+const quality = (found, isOver) => {
   const heard = found.filter((leg) => leg.media && (leg.media.packets_received || leg.media.packets_sent));
-  if (!heard.length) return empty(said.noQuality);
+  if (!heard.length) return empty(isOver ? said.noQuality : said.qualityLater);
   return [el("p", { class: "soft" }, said.qualityTold),
     el("div", { class: "directions" }, heard.flatMap((leg) => directionsOf(leg).map(([name, values]) => direction(name, values))))];
 };
@@ -87,7 +89,7 @@ export const call = async (main, { parameters: [id], signal, every }) => {
   const files = own(`/clicktocall/${item.clicktocall_id}/history/${id}`);
   const wrong = alarm();
   const state = el("div", { class: "state", role: "status" });
-  const places = { times: el("div"), legs: room(), quality: room(), ladder: room(), downloads: room() };
+  const places = { times: el("div"), legs: room(), quality: room({ class: "stack" }), ladder: room({ class: "stack" }), downloads: room() };
   const actions = el("div", { class: "actions" });
   main.append(heading(said.title(item.contact), actions), state, wrong,
     el("div", { class: "columns even" }, panel(said.times, places.times), variables(item)),
@@ -138,7 +140,7 @@ export const call = async (main, { parameters: [id], signal, every }) => {
     show(places.times, times(item, isGone));
     const { data } = await get(own("/cdrs"), { filter_activation_id: id, ascending: "true" }, signal);
     show(places.legs, legs(data));
-    show(places.quality, quality(data));
+    show(places.quality, quality(data, item.state === "ended"));
     const messages = isGone || item.rule !== undefined ? [] : await trace();
     if (messages.length !== drawn) {
       drawn = messages.length;

@@ -22,7 +22,7 @@ export const hours = (bars, told) => {
         svg("rect", { class: "room", x: hour * step, y: ABOVE, width: step, height: room }));
       if (good) group.append(svg("rect", { class: "good", x, y: floor - tall(good), width: wide, height: tall(good), rx: 2 }));
       if (bad) group.append(svg("rect", { class: "bad", x, y: floor - tall(good + bad), width: wide, height: Math.max(1, tall(bad) - (good ? 1.5 : 0)), rx: 2 }));
-      if (good + bad)
+      if (good + bad && (step > 20 || good + bad === highest))
         group.append(svg("text", { class: "number", x: x + wide / 2, y: floor - tall(good + bad) - 5 }, String(good + bad)));
       drawn.append(group);
       if (hour % every === 0)

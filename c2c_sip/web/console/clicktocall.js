@@ -10,9 +10,9 @@ import { words } from "./words.js";
 
 const said = words.clicktocall;
 
-const blank = (main) => {
+const blank = (main, visit) => {
   main.append(heading(words.clicktocalls.make),
-    el("div", { class: "panel" }, editor("", null, (answer) => {
+    el("div", { class: "panel" }, editor("", null, visit, (answer) => {
       location.hash = `#/clicktocalls/${answer.data.id}?made`;
     })));
 };
@@ -20,7 +20,7 @@ const blank = (main) => {
 export const clicktocall = async (main, visit) => {
   const [id] = visit.parameters;
   if (id === "new") {
-    blank(main);
+    blank(main, visit);
     return;
   }
   const answer = await get(own(`/clicktocall/${id}`), {}, visit.signal);
@@ -40,6 +40,7 @@ export const clicktocall = async (main, visit) => {
     if (!(await confirm(said.removeTitle, said.removeTold(definition.name), said.remove))) return;
     try {
       await ask("DELETE", own(`/clicktocall/${id}`));
+      visit.guard(undefined);
       location.hash = "#/clicktocalls";
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -51,7 +52,7 @@ export const clicktocall = async (main, visit) => {
   main.append(title, told, wrong,
     el("div", { class: "columns" },
       el("div", { class: "stack" },
-        panel(said.edit, editor(id, { document: definition, etag: answer.etag }, (saved) => {
+        panel(said.edit, editor(id, { document: definition, etag: answer.etag }, visit, (saved) => {
           definition = saved.data;
           main.querySelector("h1").textContent = definition.name;
           drawButton();

@@ -24,14 +24,15 @@ const isOver = (row) => row.state === "ended";
 const figures = (rows) => {
   const over = rows.filter(isOver);
   const connected = rows.filter((row) => row.result === "success");
-  const share = over.length ? Math.round((100 * over.filter((row) => row.result === "success").length) / over.length) : 0;
+  const failed = over.filter((row) => row.result !== "success").length;
+  const known = connected.length + failed;
   const talked = connected.reduce((sum, row) => sum + row.billing_seconds, 0);
   const figure = (name, value, more) =>
     el("div", { class: "figure" }, el("dt", {}, name), el("dd", {}, el("strong", {}, value), more ? el("small", {}, more) : null));
   return el("dl", { class: "figures" },
     figure(said.calls, String(rows.length)),
-    figure(said.connected, String(connected.length), over.length ? said.answered(share) : null),
-    figure(said.notConnected, String(over.length - over.filter((row) => row.result === "success").length)),
+    figure(said.connected, String(connected.length), known ? said.answered(Math.round((100 * connected.length) / known)) : null),
+    figure(said.notConnected, String(failed)),
     figure(said.talked, words.seconds(talked)));
 };
 
@@ -98,7 +99,7 @@ const trunks = (found) =>
       return el("li", {},
         el("div", { class: "line" }, el("strong", {}, trunk.name), badge(kind, said.trunk[trunk.state] ?? trunk.state),
           el("span", { class: "number" }, said.onTrunk(trunk.calls ?? 0))),
-        el("div", { class: "soft" }, trunk.domain, trunk.server ? ` · ${said.trunkAt(trunk.server, trunk.transport)}` : ""),
+        el("div", { class: "soft" }, [trunk.domain === trunk.server ? null : trunk.domain, trunk.server ? said.trunkAt(trunk.server, trunk.transport) : null].filter(Boolean).join(" · ")),
         wrong ? el("p", { class: "why" }, wrong) : null);
     }))
     : empty(said.noTrunks);

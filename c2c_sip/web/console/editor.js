@@ -20,7 +20,7 @@ const shown = (value) => (value === undefined || value === null ? said.absentVal
 class NotJson extends Error {}
 
 /** The editor as an element. `loaded` is {document, etag}, or null for a new one; `saved` is told of the answer. */
-export const editor = (id, loaded, saved) => {
+export const editor = (id, loaded, visit, saved) => {
   let base = loaded ? editable(loaded.document) : {};
   let etag = loaded?.etag;
   let draft = base;
@@ -127,6 +127,7 @@ export const editor = (id, loaded, saved) => {
         ? await ask("PATCH", own(`/clicktocall/${id}`), { data: patch, headers: { "If-Match": etag } })
         : await ask("PUT", own("/clicktocall"), { data: draft });
       if (loaded) accept(answer);
+      else visit.guard(undefined);
       told.say(said.saved, "good");
       saved(answer);
     } catch (error) {
@@ -140,6 +141,14 @@ export const editor = (id, loaded, saved) => {
     }
   };
   put();
+  visit.guard(() => {
+    try {
+      return Object.keys(diff(base, take())).length > 0;
+    } catch (error) {
+      if (!(error instanceof NotJson)) throw error;
+      return true;
+    }
+  });
   return el("form", { class: "stack", novalidate: true, submit }, ways, body, conflict, wrong, told,
     el("div", { class: "actions end" }, save));
 };

@@ -38,7 +38,7 @@ const form = (query, definitions) => {
     event.preventDefault();
     const wanted = new URLSearchParams();
     for (const [name, value] of new FormData(event.target)) if (value.trim()) wanted.set(name, value.trim());
-    const next = `#/history${wanted.size ? `?${wanted}` : ""}`;
+    const next = `#/history${String(wanted) && `?${wanted}`}`;
     if (next === location.hash) dispatchEvent(new HashChangeEvent("hashchange"));
     else location.hash = next;
   };

@@ -51,7 +51,7 @@ export const settings = async (main, { signal }) => {
           [said.name, (row) => el("code", {}, row.name.slice(section.length + 1) || row.name), "strong"],
           [said.value, value, "value"],
           [said.origin, origin],
-        ], members))))
+        ], members, { class: "rows even" }))))
       : empty(said.noneFound));
   };
   find.addEventListener("input", draw);

@@ -21,6 +21,8 @@ export const words = {
   said: (text) => text.charAt(0).toUpperCase() + text.slice(1).replace(/\.?$/, "."),
   again: (seconds) => `Try again in ${count(seconds, "second", "seconds")}.`,
   count,
+  stale: (text) => `${text} What you see may be old.`,
+  leave: { title: "Leave without saving?", told: "What you have changed here is not saved.", yes: "Leave" },
   statuses: {
     0: "The service cannot be reached. Is it running, and is the network up?",
     400: "Some of this is not accepted; see the fields.",
@@ -331,6 +333,7 @@ export const words = {
     quality: "Sound",
     qualityTold: "How it arrived here, by what was counted; and there, by what the phone reported over RTCP.",
     noReport: "The phone has reported nothing.",
+    qualityLater: "It is told when the call is over.",
     noQuality: "Nothing was counted: no audio came, or it went past us.",
     received: (role) => `From the ${role.toLowerCase()} to us`,
     sent: (role) => `From us to the ${role.toLowerCase()}`,
