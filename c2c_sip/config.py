@@ -498,6 +498,14 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Metrics:
+    """Whether ``/metrics`` answers, and whom; ``networks`` empty: everybody."""
+
+    enabled: bool = _setting(True, _flag, reload=True)
+    networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"), reload=True)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All settings. ``Config()`` has the defaults."""
 
@@ -510,6 +518,7 @@ class Config:
     webhooks: Webhooks = Webhooks()
     recording: Recording = Recording()
     trace: Trace = Trace()
+    metrics: Metrics = Metrics()
     trunks: tuple[Trunk, ...] = ()
     #: Where those come from that are not defaults, by their full names, as ``http.listen`` and ``trunk[0].password``.
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -525,6 +534,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "webhooks": Webhooks,
     "recording": Recording,
     "trace": Trace,
+    "metrics": Metrics,
 }
 
 

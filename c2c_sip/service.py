@@ -13,10 +13,14 @@ from asyncio import AbstractEventLoop
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+import peewee as pw
+
 from c2c_sip import __version__
 from c2c_sip.api import create_app
 from c2c_sip.api.media import is_upload
 from c2c_sip.api.server import HttpServer
+from c2c_sip.api.traffic import Traffic
+from c2c_sip.calling.diagnosis import cut_off
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
 from c2c_sip.calling.notices import LAST, Notices, facts_of
@@ -27,6 +31,7 @@ from c2c_sip.calling.trunks import Trunks
 from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Origin, Trunk
 from c2c_sip.delivery import Delivery
+from c2c_sip.metrics import Metrics, Reading
 from c2c_sip.outgoing import post
 from c2c_sip.store import Store
 from c2c_sip.store.row import Row
@@ -51,6 +56,7 @@ from sipstack.useragent import UserAgent
 
 if TYPE_CHECKING:
     from c2c_sip.lab import Lab
+    from c2c_sip.lab.script import LabScript
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +68,11 @@ SWITCH_INTERVAL = 0.0005
 
 
 class Service:
-    """The running program. ``lab`` adds the built-in trunk and its phones."""
+    """The running program. ``lab`` adds the built-in trunk and its phones, and those of ``script``."""
 
-    def __init__(self, config: Config, lab: bool = False) -> None:
+    def __init__(
+        self, config: Config, lab: bool = False, script: "LabScript | None" = None
+    ) -> None:
         self.config = config
         self.store: Store
         self.calling: Calling
@@ -77,11 +85,13 @@ class Service:
             # Only here: pyVoIP is of no use to a service without the lab, and takes memory.
             from c2c_sip import lab as built_in
 
-            self.lab = built_in.Lab()
+            self.lab = built_in.Lab(script=script)
         self._engine: Engine
         self._tracing: Tracing
         self._recorder: Recorder | None = None
         self._delivery: Delivery
+        self._trunks: Trunks
+        self._traffic = Traffic()
         self._exporter: Exporter | None = None
         self._http: HttpServer
 
@@ -95,7 +105,11 @@ class Service:
         self.store = Store.open(self.config.database.url, self.config.database.media_directory)
         try:
             left_up = self.store.open_dialogs()
-            left_open = self.store.close_open_activations(time.time(), self._cut_off)
+            left_open = self.store.close_open_activations(
+                time.time(),
+                self._cut_off,
+                lambda row: cut_off(row["state"], row["result"] == "success").text,
+            )
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
             if self.lab is not None:
@@ -232,8 +246,40 @@ class Service:
             else None,
         )
 
+    def _reading(self) -> Reading:
+        """What ``/metrics`` tells now."""
+        engine, store = self._engine, self.store
+        media = engine.media
+        return Reading(
+            calls=self.calling.tally,
+            states=self.calling.states(),
+            trunks=self._trunks.shown(),
+            sip=engine.agent.tally,
+            transactions=engine.agent.transactions_by_side,
+            media=media.totals(),
+            ports_used=media.ports_in_use,
+            ports_free=media.capacity - media.ports_in_use,
+            queues={
+                "calls": engine.waiting,
+                "writes": store.waiting,
+                "requests": self._http.waiting,
+                **self._webhooks_waiting(),
+            },
+            connections=self._http.connections,
+            traffic=self._traffic,
+        )
+
+    def _webhooks_waiting(self) -> dict[str, int]:
+        try:
+            return {"webhooks": self.store.webhooks.length()}
+        except pw.PeeweeException as error:
+            # The other figures are what is wanted most while it is away.
+            log.error("database: %s", error)
+            return {}
+
     def _start_http(self) -> None:
         http = self.config.http
+        self._trunks = Trunks(self.config.trunks, self._engine, self.calling.calls_by_trunk)
         app = create_app(
             store=self.store,
             calling=self.calling,
@@ -241,7 +287,9 @@ class Service:
             version=__version__,
             node=socket.gethostname(),
             recorder=self._recorder,
-            trunks=Trunks(self.config.trunks, self._engine, self.calling.calls_by_trunk).shown,
+            trunks=self._trunks.shown,
+            traffic=self._traffic,
+            metrics=Metrics(self._reading).exposition,
         )
         self._http = HttpServer(
             app,

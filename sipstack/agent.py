@@ -83,6 +83,10 @@ class Agent(Protocol):
         ``retry_after`` are the seconds that it asked for itself.
         """
 
+    def trouble(self, target: Target) -> str:
+        """Why ``target`` could not be reached the last time, such as what was wrong with its certificate; empty where
+        nothing is known."""
+
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as ``target`` reaches it.
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sipstack.account import Account, Attempt
 from sipstack.agent import SDP, Agent, Handlers, Responder, Timer, has_sdp, retry_after, sdp_of
@@ -12,6 +12,7 @@ from sipstack.events import (
     EarlyMedia,
     Ended,
     Event,
+    Evidence,
     Failed,
     Info,
     OfferAnswered,
@@ -23,6 +24,7 @@ from sipstack.events import (
     q850_cause,
 )
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri, make_response
+from sipstack.message.uri import hostport_text
 from sipstack.reliable import Received, is_reliable
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
@@ -61,6 +63,8 @@ class _Invitation:
 
     request: Request
     target: Target
+    authenticated: bool = False
+    was_heard: bool = False
     provisional: bool = False
     cancelled: bool = False
     over: bool = False
@@ -129,6 +133,9 @@ class OutgoingCall:
         self._acks: dict[str | None, tuple[Request, Target]] = {}
         self._hanging_up = False
         self._reason = ""
+        self._refusal = Evidence()
+        self._repeated_answers = 0
+        self._not_acknowledged = ""
         self._impatience: Timer | None = None
         self._give_up: Timer | None = None
 
@@ -171,6 +178,25 @@ class OutgoingCall:
         """The dialog of an answered call."""
         return self.session.dialog if self.session is not None else None
 
+    @property
+    def evidence(self) -> Evidence:
+        """What was seen so far that bears on why the call went as it did."""
+        last = self._invitations[-1] if self._invitations else None
+        agreed = self._timer.agreed
+        return replace(
+            self._refusal,
+            was_heard=last is not None and last.was_heard,
+            target=_hostport(last.target) if last is not None else "",
+            authenticated=last is not None and last.authenticated,
+            redirections=len(self._visited) - 1,
+            repeated_answers=self._repeated_answers,
+            acknowledged_at=_hostport(next(iter(self._acks.values()))[1]) if self._acks else "",
+            not_acknowledged=self._not_acknowledged,
+            lost_by=self.session.lost_by if self.session is not None else "",
+            session_interval=agreed.interval if agreed is not None else 0,
+            refreshes=agreed is not None and agreed.ours,
+        )
+
     def is_alive(self, then: Callable[[bool], None]) -> None:
         """Ask the peer of an answered call whether it is there; ``then`` gets False when it is gone."""
         if self.session is None:
@@ -192,6 +218,7 @@ class OutgoingCall:
             contact = self._agent.contact(target, self._contact_user)
         except OSError as error:  # the way to it went after it was located
             self._stop_waiting()
+            self._refusal = Evidence("us", error.strerror or str(error))
             failure = Failed(503, str(error))
             self._agent.call_later(0.0, lambda: self._fail(failure))
             return
@@ -221,7 +248,8 @@ class OutgoingCall:
         if not authorization:
             for name, value in self._attempt.preempt(request, target.address):
                 request.add(name, value)
-        invitation = _Invitation(request, target)
+        shown = request.get("Authorization") or request.get("Proxy-Authorization")
+        invitation = _Invitation(request, target, authenticated=shown is not None)
         self._invitations.append(invitation)
         self._agent.send_request(
             request,
@@ -260,11 +288,15 @@ class OutgoingCall:
             self._next_server()
         else:
             self._agent.server_failed(invitation.target)
+            # Of a server that can be reached and says nothing there is nothing more to tell.
+            why = self._agent.trouble(invitation.target) if status == 503 else ""
+            self._refusal = Evidence("us", why or REASONS[status])
             self._fail(Failed(status, REASONS[status]))
 
     def _response(self, invitation: _Invitation, response: Response, source: Address) -> None:
         status = response.status
         self._stop_waiting()
+        invitation.was_heard = True
         if status < 200:
             self._provisional(invitation, response)
         elif status < 300:
@@ -315,6 +347,7 @@ class OutgoingCall:
     def _refused(self, invitation: _Invitation, response: Response, source: Address) -> None:
         status = response.status
         failure = Failed(status, response.reason, q850_cause(response))
+        self._refusal = Evidence("peer", response.reason, response.get("Warning") or "")
         if self._hanging_up or self.outcome is not None:
             self._fail(failure)
         elif status in (401, 407):
@@ -360,8 +393,12 @@ class OutgoingCall:
             outbound.next_hop,
             outbound.account,
             self._redirected,
-            lambda why: self._go_on(Failed(503, why)),
+            self._not_redirected,
         )
+
+    def _not_redirected(self, why: str) -> None:
+        self._refusal = Evidence("us", why)
+        self._go_on(Failed(503, why))
 
     def _redirected(self, targets: Sequence[Target]) -> None:
         if self._hanging_up:
@@ -376,6 +413,7 @@ class OutgoingCall:
         tag = response.to.tag
         ack = self._acks.get(tag)
         if ack is not None:
+            self._repeated_answers += 1
             self._agent.send(*ack)  # the one before was lost
             return
         if len(self._acks) >= FORKS:
@@ -414,6 +452,7 @@ class OutgoingCall:
         try:
             remote = self._media.accept_answer(sdp_of(response))
         except SdpError as error:
+            self._refusal = Evidence("us", error.reason)
             why = 'SIP;cause=488;text="Not Acceptable Here"'
             self._stillborn(session, Failed(488, error.reason), why)
             return
@@ -450,8 +489,11 @@ class OutgoingCall:
             self._acks[dialog.remote_tag] = (ack, targets[0])
             self._agent.send(ack, targets[0])
 
+        def fail(why: str) -> None:
+            self._not_acknowledged = why
+
         # A Contact that cannot be resolved cannot be sent an ACK; the peer will time out and send BYE.
-        self._agent.locate(dialog.next_hop(), account, send, lambda why: None)
+        self._agent.locate(dialog.next_hop(), account, send, fail)
 
     # --- giving up before the answer
 
@@ -555,6 +597,10 @@ class OutgoingCall:
             self.session.release()
 
 
+def _hostport(target: Target) -> str:
+    return hostport_text(*target.address)
+
+
 def _preference(contact: NameAddr) -> float:
     """The q of a Contact, 1 where none can be read."""
     value = dict(contact.params).get("q") or ""
@@ -569,6 +615,7 @@ __all__ = [
     "EarlyMedia",
     "Ended",
     "Event",
+    "Evidence",
     "Failed",
     "Info",
     "OfferAnswered",

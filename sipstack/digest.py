@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import itertools
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -106,7 +107,11 @@ class DigestClient:
     """Answers challenges with one user's password; counts the uses of each nonce, and keeps a good one for the next
     request of the same method (:rfc:`7616` §3.6)."""
 
-    def __init__(self, credentials: Credentials, make_cnonce: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        make_cnonce: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
         self._credentials = credentials
         self._make_cnonce = make_cnonce
         self._counts: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """What happens to a call, told to whoever made it."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from sipstack.message import Message, Uri
 from sipstack.sdp import RemoteMedia
@@ -90,8 +90,43 @@ class Failed:
 class Ended:
     """An answered call is over; ``by`` is ``"peer"``, ``"local"``, or ``"network"`` where the peer was lost."""
 
-    by: str
+    by: Literal["peer", "local", "network"]
     q850: int | None = None
+
+
+#: How the peer of an answered call was found to be gone: it did not answer when it was asked, the session timer ran out,
+#: a refresh of it or a re-INVITE had no answer, or our 2xx to its re-INVITE no ACK.
+LostBy = Literal["", "silence", "timer", "refresh", "re-INVITE", "ACK"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen of a call that bears on why it went as it did; nothing that anybody has to act upon.
+
+    Texts are the peer's own, as they came.
+    """
+
+    #: Who refused it: nobody, the peer by a final response, or we, for want of one or of one that will do.
+    refused_by: Literal["", "peer", "us"] = ""
+    #: The reason phrase of that response, or our own words.
+    reason: str = ""
+    #: What the peer says of it in its Warning header (:rfc:`3261` §20.43).
+    warning: str = ""
+    #: Whether anything at all was heard of whom the last INVITE was sent to.
+    was_heard: bool = False
+    #: Where that INVITE was sent.
+    target: str = ""
+    #: Whether it showed our password, and how often the call was sent on by a 3xx.
+    authenticated: bool = False
+    redirections: int = 0
+    #: How often the 2xx came again after our ACK, and where that ACK went; or why it could not be sent.
+    repeated_answers: int = 0
+    acknowledged_at: str = ""
+    not_acknowledged: str = ""
+    lost_by: LostBy = ""
+    #: The interval of the session timer in seconds, 0 where there is none, and whether the refreshes are ours.
+    session_interval: int = 0
+    refreshes: bool = False
 
 
 Event = (

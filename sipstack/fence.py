@@ -31,6 +31,7 @@ class Fence:
         self.uniform = agent.uniform
         self.call_later = agent.call_later
         self.server_failed = agent.server_failed
+        self.trouble = agent.trouble
         self.contact = agent.contact
         self.seen_as = agent.seen_as
         self.send_request = agent.send_request

@@ -1,6 +1,7 @@
 """A registrar: the server of REGISTER (:rfc:`3261` §10.3). Pure."""
 
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,7 +40,7 @@ class Registrar:
         *,
         min_expires: int = 30,
         max_expires: int = 3600,
-        new_tag: Callable[[], str],
+        new_tag: Callable[[], str] = lambda: secrets.token_hex(8),
         strict_uri: bool = True,
     ) -> None:
         """``strict_uri`` refuses a digest over another URI than the Request-URI."""

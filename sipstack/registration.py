@@ -12,6 +12,7 @@ from typing import Literal
 from sipstack.account import Account, Attempt
 from sipstack.agent import Agent, Handlers, retry_after, supports
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri
+from sipstack.message.uri import hostport_text
 from sipstack.resolver import Target
 from sipstack.transport import Address
 
@@ -42,11 +43,23 @@ State = Literal["registering", "registered", "failed", "unregistered"]
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong, and when on the loop's clock; ``status`` is that of a final response, if there was one."""
+    """What went wrong, and when on the loop's clock; ``status`` is that of a final response, if there was one.
+
+    ``name``: the servers were not found; ``unreachable``, ``silent``: one of them, at ``server``, could not be reached, or
+    did not answer; ``refused``: it has.
+    """
 
     status: int | None
     reason: str
     at: float
+    kind: Literal["", "name", "unreachable", "silent", "refused"] = ""
+    server: str = ""
+    #: The reason phrase of the response, as it came.
+    phrase: str = ""
+    #: Whether our password was shown to it.
+    authenticated: bool = False
+    #: The seconds that it wants a registration to last at the least, where those are what it refused.
+    least_expires: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +120,7 @@ class Registration:
         self._sequence = 0
         self._contact: NameAddr | None = None
         self._retry_after = 0
-        #: The status of the last final response, if the last request got one, and when what it bound ends.
-        self._status: int | None = None
+        #: When what the registrar has bound ends.
         self._ends: float | None = None
         self._again = asyncio.Event()
         self._haste = 0
@@ -154,7 +166,7 @@ class Registration:
         except TimeoutError:
             log.warning("trunk %s did not confirm the un-REGISTER", self.account.name)
         finally:
-            self._state(False, UNREGISTERED)
+            self._state(False)
 
     async def _rest(self, delay: float) -> None:
         """Wait for the next REGISTER: ``delay`` seconds, or until there is a reason to send one before."""
@@ -197,26 +209,28 @@ class Registration:
     async def _register(self, expires: int) -> int:
         """One REGISTER with its servers, challenges and 423; the seconds granted, 0 if none."""
         self._retry_after = 0
-        self._status = None
         if expires == 0 and self.server is not None:
             targets: Sequence[Target] | str = [self.server]
         else:
             targets = await self._locate()
         if isinstance(targets, str):
-            self._state(False, targets)
+            self._state(False, self._failed("name", targets))
             return 0
-        error = ""
+        failure: Failure | None = None
         for at, target in enumerate(targets):
-            granted, error = await self._register_at(target, expires, at + 1 < len(targets))
-            if not error:
+            granted, failure = await self._register_at(target, expires, at + 1 < len(targets))
+            if failure is None:
                 return granted
             if granted < 0:
                 break
-        self._state(False, error)
+        self._state(False, failure)
         return 0
 
-    async def _register_at(self, target: Target, expires: int, others: bool) -> tuple[int, str]:
+    async def _register_at(
+        self, target: Target, expires: int, others: bool
+    ) -> tuple[int, Failure | None]:
         """Register at one server: (seconds granted, what went wrong); -1 seconds where no other server would help."""
+        server = hostport_text(*target.address)
         attempt = Attempt(self.account)
         authorization: tuple[str, str] | None = None
         raised = False
@@ -224,24 +238,25 @@ class Registration:
             outcome, source, request = await self._exchange(
                 target, expires, attempt, authorization, others
             )
-            if isinstance(outcome, str):
-                self._status = None
+            if isinstance(outcome, Failure):
                 self._agent.server_failed(target)
                 return 0, outcome
-            status = self._status = outcome.status
+            status = outcome.status
             if 200 <= status < 300:
                 attempt.accepted(outcome)
                 self.server = target
                 if expires == 0:
-                    self._state(False, UNREGISTERED)
-                    return 0, ""
-                return self._taken(outcome, request, target, expires), ""
+                    self._state(False)
+                    return 0, None
+                return self._taken(outcome, request, target, expires), None
+            text = f"{status} {outcome.reason}"
             if status in (401, 407):
                 authorization = attempt.answer(outcome, source, request)
                 if authorization is not None:
                     continue
                 refusal = "refused our password" if attempt.tried else "asked for a password"
-                return -1, f"{status} {outcome.reason}: the registrar {refusal}"
+                text += f": the registrar {refusal}"
+                return -1, self._refused(outcome, text, server, attempt)
             minimum = outcome.get("Min-Expires") or ""
             if status == 423 and not raised and minimum.isdecimal() and len(minimum) < 8:
                 # Another request, with a challenge of its own.
@@ -255,10 +270,11 @@ class Registration:
                 continue
             self._contact = None
             self._retry_after = retry_after(outcome)
+            failure = self._refused(outcome, text, server, attempt)
             if status == 503:
                 self._agent.server_failed(target, self._retry_after)
-                return 0, f"{status} {outcome.reason}"
-            return -1, f"{status} {outcome.reason}"
+                return 0, failure
+            return -1, failure
 
     def look_at(self, response: Response, target: Target) -> None:
         """See where a server of ours sees us (:rfc:`3581`): behind a NAT that is where it has to send to."""
@@ -289,7 +305,7 @@ class Registration:
         self.flow_timer = _flow_timer(response, target)
         granted = self._granted(response, request, asked)
         self._ends = self.registered_since + granted
-        self._state(True, "")
+        self._state(True)
         self.look_at(response, target)
         return granted
 
@@ -310,12 +326,20 @@ class Registration:
         attempt: Attempt,
         authorization: tuple[str, str] | None,
         others: bool,
-    ) -> tuple[Response | str, Address, Request]:
-        done: asyncio.Future[tuple[Response | str, Address]] = (
+    ) -> tuple[Response | Failure, Address, Request]:
+        done: asyncio.Future[tuple[Response | Failure, Address]] = (
             asyncio.get_running_loop().create_future()
         )
+        server = hostport_text(*target.address)
 
-        def finish(outcome: Response | str, source: Address) -> None:
+        def fail(status: int) -> None:
+            if status == 408:
+                finish(self._failed("silent", "no answer (408 Request Timeout)", server), ("", 0))
+            else:
+                why = self._agent.trouble(target) or f"no answer ({status} {REASONS[status]})"
+                finish(self._failed("unreachable", why, server), ("", 0))
+
+        def finish(outcome: Response | Failure, source: Address) -> None:
             if not done.done():
                 done.set_result((outcome, source))
 
@@ -335,7 +359,8 @@ class Registration:
             for contact in self._contacts(target, expires):
                 request.add("Contact", str(contact))
         except OSError as error:  # the way to it went after it was located
-            return str(error), ("", 0), request
+            why = error.strerror or str(error)
+            return self._failed("unreachable", why, server), ("", 0), request
         request.add("Expires", str(expires))
         # Only a proxy on the way has a use for it, and some home routers drop what they do not know.
         if self._instance:
@@ -354,14 +379,14 @@ class Registration:
                 lambda response, source: (
                     finish(response, source) if response.status >= 200 else None
                 ),
-                lambda status: finish(f"no answer ({status} {REASONS[status]})", ("", 0)),
+                fail,
             ),
         )
         try:
             async with asyncio.timeout(IMPATIENCE if others else None):
                 outcome, source = await done
         except TimeoutError:
-            outcome, source = "no answer", ("", 0)
+            outcome, source = self._failed("silent", "no answer", server), ("", 0)
         self._under_way = False
         return outcome, source, request
 
@@ -393,19 +418,40 @@ class Registration:
         general = response.expires if response.expires is not None else asked
         return max(SHORTEST, min(exact or similar or [general]))
 
-    def _state(self, registered: bool, error: str) -> None:
+    def _failed(
+        self, kind: Literal["name", "unreachable", "silent"], reason: str, server: str = ""
+    ) -> Failure:
+        return Failure(None, reason, asyncio.get_running_loop().time(), kind, server)
+
+    def _refused(self, response: Response, text: str, server: str, attempt: Attempt) -> Failure:
+        minimum = response.get("Min-Expires") or ""
+        return Failure(
+            response.status,
+            text,
+            asyncio.get_running_loop().time(),
+            "refused",
+            server,
+            response.reason,
+            attempt.tried,
+            int(minimum) if minimum.isdecimal() and len(minimum) < 8 else 0,
+        )
+
+    def _state(self, registered: bool, failure: Failure | None = None) -> None:
+        """Neither registered nor a failure: our binding was taken back."""
+        ended = not registered and failure is None
+        error = failure.reason if failure is not None else UNREGISTERED if ended else ""
         if registered and self.server != self._registered_at:
             self._registered_at = self.server
             if self.server is not None:
                 log.info("trunk %s: registered at %s:%d", self.account.name, *self.server.address)
         elif registered != self.registered or error != self.last_error:
-            if registered or error == UNREGISTERED:
+            if failure is None:
                 log.info("trunk %s: %s", self.account.name, error or "registered")
             else:
-                log.warning("trunk %s: not registered: %s", self.account.name, error)
+                log.info("trunk %s: not registered: %s", self.account.name, error)
         self.registered = registered
         self.last_error = error
-        self.standing = self._standing(registered, error)
+        self.standing = self._standing(registered, failure)
         if registered and self.flow_timer:
             self.flow_wanted.set()
         else:
@@ -413,16 +459,15 @@ class Registration:
         self.settled.set()
         self._changed()
 
-    def _standing(self, registered: bool, error: str) -> Standing:
+    def _standing(self, registered: bool, failure: Failure | None) -> Standing:
         now, before = asyncio.get_running_loop().time(), self.standing
-        ended = error == UNREGISTERED
-        state: State = "registered" if registered else "unregistered" if ended else "failed"
+        state: State = "registered" if registered else "failed" if failure else "unregistered"
         return Standing(
             state,
             before.since if before.state == state else now,
             self.server if registered else None,
             self._ends if registered else None,
-            before.failure if registered or ended else Failure(self._status, error, now),
+            failure or before.failure,
         )
 
 

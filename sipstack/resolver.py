@@ -367,7 +367,11 @@ async def _system_addresses(name: str, kind: str) -> Answer:
     try:
         async with asyncio.timeout(LOOKUP_TIMEOUT):
             found = await loop.getaddrinfo(name, None, family=family, type=socket.SOCK_DGRAM)
-    except (socket.gaierror, UnicodeError):
+    except socket.gaierror as error:
+        if error.errno == socket.EAI_AGAIN:  # which is not to say that there is none
+            raise OSError("no answer from the name servers") from error
+        return Answer((), NONE_TTL)
+    except UnicodeError:
         return Answer((), NONE_TTL)
     except TimeoutError as error:
         raise OSError("timeout") from error

@@ -21,6 +21,7 @@ from sipstack.events import (
     Ended,
     Event,
     Info,
+    LostBy,
     OfferAnswered,
     OfferRefused,
     Referred,
@@ -84,6 +85,8 @@ class Session:
         self.dialog = dialog
         #: How it ended, once it has.
         self.outcome: Ended | None = None
+        #: How its peer was found to be gone, if it was.
+        self.lost_by: LostBy = ""
         self._agent = agent
         self._media = media
         self._account = account
@@ -119,8 +122,10 @@ class Session:
         """Send BYE; ``reason`` is the value of a Reason header (:rfc:`3326`). Does nothing once it is over."""
         self._bye(Ended("local"), reason)
 
-    def lost(self) -> None:
-        """The peer is gone: BYE for the proxies between, and :class:`Ended` by network."""
+    def lost(self, by: LostBy = "silence") -> None:
+        """The peer is gone, as ``by`` shows: BYE for the proxies between, and :class:`Ended` by network."""
+        if self.outcome is None:
+            self.lost_by = by
         self._bye(Ended("network"), "")
 
     def _bye(self, event: Ended, reason: str) -> None:
@@ -263,6 +268,7 @@ class Session:
 
     def _never_acknowledged(self) -> None:
         self._answer = None
+        self.lost_by = self.lost_by or "ACK"
         # §14.2: a 2xx that is never acknowledged ends the session.
         self._bye(Ended("network"), 'SIP;cause=408;text="ACK Timeout"')
 
@@ -300,7 +306,7 @@ class Session:
         self._offering = False
         self._media.withdraw_offer()
         if status in (408, 481):
-            self.lost()
+            self.lost("re-INVITE")
         elif status == 491 and self._glares < _GLARES and self.outcome is None:
             self._glares += 1
             self._wanted = self._wanted or direction
@@ -363,7 +369,7 @@ class Session:
         agreed = self._timer.agreed
         if agreed is None or self.outcome is not None:
             return
-        self._lapse = self._agent.call_later(agreed.lost_after, self.lost)
+        self._lapse = self._agent.call_later(agreed.lost_after, lambda: self.lost("timer"))
         if agreed.ours:
             self._refresh = self._agent.call_later(agreed.refresh_after, self._refresh_now)
 
@@ -385,7 +391,7 @@ class Session:
             self._watch()
             self._on_event(Refreshed())
         elif status in (408, 481):
-            self.lost()
+            self.lost("refresh")
         elif status == 422 and response is not None and self._timer.raised(response):
             self._refresh_now()
         else:

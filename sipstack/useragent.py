@@ -12,6 +12,7 @@ from typing import Any
 from sipstack.account import Account, account_at
 from sipstack.agent import BODIES, Dialogue, Handlers, Timer
 from sipstack.alarms import Alarm, Alarms
+from sipstack.entropy import Entropy
 from sipstack.incoming import IncomingCall, refused_timing
 from sipstack.message import (
     Message,
@@ -29,6 +30,7 @@ from sipstack.message import (
 from sipstack.resolver import ResolveError, Resolver, Target, kinds_of, literal_target
 from sipstack.session import capabilities, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
+from sipstack.tally import Tally
 from sipstack.trace import Trace
 from sipstack.transaction import (
     Deliver,
@@ -79,14 +81,16 @@ STRANGERS = (50.0, 500.0)
 PING_WAITS = (0.5, 1.0, 2.0, 4.0)
 #: Hosts that we have something to do with, to which that does not apply.
 KNOWN = 4096
+#: What an ICMP message says of who it is about.
+NOBODY_THERE = "nobody listens there, as ICMP says"
 #: Seconds between two lines in the log about a host that sends too much.
 DEAF = 60.0
 
 
 class UserAgent:
-    """A SIP user agent on a running asyncio loop.
+    """A SIP user agent on a running asyncio loop, ``loop`` or the one that it is made on.
 
-    ``rng`` makes tags, branches and Call-IDs (``random.SystemRandom()`` outside of tests). ``refuse_invite`` gives the
+    ``rng`` makes tags, branches and Call-IDs; only a test has another than the system's. ``refuse_invite`` gives the
     status for an INVITE from outside where no calls are taken, which is where ``on_invite`` is not given: it gets each
     call that comes in, with its source, and must accept or reject it at once. ``on_request`` may answer any other
     request outside of a dialog, as a registrar does. ``accounts`` are those of whose trunks calls may come in.
@@ -96,8 +100,8 @@ class UserAgent:
         self,
         transports: Sequence[Transport],
         *,
-        loop: asyncio.AbstractEventLoop,
-        rng: random.Random,
+        loop: asyncio.AbstractEventLoop | None = None,
+        rng: random.Random | None = None,
         resolver: Resolver | None = None,
         timers: Timers = Timers(),
         name: str = "",
@@ -110,12 +114,13 @@ class UserAgent:
     ) -> None:
         self.timers = timers
         self.trace = trace
+        self.tally = Tally()
         #: Told of each server that did not serve us, and of each to which a connection broke.
         self.server_watchers: list[Callable[[Target], None]] = []
         self.connection_watchers: list[Callable[[Target], None]] = []
         self._transports = list(transports)
-        self._loop = loop
-        self._rng = rng
+        self._loop = loop = loop or asyncio.get_running_loop()
+        self._rng = rng = rng or Entropy()
         self._resolver = resolver or Resolver(
             transports={transport.name for transport in transports},
             kinds=kinds_of(transport.local_address[0] for transport in transports),
@@ -144,6 +149,8 @@ class UserAgent:
         self._deaf_since = float("-inf")
         #: Hosts that we sent requests to, or that take part in a call, the last one at the end.
         self._known: dict[str, None] = {}
+        #: Why those could not be reached that could not, by transport and address, the last one at the end.
+        self._troubles: dict[tuple[str, Address], str] = {}
         for transport in self._transports:
             transport.receiver = self._receive
             if isinstance(transport, StreamTransport):
@@ -157,6 +164,11 @@ class UserAgent:
     def transactions(self) -> int:
         """Transactions that have not ended."""
         return len(self._clients) + len(self._servers)
+
+    @property
+    def transactions_by_side(self) -> dict[str, int]:
+        """The same of those that we began (``client``), and of the others' (``server``)."""
+        return {"client": len(self._clients), "server": len(self._servers)}
 
     @property
     def calls(self) -> int:
@@ -251,8 +263,19 @@ class UserAgent:
         for watcher in self.server_watchers:
             watcher(target)
 
-    def _unreachable(self, peer: Address, server_name: str, transport: Transport) -> None:
+    def trouble(self, target: Target) -> str:
+        """Why ``target`` could not be reached the last time."""
+        return self._troubles.get((target.transport, target.address), "")
+
+    def _note_trouble(self, transport: str, peer: Address, why: str) -> None:
+        self._troubles.pop((transport, peer), None)
+        self._troubles[transport, peer] = why
+        if len(self._troubles) > KNOWN:
+            del self._troubles[next(iter(self._troubles))]
+
+    def _unreachable(self, peer: Address, server_name: str, why: str, transport: Transport) -> None:
         """A connection could not be made, or broke: what was sent on it counts as undelivered."""
+        self._note_trouble(transport.name, peer, why)
         for entry in list(self._clients.values()):
             if (
                 entry.transport is transport
@@ -272,6 +295,7 @@ class UserAgent:
             if entry.transport is transport and entry.target.address == peer:
                 branch = entry.machine.request.via.branch or ""
                 if branch.encode() in quoted:
+                    self._note_trouble(transport.name, peer, NOBODY_THERE)
                     self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
 
     def contact(self, target: Target, user: str) -> NameAddr:
@@ -492,13 +516,19 @@ class UserAgent:
                         self._transmit(message, entry.transport, entry.target)
                     except OSError as error:
                         log.warning("cannot send to %s: %s", entry.target.address[0], error)
+                        why = error.strerror or str(error)
+                        self._note_trouble(entry.transport.name, entry.target.address, why)
                         failed = entry.machine.transport_failed(self._loop.time())
                         self._run(entry, failed, None)
                 case Deliver(message):
+                    if isinstance(message, Response) and message.status >= 200:
+                        self._conclude(entry, message.status)
                     entry.deliver(message, source)
                 case TimedOut():
+                    self._conclude(entry, "timeout")
                     entry.failed(408)
                 case TransportFailed():
+                    self._conclude(entry, "unreachable")
                     entry.failed(503)
                 case Terminated():
                     self._alarms.set(entry, None)
@@ -513,7 +543,19 @@ class UserAgent:
     def _tick(self, entry: "_Client | _Server") -> None:
         # A timer may come a clock's resolution early; the deadline itself is what is meant.
         now = max(self._loop.time(), entry.machine.deadline or 0.0)
-        self._run(entry, entry.machine.tick(now), None)
+        effects = entry.machine.tick(now)
+        for effect in effects:
+            # A 100 is said for the first time.
+            if isinstance(effect, Transmit) and getattr(effect.message, "status", 0) != 100:
+                self.tally.sent_again += 1
+        self._run(entry, effects, None)
+
+    def _conclude(self, entry: "_Client | _Server", outcome: int | str) -> None:
+        """Count a transaction, once: a 2xx may come again, and a request that was answered can still time out."""
+        if not entry.concluded:
+            entry.concluded = True
+            side = "client" if isinstance(entry, _Client) else "server"
+            self.tally.concluded(side, entry.machine.request.method, outcome)
 
     # --- receiving
 
@@ -596,6 +638,8 @@ class UserAgent:
         note_source(request, source)
         held = self._servers.get(server_key(request))
         if held is not None:
+            if request.method != "ACK":
+                self.tally.came_again += 1
             self._record(request, octets, source, transport)
             self._run(held, held.machine.receive(request, self._loop.time()), source)
             return
@@ -691,6 +735,7 @@ class UserAgent:
         answer = self._on_request(request, source) if request.method != "INVITE" else None
         if answer is not None:
             transport.send(answer.serialize(), _reply_to(request, source, transport))
+            self.tally.concluded("server", request.method, answer.status)
         elif request.method == "OPTIONS":
             headers = [*BODIES, *capabilities()]
             self._answer(request, 200, None, source, transport, headers)
@@ -724,6 +769,7 @@ class UserAgent:
                 request, status, reason, to_tag=digest.hexdigest(), headers=list(headers)
             )
             transport.send(response.serialize(), _reply_to(request, source, transport))
+            self.tally.concluded("server", request.method, status)
         except (ParseError, ValueError, OSError) as error:
             log.debug("no answer to %s: %s", source[0], error)
 
@@ -743,6 +789,8 @@ class UserAgent:
 
     def respond(self, entry: "_Server", response: Response) -> None:
         """Send ``response`` through the server transaction of ``entry``."""
+        if response.status >= 200:
+            self._conclude(entry, response.status)
         self._run(entry, entry.machine.respond(response, self._loop.time()), None)
 
 
@@ -752,6 +800,8 @@ class _Entry(Alarm):
     def __init__(self, transport: Transport, target: Target) -> None:
         self.transport = transport
         self.target = target
+        #: Whether its outcome was counted.
+        self.concluded = False
 
 
 class _Client(_Entry):

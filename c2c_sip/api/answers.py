@@ -142,10 +142,14 @@ ACTIVATION: Fields = {
     "cause": _text("Kazoo's hangup cause.", nullable=True),
     "sip_status": _whole(nullable=True),
     **_SECONDS,
+    "explanation": _text(
+        "Why it ended as it did, in a sentence, as far as that is a visitor's business; empty while it goes on."
+    ),
     "rule": {"type": "string", "meta": {"description": "Why it was refused, if it was."}},
     "times": {"type": "integer", "meta": {"description": "How often, where one stands for all."}},
 }
 HISTORY_ITEM: Fields = ACTIVATION | {
+    "explanation": _text("Why it ended as it did, in a sentence; empty while it goes on."),
     "custom_application_vars": {
         "type": "dict",
         "required": True,

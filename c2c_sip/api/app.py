@@ -26,9 +26,11 @@ from c2c_sip.api.health import Health, Ready
 from c2c_sip.api.history import AccountHistory, AccountHistoryItem, History, HistoryItem
 from c2c_sip.api.hours import Hours
 from c2c_sip.api.media import Audio, Media, MediaList, MediaRaw
+from c2c_sip.api.metrics import Exposition, Metrics
 from c2c_sip.api.recordings import RecordingFile
 from c2c_sip.api.settings import Settings
 from c2c_sip.api.trace import LadderPicture, LadderText, TraceCapture, TraceJson
+from c2c_sip.api.traffic import Traffic
 from c2c_sip.api.trunks import Trunks
 from c2c_sip.api.users import User, Users
 from c2c_sip.api.webhooks import Webhook, WebhookAttempts, WebhookList
@@ -47,14 +49,18 @@ def create_app(
     node: str,
     recorder: Recorder | None = None,
     trunks: Callable[[], list[dict[str, Any]]] = list,
+    traffic: Traffic | None = None,
+    metrics: Exposition | None = None,
 ) -> "falcon.App[Any, Any]":
     """The WSGI application.
 
     :param recorder: whoever has the recordings, if calls can be recorded
     :param trunks: how the trunks are now, see :mod:`c2c_sip.calling.trunks`
+    :param traffic: counts the requests
+    :param metrics: what ``/metrics`` answers, see :mod:`c2c_sip.metrics`
     """
     origins = config.http.allowed_origins
-    app = falcon.App(middleware=[Frame(store, origins, node, version)])
+    app = falcon.App(middleware=[Frame(store, origins, node, version, traffic or Traffic())])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_form_urlencoded = False
     app.req_options.keep_blank_qs_values = True
@@ -118,12 +124,16 @@ def create_app(
             resource.on_head = resource.on_get
         app.add_route(f"/v1{path}", resource)
         app.add_route(f"/v2{path}", resource)
-    watched = {"/healthz": Health(), "/readyz": Ready(store, calling)}
+    watched: dict[str, Any] = {
+        "/healthz": Health(),
+        "/readyz": Ready(store, calling),
+        "/metrics": Metrics(metrics, address, lambda: config.metrics),
+    }
 
     def describe() -> dict[str, Any]:
         return openapi.describe(routes | watched, version)
 
-    top: dict[str, Any] = watched | {
+    top = watched | {
         "/openapi.json": OpenApi(describe),
         "/docs": Docs(describe),
         "/button.js": ButtonScript(),

@@ -10,6 +10,8 @@ from typing import Any
 
 import falcon
 
+from c2c_sip.calling.diagnosis import for_visitor
+
 #: Seconds from the first of January of year 0, which Erlang's calendar counts from, to the Unix epoch.
 GREGORIAN = 62_167_219_200
 _TAG = re.compile(r'(?:W/)?"([^"]*)"')
@@ -118,7 +120,7 @@ def times(created: float) -> dict[str, Any]:
 
 
 def activation(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A history object, from its row."""
+    """A history object, from its row, as whoever asked for the call may see it."""
     created = row["created"]
     shown = {
         "id": row["id"],
@@ -135,6 +137,7 @@ def activation(row: Mapping[str, Any]) -> dict[str, Any]:
         "duration_seconds": row.get("duration_seconds", 0),
         "billing_seconds": row.get("billing_seconds", 0),
         "ringing_seconds": row.get("ringing_seconds", 0),
+        "explanation": for_visitor(row["state"], row.get("result"), row.get("cause")),
     }
     if row.get("rule") is not None:
         # Refused: by which rule, and how often where this record stands for several.
@@ -143,9 +146,13 @@ def activation(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def history_item(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A history object for the account itself: with what its click-to-call keeps, which is not for visitors."""
+    """A history object for the account itself: with what its click-to-call keeps, and with the whole of why the call
+    ended as it did, which are not for visitors."""
     kept = row.get("variables")
-    return activation(row) | {"custom_application_vars": json.loads(kept) if kept else {}}
+    return activation(row) | {
+        "explanation": row.get("explanation") or "",
+        "custom_application_vars": json.loads(kept) if kept else {},
+    }
 
 
 def account_history_item(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What happens around each request: its id, the verb it stands for, and what every answer's head has."""
 
+import time
 from typing import Any
 
 import falcon
@@ -8,6 +9,7 @@ from c2c_sip.api import body, envelope
 from c2c_sip.api.connect import ActivationState, Connect
 from c2c_sip.api.errors import invalid, not_found
 from c2c_sip.api.guarding import NeverCallMe
+from c2c_sip.api.traffic import Traffic
 from c2c_sip.store import Store
 
 #: What a POST may stand for, from clients that know no other verb.
@@ -26,14 +28,18 @@ _HEADERS = {
 class Frame:
     """The middleware."""
 
-    def __init__(self, store: Store, origins: tuple[str, ...], node: str, version: str) -> None:
+    def __init__(
+        self, store: Store, origins: tuple[str, ...], node: str, version: str, traffic: Traffic
+    ) -> None:
         self._store = store
+        self._traffic = traffic
         self._origins = origins
         self._node = node
         self._version = version
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Before the route is looked for."""
+        req.context.began = time.perf_counter()
         envelope.start(req, self._node, self._version)
         if "\0" in req.path:
             raise not_found()  # nothing that is kept has it in its name, and PostgreSQL fails on it
@@ -56,6 +62,8 @@ class Frame:
     ) -> None:
         """After the answer is made."""
         self._store.release()
+        seconds = time.perf_counter() - req.context.began
+        self._traffic.count(req.method, req.uri_template, resp.status_code, seconds)
         if resp.get_header(_POLICY) is None:
             resp.set_header(_POLICY, "default-src 'none'; frame-ancestors 'none'")
             resp.set_header("X-Frame-Options", "DENY")

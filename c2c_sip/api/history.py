@@ -22,6 +22,7 @@ COLUMNS = (
     "duration_seconds",
     "billing_seconds",
     "ringing_seconds",
+    "explanation",
     "call_id",
     "cdr_id",
     "extension_call_id",

@@ -169,6 +169,16 @@ class HttpServer:
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
+    @property
+    def waiting(self) -> int:
+        """Requests that no thread has taken yet."""
+        return len(self._server.task_dispatcher.queue)
+
+    @property
+    def connections(self) -> int:
+        """Connections there are."""
+        return sum(len(server.active_channels) for server in self._listening)
+
     def start(self) -> None:
         """Begin to answer."""
         self._thread.start()

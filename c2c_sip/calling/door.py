@@ -15,11 +15,11 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from c2c_sip.calling import headers, hours, policy, routing, variables
+from c2c_sip.calling import channels, headers, hours, policy, routing, variables
 from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.engine import Engine
-from c2c_sip.calling.flow import Flow, Leg
+from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.guard import Guard, Minutes, Proof
 from c2c_sip.calling.limits import client_key
 from c2c_sip.calling.links import Link
@@ -30,6 +30,7 @@ from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.refusals import Refusals
 from c2c_sip.calling.sounds import Sounds
+from c2c_sip.calling.tally import Tally
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config
 from c2c_sip.store import Store
@@ -99,6 +100,8 @@ class Calling:
         tape: Tape | None = None,
     ) -> None:
         """``told`` is called when there is something new for a webhook; without a ``tape`` nothing can be recorded."""
+        #: What has become of the calls so far.
+        self.tally = Tally()
         self._tape = tape
         self._config = config
         self._store = store
@@ -168,6 +171,8 @@ class Calling:
                 now,
             )
         except Refusal as refusal:
+            with self._lock:
+                self.tally.refused[refusal.reason] += 1
             if refusal.kind != "stopping":
                 self._refusals.record(
                     refusal, account["id"], clicktocall["id"], contact, client_key(client), now
@@ -245,8 +250,13 @@ class Calling:
         if not authenticated and link is None:
             guard.check_proof(clicktocall, checked.text, brought, client, now)
         away = self._trunk_away(routes)
-        if away:
-            raise Refusal("unavailable", away, retry_after=RETRY_AFTER)
+        if why := self._engine.trunk_away(away):
+            raise Refusal(
+                "unavailable",
+                why,
+                retry_after=RETRY_AFTER,
+                explanation=f"Nobody was called. {self._engine.trunk(away).text}",
+            )
         row: dict[str, Any] = {
             "id": secrets.token_hex(16),
             "account_id": account["id"],
@@ -321,18 +331,12 @@ class Calling:
         return [LegRoute(to_contact, caller, checked.at_home), *extensions.values()]
 
     def _trunk_away(self, routes: Sequence[LegRoute]) -> str:
-        """Why the trunk that the contact, or all the extensions, need cannot be used now; empty when it can."""
+        """The trunk that the contact, or all the extensions, need and that cannot be used now; empty when all can."""
         contact, *extensions = [self._away(route.destination.trunk) for route in routes]
         return contact or (extensions[0] if all(extensions) else "")
 
     def _away(self, trunk: routing.Trunk | None) -> str:
-        registration = self._engine.registrations.get(trunk.name) if trunk else None
-        if trunk is not None and registration is not None and not registration.registered:
-            return f"trunk {trunk.name} is not registered: {registration.last_error}"
-        keepalive = self._engine.keepalives.get(trunk.name) if trunk else None
-        if trunk is not None and keepalive is not None and not keepalive.alive:
-            return f"trunk {trunk.name} does not answer: {keepalive.last_error}"
-        return ""
+        return trunk.name if trunk is not None and self._engine.trunk_away(trunk.name) else ""
 
     def _check_hours(self, clicktocall: Mapping[str, Any], now: float) -> None:
         when = clicktocall.get("hours") or {}
@@ -469,6 +473,7 @@ class Calling:
             changed=changed,
             dialled=lambda leg: self._tracing.follow(row["id"], leg.call_id),
             notices=notices.of,
+            tally=self.tally,
         )
         flow = Flow(plan, self._engine.desk, recorder)
         live = _Live(
@@ -595,10 +600,16 @@ class Calling:
     def channels(self, account_id: str) -> list[dict[str, Any]]:
         """The live legs of an account."""
         with self._lock:
-            lives = [(i, live) for i, live in self._live.items() if live.account_id == account_id]
+            lives = [live for live in self._live.values() if live.account_id == account_id]
         return [
-            self._channel(activation_id, live, leg)
-            for activation_id, live in lives
+            channels.describe(
+                live.flow,
+                leg,
+                live.clicktocall_id,
+                live.recorder.current,
+                self._wall() - live.started,
+            )
+            for live in lives
             for leg in list(live.flow.legs.values())
             if leg.call.outcome is None
         ]
@@ -610,28 +621,10 @@ class Calling:
                 return channel
         return None
 
-    def _channel(self, activation_id: str, live: _Live, leg: Leg) -> dict[str, Any]:
-        plan = live.flow.plan
-        other = plan.contact
-        if leg.plan is plan.contact:
-            # The last to come is whom it talks to: a transfer's leg comes after the extension's.
-            beside = [each.plan for each in list(live.flow.legs.values()) if each is not leg]
-            other = beside[-1] if beside else plan.extensions[0]
-        return {
-            "id": leg.plan.call_id,
-            "call_id": leg.plan.call_id,
-            "uuid": leg.plan.call_id,
-            "other_leg_call_id": other.call_id,
-            "activation_id": activation_id,
-            "clicktocall_id": live.clicktocall_id,
-            "role": leg.plan.role,
-            "direction": "outbound",
-            "answered": leg.call.answered,
-            "state": live.recorder.current,
-            "from": str(leg.plan.from_.uri),
-            "to": str(leg.plan.outbound.uri),
-            "elapsed_s": max(0, int(self._wall() - live.started)),
-        }
+    def states(self) -> Counter[str]:
+        """How many calls are in each state now."""
+        with self._lock:
+            return Counter(live.recorder.current for live in self._live.values())
 
     def calls_by_trunk(self) -> Counter[str]:
         """How many of the live calls have a leg that a trunk carries, by the trunk's name."""
@@ -662,16 +655,7 @@ class Calling:
 
     def readiness(self) -> Readiness:
         """Whether a call can be placed now."""
-        reasons = [
-            f"trunk {name} is not registered: {registration.last_error}"
-            for name, registration in self._engine.registrations.items()
-            if not registration.registered
-        ]
-        reasons += [
-            f"trunk {name} does not answer: {keepalive.last_error}"
-            for name, keepalive in self._engine.keepalives.items()
-            if not keepalive.alive
-        ]
+        reasons = [why for name in self._accounts if (why := self._engine.trunk_away(name))]
         with self._lock:
             if self._stopping:
                 reasons.append("the service is stopping")

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
 from c2c_sip.calling.flow import Leg, LegError
 from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account, account_at
@@ -174,6 +175,8 @@ class Engine:
         self.agent: UserAgent
         self.registrations: dict[str, Registration] = {}
         self.keepalives: dict[str, Keepalive] = {}
+        #: What was said last of each trunk that registers.
+        self._explained: dict[str, str] = {}
         self._build = build
         self._accounts = accounts
         self._media_address = media_address
@@ -233,6 +236,7 @@ class Engine:
                 account,
                 expires=presence.expires,
                 rng=self._rng,
+                changed=lambda: self._explain(account.name),
                 instance=presence.instance,
             )
             self.registrations[account.name] = registration
@@ -250,6 +254,32 @@ class Engine:
             )
             self.keepalives[account.name] = keepalive
             self._keep(keepalive.run())
+
+    def trunk_away(self, name: str) -> str:
+        """Why a trunk cannot be used now, empty when it can. From any thread."""
+        registration = self.registrations.get(name)
+        if registration is not None and not registration.registered:
+            return f"trunk {name} is not registered: {registration.last_error}"
+        keepalive = self.keepalives.get(name)
+        if keepalive is not None and not keepalive.alive:
+            return f"trunk {name} does not answer: {keepalive.last_error}"
+        return ""
+
+    def trunk(self, name: str) -> Diagnosis:
+        """How a trunk is, in a sentence. From any thread."""
+        registration = self.registrations.get(name)
+        standing = registration.standing if registration is not None else None
+        return of_trunk(name, standing, self.keepalives.get(name))
+
+    def _explain(self, name: str) -> None:
+        """Say once what is wrong with a trunk, however often it is tried again."""
+        standing = self.registrations[name].standing
+        found = of_trunk(name, standing, None).text
+        if found == self._explained.get(name):
+            return
+        self._explained[name] = found
+        if standing.state == "failed":
+            log.warning("trunk %s: %s", name, found)
 
     def call(self, work: Coroutine[Any, Any, T], timeout: float | None = 10.0) -> T:
         """Run ``work`` in the engine's thread and wait for its result, at most ``timeout`` seconds."""
@@ -285,6 +315,11 @@ class Engine:
             return self._loop.time() - self._waiting[0][0]
         except IndexError:
             return 0.0
+
+    @property
+    def waiting(self) -> int:
+        """How many are to begin."""
+        return len(self._waiting)
 
     def soon(self, then: Callable[[], None]) -> None:
         """Have ``then`` called in the engine's thread, from any thread."""

@@ -8,6 +8,13 @@ from typing import Any, Protocol
 
 from c2c_sip.calling.bypass import Bypass
 from c2c_sip.calling.causes import ANSWERED_BY_NOBODY, hangup_cause
+from c2c_sip.calling.diagnosis import (
+    CallFacts,
+    LegFacts,
+    Outcome,
+    Why,
+    explain,
+)
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.recording import Running
@@ -28,6 +35,7 @@ from sipstack.call import (
 from sipstack.media import LegCounters, MediaLeg, NoPortsLeft, Source
 from sipstack.media.dtmf import from_info
 from sipstack.message import REASONS
+from sipstack.message.uri import hostport_text
 from sipstack.sdp import Codec, LocalMedia, RemoteMedia
 
 log = logging.getLogger(__name__)
@@ -37,6 +45,8 @@ WATCH = 2.0
 EVENT = "telephone-event"
 #: The hangup cause of a call whose relay has died.
 RELAY_LOST = "NORMAL_TEMPORARY_FAILURE"
+#: That of one that the service's end ends.
+STOPPED = "SYSTEM_SHUTDOWN"
 
 
 class Desk(Protocol):
@@ -75,6 +85,7 @@ class HangUp:
     """Somebody asked for the call's end: the API, or the service that stops."""
 
     cause: str
+    why: Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +138,34 @@ class Leg:
         self.remote = remote
         self.media.secure(remote.agreement)
         self.media.set_remote(remote, self.local.receive_codecs)
+
+    def facts(self) -> LegFacts:
+        """What was seen of it, but for the times and the audio."""
+        uri, account = self.plan.outbound.uri, self.plan.outbound.account
+        outcome, evidence = self.call.outcome, self.call.evidence
+        match outcome:
+            case Ended(by):
+                ended_by: Outcome = by
+            case Failed():
+                ended_by = "peer" if evidence.refused_by == "peer" else "network"
+            case _:
+                ended_by = "local"
+        remote = self.remote
+        return LegFacts(
+            role=self.plan.role,
+            dialled=uri.user or uri.host,
+            caller=self.plan.from_.uri.user or "",
+            trunk=account.name if account is not None else "",
+            ended_by=ended_by,
+            status=outcome.status if isinstance(outcome, Failed) else None,
+            evidence=evidence,
+            codecs=tuple(codec.name for codec in _voices(self.codecs)),
+            srtp=self.plan.srtp.value,
+            announced=hostport_text(self.local.address, self.local.port),
+            described=hostport_text(remote.address, remote.port) if remote is not None else "",
+            # Past us nothing is heard.
+            is_to_be_heard=self.hears() and not self.local.stands_for_another,
+        )
 
     def close(self, reason: str = "") -> LegCounters:
         """Hang up, and give the ports back."""
@@ -208,13 +247,14 @@ class Flow:
         self._asked: set[str] = set()
         self._recording: Running | None = None
 
-    def hang_up(self, cause: str) -> None:
+    def hang_up(self, cause: str, why: Why = "") -> None:
         """End the call from outside, with this hangup cause."""
-        self._events.put_nowait((None, HangUp(cause)))
+        asked: Why = "stopped" if cause == STOPPED else "api"
+        self._events.put_nowait((None, HangUp(cause, why or asked)))
 
     async def run(self) -> None:
         """Make the call. Whatever happens, all legs are hung up, the ports are free, and the record is written."""
-        ending = Ending("NORMAL_TEMPORARY_FAILURE")
+        ending = Ending("NORMAL_TEMPORARY_FAILURE", why="fault")
         try:
             await self._check(self.plan.second)
             first = await self._ring(self.plan.first, self.plan.codecs)
@@ -230,14 +270,15 @@ class Flow:
                 guilty = over.ending.plan
                 if guilty is not None and guilty is not first.plan and not self.connected:
                     # The record need not wait for the tone.
-                    self._recorder.outcome(over.ending.cause, over.ending.status)
+                    explanation = self._explain(over.ending)
+                    self._recorder.outcome(over.ending.cause, over.ending.status, explanation)
                     no_one = over.ending.cause in ANSWERED_BY_NOBODY
                     await self._busy(first, self.plan.busy if no_one else self.plan.congestion)
                 raise
         except Over as over:
             ending = over.ending
         except asyncio.CancelledError:
-            ending = Ending("SYSTEM_SHUTDOWN")
+            ending = Ending(STOPPED, why="stopped")
             raise
         except Exception:
             log.exception("activation %s failed", self.plan.activation_id)
@@ -246,7 +287,35 @@ class Flow:
                 self._leave(leg, ending)
             if self._recording is not None:
                 self._recording.stop(self._desk.now())
-            self._recorder.ended(ending.cause, ending.status)
+            self._recorder.ended(ending.cause, ending.status, self._explain(ending))
+
+    def _explain(self, ending: Ending) -> str:
+        """Why it is over, in a sentence; whatever goes wrong with that, the record is written."""
+        plan, recorder = self.plan, self._recorder
+        legs = recorder.legs
+        culprit = ending.plan
+        try:
+            return explain(
+                CallFacts(
+                    created=recorder.created,
+                    ended=recorder.now(),
+                    legs=tuple(legs.values()),
+                    guilty=legs.get(culprit.call_id) if culprit is not None else None,
+                    why=ending.why,
+                    role=culprit.role if culprit is not None else "",
+                    detail=ending.detail,
+                    connected=recorder.connected_at,
+                    first_role=plan.dial_first,
+                    timeout=culprit.timeout if culprit is not None else 0.0,
+                    confirm=plan.confirm,
+                    confirm_seconds=plan.confirm_seconds,
+                    max_duration=plan.max_duration,
+                    media_timeout=plan.media_timeout,
+                )
+            ).text
+        except Exception:
+            log.exception("activation %s: no explanation", plan.activation_id)
+            return ""
 
     @property
     def connected(self) -> bool:
@@ -255,13 +324,15 @@ class Flow:
 
     async def _check(self, plans: Sequence[LegPlan]) -> None:
         """Nobody is rung for the sake of somebody who cannot be."""
+        detail = ""
         for plan in plans:
             try:
                 await self._desk.check(plan)
                 return
             except LegError as error:
                 log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
-        raise Over(Ending("NORMAL_TEMPORARY_FAILURE", 503, plans[0]))
+                detail = str(error)
+        raise Over(Ending("NORMAL_TEMPORARY_FAILURE", 503, plans[0], "no way", detail))
 
     async def _dial(self, plan: LegPlan, codecs: tuple[Codec, ...], beside: Leg | None) -> Leg:
         leg: Leg | None = None
@@ -272,12 +343,13 @@ class Flow:
         try:
             leg = await self._desk.open_leg(plan, codecs, on_event, beside)
         except NoPortsLeft as error:
-            raise Over(Ending("SWITCH_CONGESTION", 503, plan)) from error
+            raise Over(Ending("SWITCH_CONGESTION", 503, plan, "no ports")) from error
         except LegError as error:
             log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
-            raise Over(Ending("NORMAL_TEMPORARY_FAILURE", 503, plan)) from error
+            ending = Ending("NORMAL_TEMPORARY_FAILURE", 503, plan, "no way", str(error))
+            raise Over(ending) from error
         loop = asyncio.get_running_loop()
-        leg.media.on_lost = lambda: loop.call_soon_threadsafe(self.hang_up, RELAY_LOST)
+        leg.media.on_lost = lambda: loop.call_soon_threadsafe(self.hang_up, RELAY_LOST, "relay")
         self.legs[plan.call_id] = leg
         self._recorder.leg_dialled(plan)
         leg.dial()
@@ -303,7 +375,8 @@ class Flow:
                 self._events.put_nowait((None, over.ending))
             except Exception:
                 log.exception("activation %s: %s failed", self.plan.activation_id, plan.role)
-                self._events.put_nowait((None, Ending("NORMAL_TEMPORARY_FAILURE", None, plan)))
+                failed = Ending("NORMAL_TEMPORARY_FAILURE", None, plan, "fault")
+                self._events.put_nowait((None, failed))
 
         # Beside each other: the name of one that takes long to be found keeps no other waiting.
         dialling = [asyncio.create_task(dial(plan)) for plan in plans]
@@ -340,7 +413,7 @@ class Flow:
         except TimeoutError:
             for leg in [leg for leg in self.legs.values() if leg.plan in group]:
                 self._leave(leg, Ending("NO_ANSWER", None, leg.plan))
-            raise Over(Ending("NO_ANSWER", None, plans[0])) from None
+            raise Over(Ending("NO_ANSWER", None, plans[0], "unanswered")) from None
         finally:
             for task in dialling:
                 task.cancel()
@@ -361,7 +434,8 @@ class Flow:
 
         def too_late() -> None:
             if leg.media.on_key is pressed and not leg.closed:
-                self._events.put_nowait((None, Ending("NO_USER_RESPONSE", None, leg.plan)))
+                late = Ending("NO_USER_RESPONSE", None, leg.plan, "no key")
+                self._events.put_nowait((None, late))
 
         leg.media.on_key = pressed
         leg.media.play(self.plan.asking)
@@ -399,8 +473,8 @@ class Flow:
         match event:
             case Ending() | Pressed():  # a leg that is not waited for any more
                 return event
-            case HangUp(cause):
-                raise Over(Ending(cause))
+            case HangUp(cause, why):
+                raise Over(Ending(cause, why=why))
             case Renegotiated() | Refreshed() if source is not None:
                 self._recorder.dialog_changed(source.plan, source.dialog())
             case Referred(_, referral) if not self.connected:
@@ -472,8 +546,10 @@ class Flow:
                     source, event = await self._next()
             except TimeoutError:
                 now = self._desk.now()
-                if now - started >= self.plan.max_duration or not self.plan.may_go_on():
-                    raise Over(Ending("ALLOTTED_TIMEOUT")) from None
+                if now - started >= self.plan.max_duration:
+                    raise Over(Ending("ALLOTTED_TIMEOUT", why="too long")) from None
+                if not self.plan.may_go_on():
+                    raise Over(Ending("ALLOTTED_TIMEOUT", why="minutes")) from None
                 for leg, since in heard.items():
                     # Past us nothing is heard; that the two are there is what the session timers are for.
                     is_past = bypass is not None and bypass.is_on
@@ -557,12 +633,13 @@ class Flow:
                         self._recorder.answered(new.plan, new.dialog())
                         return
         except TimeoutError:
-            raise Over(Ending("NO_ANSWER", None, new.plan)) from None
+            raise Over(Ending("NO_ANSWER", None, new.plan, "unanswered")) from None
 
     def _leave(self, leg: Leg, ending: Ending) -> None:
         """End one leg, and write down why."""
+        seen = leg.facts()
         counters = leg.close(_reason(ending))
-        self._recorder.leg_ended(leg.plan, ending.cause, ending.status, ending.plan, counters)
+        self._recorder.leg_ended(leg.plan, ending.cause, ending.status, ending.plan, counters, seen)
         self.legs.pop(leg.plan.call_id, None)
 
     def _watch(self, leg: Leg, since: float, now: float) -> float:

@@ -59,6 +59,7 @@ class Refusal(Exception):
     :param reason: which of our own rules it is, for the record
     :param retry_after: seconds after which to try again
     :param activation: the activation's record, where one was written
+    :param explanation: for the account only: why, where more is known than the message tells
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Refusal(Exception):
         reason: str = "",
         retry_after: int | None = None,
         activation: Mapping[str, Any] | None = None,
+        explanation: str = "",
     ) -> None:
         super().__init__(message)
         self.kind: RefusalKind = kind
@@ -81,6 +83,7 @@ class Refusal(Exception):
         self.value = value
         self.reason = reason or rule or kind
         self.retry_after = retry_after
+        self.explanation = explanation
         self.activation: dict[str, Any] | None = dict(activation) if activation else None
 
 

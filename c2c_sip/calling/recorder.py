@@ -1,10 +1,12 @@
 """Writes down what happens to one activation: its history record and one CDR a leg that was dialled."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Protocol
 
+from c2c_sip.calling.diagnosis import LegFacts
 from c2c_sip.calling.plan import LegPlan
+from c2c_sip.calling.tally import Tally
 from c2c_sip.store.writer import Change
 from sipstack.media import LegCounters
 
@@ -33,7 +35,7 @@ _COLUMNS = {
 
 class Recorder:
     """One activation's pen. ``wall`` gives the time of day in Unix seconds, ``changed`` is told of each new state,
-    ``dialled`` of each leg; ``notices`` puts into the queue what webhooks are told."""
+    ``dialled`` of each leg; ``notices`` puts into the queue what webhooks are told; ``tally`` counts."""
 
     def __init__(
         self,
@@ -47,21 +49,26 @@ class Recorder:
         changed: Callable[[str], None],
         dialled: Callable[[LegPlan], None] = lambda plan: None,
         notices: Callable[[str, Mapping[str, Any]], tuple[Change, ...]] = lambda state, changes: (),
+        tally: Tally | None = None,
     ) -> None:
         self.is_connected = False
+        #: In Unix seconds: when it was asked for, and when the two were connected.
+        self.created = created
+        self.connected_at: float | None = None
         #: The state as last written; see the contract's list.
         self.current = "initiated"
         self._ledger = ledger
         self._activation_id = activation_id
         self._account_id = account_id
-        self._created = created
         self._new_id = new_id
         self._wall = wall
         self._changed = changed
         self._dialled = dialled
         self._notices = notices
-        self._connected_at: float | None = None
-        self._outcome: tuple[str, int | None] | None = None
+        self._tally = tally or Tally()
+        self._outcome: tuple[str, int | None, str] | None = None
+        #: What was seen of the legs that are over, by Call-ID.
+        self._seen: dict[str, LegFacts] = {}
         #: By Call-ID.
         self._cdrs: dict[str, dict[str, Any]] = {}
         #: The CDR that stands for each role in the record: of several that ring, the first, until one has answered.
@@ -132,14 +139,33 @@ class Recorder:
     def connected(self) -> None:
         """The two are connected."""
         self.is_connected = True
-        self._connected_at = self._wall()
+        self.connected_at = self._wall()
         self.state("connected", result="success")
 
-    def outcome(self, cause: str, status: int | None) -> None:
+    def now(self) -> float:
+        """The time of day in Unix seconds."""
+        return self._wall()
+
+    @property
+    def legs(self) -> dict[str, LegFacts]:
+        """What was seen of each leg that was dialled, by Call-ID, in the order in which they were."""
+        found = {}
+        for call_id, cdr in self._cdrs.items():
+            seen = self._seen.get(call_id) or LegFacts(cdr["role"], "")
+            found[call_id] = replace(
+                seen, created=cdr["created"], ringing=cdr["ringing"], answered=cdr["answered"]
+            )
+        return found
+
+    def outcome(self, cause: str, status: int | None, explanation: str = "") -> None:
         """It is known that the two will not be connected, though the extension still hears a tone."""
-        self._outcome = (cause, status)
+        self._outcome = (cause, status, explanation)
         self._ledger.update_activation(
-            self._activation_id, result="error", cause=cause, sip_status=status
+            self._activation_id,
+            result="error",
+            cause=cause,
+            sip_status=status,
+            explanation=explanation,
         )
         self._changed("failed")
 
@@ -150,10 +176,13 @@ class Recorder:
         status: int | None,
         guilty: LegPlan | None,
         counters: LegCounters,
+        seen: LegFacts | None = None,
     ) -> None:
         """A leg is over; ``guilty`` is the leg that ended it, ``None`` when none did."""
         cdr = self._cdrs[plan.call_id]
         ended = self._wall()
+        if seen is not None:
+            self._seen[plan.call_id] = replace(seen, ended=ended, media=counters)
         answered = cdr["answered"]
         own_cause, own_status = cause, status
         if guilty is not None and guilty is not plan:
@@ -173,21 +202,32 @@ class Recorder:
             hangup_by="peer" if guilty is plan else "local",
             media={name: getattr(counters, name) for name in _COUNTERS},
         )
+        rang = cdr["ringing"]
+        self._tally.leg_ended(
+            plan.role, max(0.0, (answered or ended) - rang) if rang is not None else None, counters
+        )
 
-    def ended(self, cause: str, status: int | None) -> None:
+    def ended(self, cause: str, status: int | None, explanation: str = "") -> None:
         """The call is over and everything of it is given back."""
         if self._outcome is not None:
-            cause, status = self._outcome
-        now = self._wall()
+            cause, status, explanation = self._outcome
+        now, connected = self._wall(), self.connected_at
+        self._tally.call_ended(
+            "success" if self.is_connected else "error",
+            cause,
+            max(0.0, connected - self.created) if connected is not None else None,
+            max(0.0, now - connected) if connected is not None else None,
+        )
         ringing = self._named.get("contact") or self._named.get("extension") or {}
         self.state(
             "ended",
             result="success" if self.is_connected else "error",
             cause=cause,
             sip_status=status if status is not None else (200 if self.is_connected else None),
+            explanation=explanation,
             ended=now,
-            duration_seconds=_seconds(self._created, now),
-            billing_seconds=_seconds(self._connected_at, now),
+            duration_seconds=_seconds(self.created, now),
+            billing_seconds=_seconds(self.connected_at, now),
             ringing_seconds=_seconds(ringing.get("ringing"), ringing.get("answered") or now),
         )
         # Who is told knows this one: neither would go without the cycle collector.

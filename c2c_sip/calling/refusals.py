@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import peewee as pw
 
 from c2c_sip.calling.contact import MAX_LENGTH
+from c2c_sip.calling.diagnosis import refused
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.store import StoreError
 
@@ -97,6 +98,7 @@ class Refusals:
             "cause": _CAUSES[refusal.kind],
             "rule": refusal.reason[:32],
             "ended": now,
+            "explanation": refusal.explanation or refused(refusal.reason, refusal.message).text,
         }
         if not self._has_own_record(clicktocall_id, refusal.reason, id, now):
             return

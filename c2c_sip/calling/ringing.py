@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from c2c_sip.calling.diagnosis import Why
 from c2c_sip.calling.plan import LegPlan
 
 #: What those are told who were not the first (:rfc:`3326` §2), so that no phone shows it as a call that was missed.
@@ -16,11 +17,16 @@ _TELLING = ("NO_ANSWER", "USER_BUSY", "CALL_REJECTED")
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Why a call, or a leg of it, is over: its hangup cause, the SIP status behind it, and the leg that it came from."""
+    """Why a call, or a leg of it, is over: its hangup cause, the SIP status behind it, and the leg that it came from.
+
+    ``why`` and ``detail`` say what that leg does not.
+    """
 
     cause: str
     status: int | None = None
     plan: LegPlan | None = None
+    why: Why = ""
+    detail: str = ""
 
 
 class Over(Exception):

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from c2c_sip.calling.diagnosis.trunks import of_failure
 from c2c_sip.calling.engine import Engine
 from c2c_sip.config import Trunk
 from sipstack.keepalive import Keepalive
-from sipstack.registration import Failure, Standing
+from sipstack.registration import Standing
 
 
 class Trunks:
@@ -82,17 +83,14 @@ def describe(
         "last_error": None
         if last is None
         else {"status": last.status, "reason": last.reason, "iso_8601": moment(last.at)},
-        "explanation": explanation(last) if state == "failed" and last is not None else "",
+        "explanation": of_failure(trunk.name, last).text
+        if state == "failed" and last is not None
+        else "",
         "server": host_port(*server.address) if server is not None else "",
         "expires_in": max(0, math.ceil(expires - now)) if expires is not None else None,
         "since": moment(since) if since else None,
         "calls": calls,
     }
-
-
-def explanation(failure: Failure) -> str:
-    """What is wrong, in words."""
-    return failure.reason
 
 
 def host_port(host: str, port: int) -> str:

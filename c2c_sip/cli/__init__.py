@@ -4,7 +4,9 @@ import click
 
 from c2c_sip import __version__
 from c2c_sip.cli.accounts import account, init
+from c2c_sip.cli.agent import uac, uas
 from c2c_sip.cli.checking import check_config
+from c2c_sip.cli.lab import lab
 from c2c_sip.cli.never_call import never_call
 from c2c_sip.cli.serving import demo, serve
 
@@ -15,5 +17,5 @@ def main() -> None:
     """Click-to-call without a PBX: one POST makes two phones talk."""
 
 
-for command in (demo, serve, init, account, never_call, check_config):
+for command in (demo, serve, init, account, never_call, check_config, lab, uac, uas):
     main.add_command(command)

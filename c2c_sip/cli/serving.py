@@ -6,12 +6,16 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from c2c_sip.cli.common import CONFIG, JSON, fail, load
 from c2c_sip.collecting import Collecting
 from c2c_sip.store import StoreError
+
+if TYPE_CHECKING:
+    from c2c_sip.lab.script import LabScript
 
 #: Seconds between two looks at whether there is something to tidy up.
 TIDY = 5.0
@@ -30,8 +34,9 @@ def demo(as_json: bool) -> None:
 @click.command()
 @CONFIG
 @click.option("--lab", is_flag=True, help="Add the built-in trunk with two phones.")
+@click.option("--lab-script", metavar="FILE", help="Add phones that do as a script of `lab` says.")
 @click.option("--verbose", "-v", is_flag=True, help="Log more.")
-def serve(path: str | None, lab: bool, verbose: bool) -> None:
+def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) -> None:
     """Run the service until SIGTERM."""
     # Only here: the other commands start faster without.
     from c2c_sip.service import Service
@@ -41,7 +46,8 @@ def serve(path: str | None, lab: bool, verbose: bool) -> None:
         level=logging.DEBUG if verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    service = Service(load(path), lab=lab)
+    script = _script(lab_script) if lab_script is not None else None
+    service = Service(load(path), lab=lab or script is not None, script=script)
     ending = threading.Event()
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -62,3 +68,14 @@ def serve(path: str | None, lab: bool, verbose: bool) -> None:
     while not ending.wait(TIDY):
         collecting.tidy()
     service.stop()
+
+
+def _script(path: str) -> "LabScript":
+    # Only here: the lab is of no use to a running service.
+    from c2c_sip.lab import OWN
+    from c2c_sip.lab.script import ScriptError, read
+
+    try:
+        return read(path, ("c2c", *OWN))
+    except ScriptError as error:
+        fail("\n".join(error.problems))

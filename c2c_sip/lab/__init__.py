@@ -1,12 +1,16 @@
 """The lab: a trunk and two phones in the same process, for the demo and for whoever tries things out."""
 
 import asyncio
+import logging
 import secrets
 import threading
 from collections.abc import Mapping
 
 from c2c_sip.config import Trunk
+from c2c_sip.lab.alone import ScriptedPhones
+from c2c_sip.lab.journal import Journal
 from c2c_sip.lab.phone import LabPhone
+from c2c_sip.lab.script import LabScript
 from c2c_sip.lab.trunk import LabTrunk
 from sipstack.transport.udp import UdpTransport
 
@@ -15,12 +19,18 @@ CONTACT_NUMBER = "+12025550102"
 EXTENSION = "101"
 #: What the phones play, in Hz: far from each other, and from any ringback or busy tone.
 EXTENSION_TONE, CONTACT_TONE = 1000.0, 1400.0
+#: Whom a script cannot have: they are the lab's own.
+OWN = (EXTENSION, "102", CONTACT_NUMBER)
+#: Seconds that the scripted phones may take to register, and to go.
+PATIENCE = 40.0
+
+log = logging.getLogger(__name__)
 
 
 class Lab:
-    """The lab at work. ``host`` is an address of this machine."""
+    """The lab at work. ``host`` is an address of this machine; ``script`` adds phones that do as it says."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", script: LabScript | None = None) -> None:
         self._host = host
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="lab", daemon=True)
@@ -28,6 +38,9 @@ class Lab:
             user: secrets.token_urlsafe(12) for user in ("c2c", EXTENSION, "102")
         }
         self._trunk: LabTrunk | None = None
+        self._script = script or LabScript()
+        self._journal = Journal(log.info)
+        self._scripted = ScriptedPhones(self._script.phones, self._journal)
         self.extension: LabPhone
         self.contact: LabPhone
 
@@ -36,6 +49,7 @@ class Lab:
         self._thread.start()
         trunk = asyncio.run_coroutine_threadsafe(self._make_trunk(), self._loop).result(5.0)
         self._trunk = trunk
+        asyncio.run_coroutine_threadsafe(self._scripted.start(trunk), self._loop).result(PATIENCE)
         self.extension = self._phone(EXTENSION, EXTENSION_TONE)
         self.contact = self._phone("102", CONTACT_TONE)
         host, port = trunk.address
@@ -52,8 +66,8 @@ class Lab:
             UdpTransport(self._host, 0, self._loop),
             clock=self._loop.time,
             secret=secrets.token_bytes(16),
-            accounts=self._accounts,
-            aliases={CONTACT_NUMBER: "102"},
+            accounts={**self._accounts, **self._scripted.accounts},
+            aliases={CONTACT_NUMBER: "102", **self._scripted.aliases},
             realm="lab",
         )
 
@@ -67,6 +81,7 @@ class Lab:
         """How to use it."""
         return [
             f"lab: the extension is {EXTENSION}, the contact {CONTACT_NUMBER}; both answer after a second",
+            *(f"lab: {phone.user} {phone.describe()}" for phone in self._script.phones),
         ]
 
     def stop(self) -> None:
@@ -74,6 +89,9 @@ class Lab:
         for phone in (getattr(self, "extension", None), getattr(self, "contact", None)):
             if phone is not None:
                 phone.stop()
+        if self._thread.is_alive():
+            stopping = asyncio.run_coroutine_threadsafe(self._scripted.stop(), self._loop)
+            stopping.result(PATIENCE)
         if self._trunk is not None:
             self._loop.call_soon_threadsafe(self._trunk.close)
         if self._thread.is_alive():

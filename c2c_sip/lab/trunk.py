@@ -27,8 +27,9 @@ class LabTrunk:
     """A trunk on one UDP transport.
 
     ``accounts`` are passwords by user; ``aliases`` are numbers and the user that each rings; ``gateways`` are numbers
-    and the URI of a phone that need not register. INVITEs have to come from an account, and are challenged. ``clock``
-    gives seconds, ``secret`` is what nonces and tags are made from.
+    and the URI of a phone that need not register. INVITEs have to come from an account, and are challenged, unless
+    ``challenge`` is false. ``clock`` gives seconds, ``secret`` is what nonces and tags are made from, and ``tell`` gets
+    what happens: the name of an event, and facts.
     """
 
     def __init__(
@@ -41,8 +42,12 @@ class LabTrunk:
         gateways: Mapping[str, Uri] | None = None,
         realm: str,
         secret: bytes,
+        challenge: bool = True,
+        tell: Callable[..., None] = lambda event, **facts: None,
     ) -> None:
         self._clock = clock
+        self._challenge = challenge
+        self._tell = tell
         self._accounts = accounts
         self._aliases = dict(aliases or {})
         self._gateways = dict(gateways or {})
@@ -61,6 +66,11 @@ class LabTrunk:
         self._transport.receiver = self._receive
         self.address = self._transport.local_address
         self._own = Uri("sip", None, None, *self.address, (("lr", None),), ())
+
+    def is_registered(self, user: str) -> bool:
+        """Whether a user, or who has a number, can be reached now."""
+        user = self._aliases.get(user, user)
+        return bool(self._registrar.bindings(user, self._clock()))
 
     def close(self) -> None:
         """Close the socket."""
@@ -120,6 +130,7 @@ class LabTrunk:
         now = self._clock()
         if request.method == "REGISTER":
             response = self._registrar.receive(request, source, now)
+            self._tell_of_register(request, response, source)
             self._transport.send(response.serialize(), reply_address(request, source))
             return
         hops = request.max_forwards
@@ -148,11 +159,33 @@ class LabTrunk:
         bindings = self._registrar.bindings(user, now)
         if not bindings:
             if request.method != "ACK":
-                self._refuse(request, source, 480 if user in self._accounts else 404)
+                status = 480 if user in self._accounts else 404
+                self._tell("refused", method=request.method, user=user, status=status)
+                self._refuse(request, source, status)
             return
+        if request.method == "INVITE" and request.to.tag is None:
+            self._tell("invite", by=str(request.from_.uri), to=user, call_id=request.call_id)
         self._forward(request, bindings[0].contact, bindings[0].contact)
 
+    def _tell_of_register(self, request: Request, response: Response, source: Address) -> None:
+        if response.status == 401:
+            return  # asked for a password: the usual way
+        host = f"[{source[0]}]" if ":" in source[0] else source[0]
+        contacts = [str(contact.uri) for contact in response.contacts]
+        event = "registered" if response.status == 200 else "register-refused"
+        if response.status == 200 and not contacts:
+            event = "unregistered"
+        self._tell(
+            event,
+            user=request.to.uri.unescaped_user,
+            status=response.status,
+            contact=", ".join(contacts),
+            source=f"{host}:{source[1]}",
+        )
+
     def _admitted(self, request: Request, source: Address, now: float) -> bool:
+        if not self._challenge:
+            return True
         header = request.get("Proxy-Authorization")
         verdict = self._digest.verify(header, "INVITE", None, self._accounts.get, now)
         if not verdict.ok:

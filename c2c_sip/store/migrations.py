@@ -245,6 +245,9 @@ _WEBHOOKS = (
     "CREATE INDEX notice_failed ON notice (failed) WHERE failed IS NOT NULL",
 )
 
+#: Why a call ended as it did.
+_EXPLANATIONS = ("ALTER TABLE activation ADD COLUMN explanation TEXT",)
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: _FIRST,
     2: _DIALOGS,
@@ -253,6 +256,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     5: _TRACES,
     6: _VARIABLES,
     7: _WEBHOOKS,
+    8: _EXPLANATIONS,
 }
 NEWEST = max(MIGRATIONS)
 

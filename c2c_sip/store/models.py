@@ -115,6 +115,8 @@ def bind(database: pw.Database) -> Any:
         times = pw.IntegerField(default=1)
         # The click-to-call's custom_application_vars as they were filled in, in JSON.
         variables = pw.TextField(null=True)
+        # Why it ended as it did, in a sentence.
+        explanation = pw.TextField(null=True)
 
         class Meta:
             table_name = "activation"

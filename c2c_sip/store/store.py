@@ -108,6 +108,11 @@ class Store:
         """Wait until all that was asked to be written so far is on disk."""
         self._writer.submit(lambda: None).result()
 
+    @property
+    def waiting(self) -> int:
+        """Writes that are queued."""
+        return self._writer.waiting
+
     def ping(self, timeout: float = 2.0) -> None:
         """Have the database read and write within ``timeout`` seconds.
 
@@ -531,11 +536,15 @@ class Store:
         return [json.loads(row["dialog"]) for row in query.dicts()]
 
     def close_open_activations(
-        self, now: float, also: Callable[[Row], tuple[Change, ...]] = lambda row: ()
+        self,
+        now: float,
+        also: Callable[[Row], tuple[Change, ...]] = lambda row: (),
+        explain: Callable[[Row], str] = lambda row: "",
     ) -> int:
         """End what a crash has left open; how many that were.
 
         :param also: what is to be made for the row of each of them
+        :param explain: why it ended as it did
         """
         activation, cdr = self.models.Activation, self.models.Cdr
 
@@ -545,6 +554,9 @@ class Store:
                 row["clicktocall_id"] = row.pop("clicktocall")
                 for change in also(row):
                     self._writer.execute(change)
+                if not row["explanation"]:
+                    told = {"explanation": explain(row)}
+                    self._writer.execute(Change("activation", row["id"], told))
             cdr.update(ended=now, cause=CUT_OFF, dialog=None).where(cdr.ended.is_null()).execute()
             return int(
                 activation.update(

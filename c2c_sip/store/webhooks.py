@@ -143,6 +143,10 @@ class WebhookRecords(Documents):
         )
         return [(row["webhook_id"], row["first"]) for row in query.dicts()]
 
+    def length(self) -> int:
+        """Notices that have not arrived, and are not given up."""
+        return int(self._notices.select().where(self._notices.failed.is_null()).count())
+
     def due(
         self, webhook_id: str, now: float, limit: int, without: Collection[str]
     ) -> list[Notice]:

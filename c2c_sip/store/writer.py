@@ -68,6 +68,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """Writes that no transaction has taken yet."""
+        return len(self._entries)
+
     def submit(self, work: Callable[[], T]) -> "Future[T]":
         """Have ``work`` done, once or, where the first try is rolled back, again; the future has its result when that
         is on disk."""

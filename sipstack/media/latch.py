@@ -109,7 +109,7 @@ class Latch:
         if str(ip) in self._known or _network(ip) == _network(self._own):
             return False
         # Who reaches our loopback address is on this machine, whatever address it takes for its own.
-        return _is_private(ip) or (self._own.is_loopback and not ip.is_loopback)
+        return is_private(ip) or (self._own.is_loopback and not ip.is_loopback)
 
     def consider(self, source: Address, sequence: int, ssrc: int, now: float, last: float) -> bool:
         """A packet from a source other than the chosen one, with an agreed payload type: whether to take it.
@@ -179,6 +179,6 @@ def _network(ip: _Ip) -> int:
     return int(ip) >> 8 if ip.version == 4 else int(ip) >> 64
 
 
-def _is_private(ip: _Ip) -> bool:
+def is_private(ip: _Ip) -> bool:
     """Whether the address is one that NATs translate (:rfc:`1918`, :rfc:`6598`, :rfc:`3927`, :rfc:`4193`)."""
     return any(ip.version == network.version and ip in network for network in _PRIVATE)

@@ -68,6 +68,7 @@ class Line:
     __slots__ = (
         "agreement",
         "bytes_sent",
+        "chance",
         "codec",
         "count",
         "destination",
@@ -83,6 +84,7 @@ class Line:
         "last_received",
         "latch",
         "lead",
+        "loss",
         "number",
         "other",
         "out",
@@ -186,6 +188,9 @@ class Line:
         self.repeats = False
         self.kind = 0
         self.until_media = False
+        #: The share of the packets that is dropped either way, to try out what becomes of a call then.
+        self.loss = 0.0
+        self.chance = rng.random
         self.pressing: deque[EventPacket | None] = deque()
         #: The timestamp of the key that is being pressed.
         self.pressed_at = 0
@@ -208,6 +213,8 @@ class Line:
             self.receive = self.talk.recv_into
             if self.protector is not None:
                 self.receive = partial(_receive_protected, self, self.talk.recv_into)
+            if self.loss:
+                self.receive = partial(_receive_some, self, self.receive)
         if self.destination is None:
             return
         if self.talk is not None and self.destination == latch.source:
@@ -216,6 +223,8 @@ class Line:
             self.transmit = partial(_send_to, self.guard, self.destination)
         if self.protector is not None:
             self.transmit = partial(_send_protected, self.protector, self.transmit)
+        if self.loss:
+            self.transmit = partial(_send_some, self, self.transmit)
 
     def reachable(self, host: str, port: int) -> Address | None:
         """An address that a description names, if packets may go there: a name would have to be looked up."""
@@ -318,6 +327,18 @@ def _send_protected(protector: Protector, send: Callable[[Packet], object], pack
     if protected is None:
         raise OSError("a packet that cannot be encrypted")
     send(protected)
+
+
+def _send_some(line: Line, send: Callable[[Packet], object], packet: Packet) -> None:
+    if line.chance() >= line.loss:
+        send(packet)
+
+
+def _receive_some(line: Line, receive: Callable[[bytearray], int], buffer: bytearray) -> int:
+    size = receive(buffer)
+    if line.chance() < line.loss:
+        raise OSError("a packet that is lost on purpose")
+    return size
 
 
 def _receive_protected(line: Line, receive: Callable[[bytearray], int], buffer: bytearray) -> int:

@@ -12,7 +12,7 @@ import select
 import socket
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
@@ -87,6 +87,14 @@ class MediaLeg:
         """Send keys to the peer as telephone events, if it takes them."""
         self._relay.tell("press", self._number, keys)
 
+    def echo(self) -> None:
+        """Send back to the peer what it sends, until :meth:`unbridge`."""
+        self._relay.tell("bridge", self._number, self._number)
+
+    def lose(self, share: float) -> None:
+        """Drop this share of the packets to and from the peer, 0 to 1, as a bad network would: for tests of others."""
+        self._relay.tell("lose", self._number, share)
+
     def tap(self, tap: Tap | None) -> None:
         """Give all of the peer's audio to ``tap``, in a thread of the media plane's; ``None``: no more."""
         self._tap = tap
@@ -102,6 +110,13 @@ class MediaLeg:
             self._final = self._relay.remove(self._number)
             self._plane.closed(self, self._number)
         return self._final
+
+
+#: What of the counters is added up over all legs.
+ADDED_UP = (
+    *("packets_received", "bytes_received", "packets_sent", "bytes_sent"),
+    *("lost", "late", "duplicate", "rejected"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +180,8 @@ class _Thread:
         self._command(partial(getattr(self._relay, name), *arguments))
 
     def counters(self, number: int) -> LegCounters:
-        return self._lines[number].counters()
+        line = self._lines.get(number)  # none where it is just being removed
+        return line.counters() if line is not None else LegCounters()
 
     def remove(self, number: int) -> LegCounters:
         self.tell("remove", number)
@@ -213,6 +229,9 @@ class MediaPlane:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._legs: dict[int, MediaLeg] = {}
+        #: The figures of all legs that are closed, and what was told last of those and the others.
+        self._past: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
         self._relays: list[_Driver] = (
             [Worker(self._heard, self._died, f"relay {n + 1}") for n in range(workers)]
             if workers
@@ -232,6 +251,26 @@ class MediaPlane:
     def ports_in_use(self) -> int:
         """Port pairs that are given out."""
         return self._pairs.in_use
+
+    def totals(self) -> dict[str, int]:
+        """What went through all legs so far, by the names of :data:`ADDED_UP`; from any thread.
+
+        None of it is ever less than before: what a relay that died had counted is only missing from what comes.
+        """
+        with self._lock:
+            seen, legs = self._past.copy(), list(self._legs.values())
+        for leg in legs:
+            # One that is closed meanwhile has its last figures, and is not among the past ones here.
+            self._add_up(seen, leg)
+        with self._lock:
+            self._told |= seen
+            return {name: self._told[name] for name in ADDED_UP}
+
+    @staticmethod
+    def _add_up(figures: Counter[str], leg: MediaLeg) -> None:
+        counters = leg.counters()
+        for name in ADDED_UP:
+            figures[name] += getattr(counters, name)
 
     def start(self) -> None:
         """Start the relays."""
@@ -309,6 +348,11 @@ class MediaPlane:
         relay.tell("learn", cue, frames)
         return cue
 
+    def prepare(self, source: Source) -> None:
+        """Have what is to be played soon made now: it takes a moment that a call may not have."""
+        for relay in self._relays:
+            self.teach(relay, source)
+
     def forget(self, source: Source) -> None:
         """Give the memory back that a source takes, which is not to be played for now. Where it is, it goes on."""
         with self._lock:
@@ -322,6 +366,7 @@ class MediaPlane:
     def closed(self, leg: MediaLeg, number: int) -> None:
         """A leg is no more."""
         with self._lock:
+            self._add_up(self._past, leg)
             del self._legs[number]
             self._load[leg._relay] -= 1
             self._pairs.give_back(leg.rtp_port, self._clock())

@@ -214,6 +214,12 @@ class Relay:
             if line.other is not None:
                 self._wire(line.other)
 
+    def lose(self, number: int, share: float) -> None:
+        """Drop this share of the packets to and from the peer, 0 to 1, as a bad network would."""
+        line = self._lines[number]
+        line.loss = share
+        self._aim(line)
+
     def tap(self, number: int, wanted: bool) -> None:
         """Give the listener the audio of the peer, or do not any more."""
         line = self._lines[number]
@@ -686,8 +692,9 @@ class Relay:
     def _send_frame(
         self, line: Line, lead: int, timestamp: int, payload: bytes, now: float
     ) -> None:
-        line.sequence = (line.sequence + 1) & 0xFFFF
+        # Only what is sent has a number: a peer that was on hold would count the rest as lost.
         if line.destination is not None:
+            line.sequence = (line.sequence + 1) & 0xFFFF
             packet = _HEADER.pack(0x8000 | lead, line.sequence, timestamp, line.ssrc) + payload
             self._send(line, packet, len(packet), now)
 

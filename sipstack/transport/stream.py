@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 from collections import Counter
@@ -59,8 +60,8 @@ class StreamTransport:
     ) -> None:
         self.name = "TLS" if tls is not None else "TCP"
         self.receiver: Receiver | None = None
-        #: Called with the address and server name of a peer that cannot be reached or whose connection broke.
-        self.unreachable: Callable[[Address, str, StreamTransport], None] | None = None
+        #: Called with the address and server name of a peer that cannot be reached or whose connection broke, and why.
+        self.unreachable: Callable[[Address, str, str, StreamTransport], None] | None = None
         self.local_address: Address = (host, port)
         self._loop = loop
         self._tls = tls
@@ -179,8 +180,9 @@ class StreamTransport:
             TimeoutError,
             ValueError,
         ) as error:  # ValueError: no name for a certificate
-            log.warning("no %s connection to %s: %s", self.name, destination[0], error or "timeout")
-            self.lost(connection)
+            why = why_not(error)
+            log.warning("no %s connection to %s: %s", self.name, destination[0], why)
+            self.lost(connection, why)
 
     async def _accept(self, listening: socket.socket) -> None:
         while True:
@@ -233,10 +235,10 @@ class StreamTransport:
         """A connection that ``peer`` made is up, and is found by its address from now on."""
         self._guests[peer] = connection
 
-    def lost(self, connection: "_Connection") -> None:
+    def lost(self, connection: "_Connection", why: str = "the connection broke") -> None:
         """A connection broke or was never made; nothing if it was given up by ourselves."""
         if self.forget(connection) and self.unreachable is not None:
-            self.unreachable(*connection.way, self)
+            self.unreachable(*connection.way, why, self)
 
     def forget(self, connection: "_Connection") -> bool:
         """Do not find ``connection`` any more; whether it was found until now."""
@@ -373,6 +375,22 @@ class _Connection(asyncio.Protocol):
         self._given_up = True
         if self._stream is not None:
             self._stream.abort()
+
+
+def why_not(error: Exception) -> str:
+    """Why a connection could not be made, in the words of whoever would mend it."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"certificate not accepted: {error.verify_message}".rstrip(".")
+        case ssl.SSLError():
+            return f"no TLS: {error.reason or error}"
+        case ConnectionRefusedError():
+            return "connection refused"
+        case TimeoutError():
+            return f"no connection within {CONNECT_TIMEOUT:.0f} s"
+        case OSError() if error.errno:
+            return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 def _give_up_when_stalled(connected: socket.socket | None) -> None:

@@ -251,3 +251,21 @@ def test_what_is_forgotten_is_played_to_its_end_and_can_be_learnt_again(plane: M
     one.leg.play(music)
     until(lambda: hears(b"\x07" * 160))
     two.leg.close()
+
+
+def test_what_went_through_all_legs_never_becomes_less(plane: MediaPlane) -> None:
+    one, two = bridged(plane)
+    for _ in range(5):
+        one.say(b"\x01" * 160)
+        two.hear()
+    until(lambda: plane.totals()["packets_received"] >= 5)
+    before = plane.totals()
+    assert before["bytes_sent"] > before["packets_sent"] > 0
+    counters = [end.leg.close() for end in (one, two)]
+    after = plane.totals()
+    assert all(after[name] >= before[name] for name in before)
+    assert after["packets_received"] == sum(each.packets_received for each in counters)
+    third, fourth = bridged(plane)
+    until(lambda: plane.totals()["packets_received"] > after["packets_received"])
+    third.leg.close()
+    fourth.leg.close()

@@ -341,7 +341,7 @@ def test_a_connection_is_pinged_and_ends_when_its_pongs_do(
         address = server.sockets[0].getsockname()
         lost: list[Address] = []
         ours = StreamTransport(HOST, 0, loop)
-        ours.unreachable = lambda peer_address, name, transport: lost.append(peer_address)
+        ours.unreachable = lambda peer_address, name, why, transport: lost.append(peer_address)
         ours.send(b"OPTIONS sip:x SIP/2.0\r\n\r\n", address)
         if ends:
             async with asyncio.timeout(5):

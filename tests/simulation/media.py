@@ -10,7 +10,7 @@ from sipstack.sdp import Codec, RemoteMedia
 
 
 class SimulatedLeg:
-    """One leg; ``last_received`` is when its peer was last heard, set by the test."""
+    """One leg; ``last_received`` is when its peer was last heard, and ``heard`` how much, set by the test."""
 
     def __init__(self, plane: SimulatedMediaPlane, address: str, port: int) -> None:
         self.address = address
@@ -22,6 +22,8 @@ class SimulatedLeg:
         #: The ports of those it was bridged with, in order.
         self.bridged: list[int] = []
         self.last_received: float | None = None
+        #: Packets that its peer has sent; a test may say that there were none.
+        self.heard = 500
         self.closed = False
         self.on_lost: Callable[[], object] = lambda: None
         self.on_key: Callable[[str], object] = lambda key: None
@@ -57,7 +59,7 @@ class SimulatedLeg:
         self.pressed += keys
 
     def counters(self) -> LegCounters:
-        return LegCounters(last_received=self.last_received)
+        return LegCounters(packets_received=self.heard, last_received=self.last_received)
 
     def close(self) -> LegCounters:
         if not self.closed:

@@ -201,3 +201,51 @@ def test_what_the_other_peer_cannot_take_is_rejected_and_what_it_can_goes_on() -
     assert {packet[1] for packet in customer.heard} == {0}
     assert len(customer.heard) == 50
     assert world.relay.remove(desk.number).rejected == 50
+
+
+def test_what_was_not_sent_while_the_peer_was_on_hold_has_no_numbers() -> None:
+    """Else the peer counts it as lost, and asks where its network is bad."""
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    play(world, desk, US)
+    world.run(1.0)
+    desk.describe(direction="sendonly")
+    world.run(2.0)
+    before = len(desk.heard)
+    desk.describe(direction="sendrecv")
+    world.run(1.0)
+    assert len(desk.heard) >= before + 49
+    numbers = [packet[3] for packet in desk.heard]
+    assert all((two - one) & 0xFFFF == 1 for one, two in itertools.pairwise(numbers))
+
+
+def test_an_echo_sends_a_peer_what_it_sends() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    world.relay.bridge(desk.number, desk.number)
+    said = [bytes([number]) * 160 for number in range(50)]
+    for number, payload in enumerate(said):
+        world.at(world.now + 0.02 * number, lambda payload=payload: desk.say(payload))  # type: ignore[misc]
+    world.run(2.0)
+    assert [packet[6] for packet in desk.heard] == said
+    assert_one_stream(desk)
+
+
+def test_packets_are_lost_on_purpose_both_ways_in_the_share_that_was_asked_for() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    world.relay.lose(customer.number, 0.1)
+    desk.talk(40.0)
+    customer.talk(40.0)
+    world.run(41.0)
+    for end in (desk, customer):
+        assert 1700 < len(end.heard) < 1890, "some 10 % of 2000"
+    lost = world.relay.counters(customer.number)
+    assert lost is not None and 110 < lost.lost < 300
+    world.relay.lose(customer.number, 0.0)
+    before = len(desk.heard)
+    customer.talk(2.0)
+    world.run(3.0)
+    assert len(desk.heard) == before + 100

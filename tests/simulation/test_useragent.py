@@ -13,7 +13,7 @@ import pytest
 from sipstack import useragent
 from sipstack.agent import Handlers
 from sipstack.call import Answered
-from sipstack.message import Request, Response, Uri, parse_datagram
+from sipstack.message import Request, Response, Uri, Via, make_response, parse_datagram
 from sipstack.resolver import Answer, Resolver, Srv, Target
 from sipstack.transport import Address, Transport
 from sipstack.useragent import UserAgent
@@ -292,3 +292,54 @@ def test_a_header_that_cannot_be_read_in_a_dialog_is_said_to_be_so() -> None:
         hand.answer(await hand.request("BYE"), 200)
 
     play(work)
+
+
+# -- what is counted ---------------------------------------------------------------------------------
+
+
+def test_a_transaction_is_counted_once_and_each_message_that_is_sent_again() -> None:
+    async def work(agent: UserAgent, network: VirtualNetwork) -> None:
+        came = 0
+
+        def answer(octets: bytes, source: Address, transport: Transport) -> None:
+            nonlocal came
+            came += 1
+            if came == 3:  # the first two are lost
+                asked = parse_datagram(octets)
+                assert isinstance(asked, Request)
+                for _ in range(2):
+                    transport.send(make_response(asked, 200, to_tag="t").serialize(), source)
+
+        network.transport(THEM, receiver=answer)
+        handlers = Handlers(lambda response, source: None, lambda status: None)
+        agent.send_request(request("OPTIONS", THEM), Target("UDP", (THEM, 5060)), handlers)
+        await asyncio.sleep(40)
+        assert agent.tally.transactions == {("client", "OPTIONS", "200"): 1}
+        assert agent.tally.sent_again == 2
+        silent = Target("UDP", ("192.0.2.99", 5060))
+        agent.send_request(request("OPTIONS", "192.0.2.99"), silent, handlers)
+        await asyncio.sleep(40)
+        assert agent.tally.transactions["client", "OPTIONS", "timeout"] == 1
+        assert agent.tally.sent_again == 2 + 10, "timer E sends ten times more until timer F"
+        assert agent.transactions_by_side == {"client": 0, "server": 0}
+
+    simulate(work)
+
+
+def test_what_strangers_send_is_counted_but_not_by_name() -> None:
+    async def work(agent: UserAgent, network: VirtualNetwork) -> None:
+        stranger = network.transport(THEM, receiver=lambda octets, source, transport: None)
+        for method in ("OPTIONS", "INVITE", "FLOOD1", "FLOOD2"):
+            made = request(method, US)
+            made.push_via(Via("UDP", THEM, 5060, (("branch", f"z9hG4bK{method}"),)))
+            made.add("Max-Forwards", "70")
+            made.add("Contact", f"<sip:{THEM}>")
+            stranger.send(made.serialize(), (US, 5060))
+        await asyncio.sleep(1)
+        assert agent.tally.transactions == {
+            ("server", "OPTIONS", "200"): 1,
+            ("server", "INVITE", "403"): 1,
+            ("server", "other", "501"): 2,
+        }
+
+    simulate(work)

@@ -90,6 +90,9 @@ class _Engine:
         self.flows: list[asyncio.Task[None]] = []
         self.wait = 0.0
 
+    def trunk_away(self, name: str) -> str:
+        return ""
+
     def later(self, seconds: float, then: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_later(seconds, then)
 

@@ -56,6 +56,7 @@ def test_a_history_item_has_every_field_of_the_contract(api: Api) -> None:
         duration_seconds=30,
         billing_seconds=20,
         ringing_seconds=5,
+        explanation="The two spoke for 20.0 s; the contact hung up.",
     )
     expected = {
         "id": row["id"],
@@ -74,6 +75,7 @@ def test_a_history_item_has_every_field_of_the_contract(api: Api) -> None:
         "duration_seconds": 30,
         "billing_seconds": 20,
         "ringing_seconds": 5,
+        "explanation": "The two spoke for 20.0 s; the contact hung up.",
         "custom_application_vars": {},
     }
     history = f"/clicktocall/{made['id']}/history"
