@@ -33,6 +33,8 @@ setup(
         "phonenumbers>=8.13",
         "dnspython>=2.6,<3",
         "click>=8.1,<9",
+        # Only imported by commands that print to a terminal.
+        "rich>=13.7,<16",
         "prometheus-client>=0.20,<1",
         # The time zones of `hours`, where the system has none, as in Ubuntu's images.
         "tzdata>=2024.1",

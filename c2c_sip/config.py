@@ -27,6 +27,10 @@ from sipstack.sdp import CODECS
 
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
 ENVIRONMENT_PREFIX = "C2C_SIP_"
+#: What of it is no setting, but for the command line.
+NOT_SETTINGS = frozenset({"C2C_SIP_CONFIG", "C2C_SIP_URL", "C2C_SIP_API_KEY"})
+AUTO = "auto"
+"""Instead of a limit: the one of :data:`c2c_sip.calling.guard.BUILT_IN`, which is not for this machine's own programs."""
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -103,6 +107,16 @@ def _zero_or(least: int, most: int) -> Check:
             raise _Wrong(f"0 or a whole number from {least} to {most}") from None
 
     return check
+
+
+def _limit(value: Any) -> Any:
+    """A limit on the public: the one that is built in, or a number of one's own."""
+    if value == AUTO:
+        return AUTO
+    try:
+        return _whole(0, 1_000_000)(value)
+    except _Wrong:
+        raise _Wrong(f'"{AUTO}", or a whole number from 0 to 1000000') from None
 
 
 def _flag(value: Any) -> bool:
@@ -316,6 +330,23 @@ def _setting(default: Any, check: Check, *, secret: bool = False, reload: bool =
     return field(default=default, metadata={"check": check, "secret": secret, "reload": reload})
 
 
+def accepted(entry: Field[Any]) -> str:
+    """What a setting accepts, as somebody is told who gives it something else; empty: whatever can be written."""
+    check = entry.metadata["check"]
+    try:
+        check(object())
+    except _Wrong as error:
+        whole = str(error)
+    else:
+        return ""
+    try:
+        check(["\0"])
+    except _Wrong as error:
+        # Of a list also what may be in it.
+        return whole if str(error) == whole else f"{whole}: {error}"
+    return whole
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a setting comes from: the path of a file, or the name of a variable."""
@@ -377,6 +408,7 @@ class Media:
     ports: tuple[int, int] = _setting((20000, 29999), _port_range)
     codecs: tuple[str, ...] = _setting(("PCMU", "PCMA"), _each(_CODEC, "a list of codecs", 1))
     workers: int = _setting(0, _whole(0, 64))
+    realtime: bool = _setting(True, _flag)
     timeout: int = _setting(30, _whole(5, 3600))
     ringback: str = _setting("us", _sound)
     srtp: str = _setting("off", _srtp)
@@ -404,7 +436,10 @@ class Webhooks:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What the service does for whom; ``per_…`` are unauthenticated activations in an hour, 0 for no limit."""
+    """What the service does for whom.
+
+    ``per_…`` are unauthenticated activations in an hour: 0 for no limit, ``auto`` for what is built in.
+    """
 
     countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"))
     number_kinds: tuple[str, ...] = _setting((), _each(_one_of(*REFUSED_KINDS), "a list of kinds"))
@@ -413,11 +448,11 @@ class Guard:
     )
     networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
     connect_by_get: bool = _setting(True, _flag)
-    per_address: int = _setting(0, _whole(0, 1_000_000))
-    per_contact: int = _setting(0, _whole(0, 1_000_000))
-    per_clicktocall: int = _setting(0, _whole(0, 1_000_000))
-    per_account: int = _setting(0, _whole(0, 1_000_000))
-    per_service: int = _setting(0, _whole(0, 1_000_000))
+    per_address: int | str = _setting(AUTO, _limit)
+    per_contact: int | str = _setting(AUTO, _limit)
+    per_clicktocall: int | str = _setting(AUTO, _limit)
+    per_account: int | str = _setting(AUTO, _limit)
+    per_service: int | str = _setting(AUTO, _limit)
     daily_minutes: int = _setting(0, _whole(0, 10_000_000))
     challenge: str = _setting("none", _one_of("none", "proof_of_work", "captcha"))
     proof_of_work_bits: int = _setting(18, _whole(8, 32))
@@ -566,13 +601,27 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
     return replace(config, origins=_origins(document, variables, str(chosen)))
 
 
+def check_setting(name: str, value: Any) -> Any:
+    """One setting's value as it is taken, of ``http.listen`` for instance; of any trunk, ``trunk.domain``.
+
+    :raises ConfigError: it is not accepted.
+    """
+    section, _, key = name.partition(".")
+    kind = Trunk if section == "trunk" else _SECTIONS[section]
+    (entry,) = (each for each in fields(kind) if each.name == key)
+    try:
+        return entry.metadata["check"](value)
+    except _Wrong as error:
+        raise ConfigError([f"{name}: got {value!r}, accepted: {error}"]) from error
+
+
 def _override(
     document: dict[str, Any], environ: Mapping[str, str], problems: list[str]
 ) -> dict[str, str]:
     """Put what the environment says over what the file says; the variables, by the full names of what they set."""
     variables: dict[str, str] = {}
     for name in sorted(environ):
-        if not name.startswith(ENVIRONMENT_PREFIX) or name == "C2C_SIP_CONFIG":
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in NOT_SETTINGS:
             continue
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         match keys:
@@ -692,6 +741,7 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
 
 
 __all__ = [
+    "AUTO",
     "Calling",
     "Config",
     "ConfigError",
@@ -701,5 +751,6 @@ __all__ = [
     "Media",
     "Sip",
     "Trunk",
+    "check_setting",
     "load",
 ]

@@ -136,6 +136,7 @@ class IncomingCall:
             on_media=self._on_media,
             on_finished=self._finish,
             accepts_referral=self._accepts_referral,
+            called=True,
         )
         self._answer = PendingAnswer(
             self._agent,

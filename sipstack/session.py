@@ -13,6 +13,7 @@ from sipstack.agent import (
     Responder,
     Timer,
     has_foreign_body,
+    retry_after,
     sdp_of,
     supports,
 )
@@ -47,12 +48,15 @@ from sipstack.transport import Address
 
 #: Requests that say where their sender is to be reached from now on (RFC 3261 §12.2.1.1, RFC 3515, RFC 6665).
 _WITH_CONTACT = frozenset(["INVITE", "UPDATE", "REFER", "NOTIFY", "SUBSCRIBE", "OPTIONS"])
-#: Seconds after which a re-INVITE that met the peer's own is tried again by the side that made the call (§14.1).
-_GLARE = (2.1, 4.0)
+#: Seconds after which a re-INVITE that met the peer's own is tried again by the side that made the call, and by the
+#: other one, so that they do not meet again (§14.1).
+_CALLERS_GLARE, _CALLEES_GLARE = (2.1, 4.0), (0.0, 2.0)
 #: Seconds to the next try of a refresh that was refused for now.
 _REFRESH_AGAIN = 10.0
 #: Re-INVITEs of ours whose 2xx may still come again.
 _ACKS = 8
+#: Servers that one request in a dialog is sent to, where the ones before do not serve.
+_SERVERS = 3
 #: Times that one offer of ours is repeated because of glare.
 _GLARES = 5
 
@@ -65,7 +69,7 @@ class Session:
     ``on_media`` is called with the peer's media whenever a description was agreed on; ``on_event`` gets
     :class:`Renegotiated`, :class:`Refreshed`, :class:`OfferAnswered`, :class:`OfferRefused`, :class:`Info`, :class:`Referred` and, last, :class:`Ended`;
     ``on_finished`` is called when its BYE has been answered too. ``accepts_referral`` decides whether a REFER to a
-    URI is accepted.
+    URI is accepted. ``called`` says that the peer made the call.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Session:
         on_media: Callable[[RemoteMedia], None],
         on_finished: Callable[[], None],
         accepts_referral: Callable[[Uri], bool] = lambda uri: False,
+        called: bool = False,
     ) -> None:
         self.dialog = dialog
         #: How it ended, once it has.
@@ -96,6 +101,7 @@ class Session:
         self._on_media: Callable[[RemoteMedia], None] = on_media
         self._on_finished: Callable[[], None] = on_finished
         self._accepts_referral = accepts_referral
+        self._called = called
         self._started = False
         self._peer_updates = False
         self._answer: PendingAnswer | None = None
@@ -310,7 +316,8 @@ class Session:
         elif status == 491 and self._glares < _GLARES and self.outcome is None:
             self._glares += 1
             self._wanted = self._wanted or direction
-            self._again = self._agent.call_later(self._agent.uniform(*_GLARE), self._after_glare)
+            glare = _CALLEES_GLARE if self._called else _CALLERS_GLARE
+            self._again = self._agent.call_later(self._agent.uniform(*glare), self._after_glare)
         elif status == 422 and response is not None and self._timer.raised(response):
             self._wanted = self._wanted or direction
             self._offer_again()
@@ -519,12 +526,15 @@ class _InDialog:
         self._body = body
         self._attempt = Attempt(account)
         self._provisionals = Received()
+        self._targets: list[Target] = []
 
     def located(self, targets: Sequence[Target]) -> None:
-        """Send it to the first of ``targets``."""
-        self._transmit(targets[0], ())
+        """Send it to the first of ``targets`` that serves (:rfc:`3263` §4.3)."""
+        self._targets = list(targets[:_SERVERS])
+        self._transmit(())
 
-    def _transmit(self, target: Target, authorization: Sequence[tuple[str, str]]) -> None:
+    def _transmit(self, authorization: Sequence[tuple[str, str]]) -> None:
+        target = self._targets[0]
         request = self._dialog.request(self._method)
         if self._contact is not None and self._method in _WITH_CONTACT:
             request.add("Contact", str(self._contact))
@@ -537,14 +547,24 @@ class _InDialog:
             for name, value in self._attempt.preempt(request, target.address):
                 request.add(name, value)
         handlers = Handlers(
-            lambda response, source: self._responded(request, target, response, source),
-            lambda status: self._then(status, None),
+            lambda response, source: self._responded(request, response, source), self._unanswered
         )
         self._agent.send_request(request, target, handlers)
 
-    def _responded(
-        self, request: Request, target: Target, response: Response, source: Address
-    ) -> None:
+    def _next_server(self, alone: float | None = None) -> bool:
+        """Send it to the next server, if there is one."""
+        if len(self._targets) == 1:
+            return False
+        self._agent.server_failed(self._targets.pop(0), alone)
+        self._attempt = Attempt(self._account)
+        self._transmit(())
+        return True
+
+    def _unanswered(self, status: int) -> None:
+        if not self._next_server():
+            self._then(status, None)
+
+    def _responded(self, request: Request, response: Response, source: Address) -> None:
         if response.status < 200:
             rack = self._provisionals.acknowledges(response)
             if rack is not None:
@@ -553,8 +573,10 @@ class _InDialog:
         if response.status in (401, 407):
             header = self._attempt.answer(response, source, request)
             if header is not None:
-                self._transmit(target, [header])
+                self._transmit([header])
                 return
+        elif response.status == 503 and self._next_server(retry_after(response)):
+            return
         elif response.status < 300:
             self._attempt.accepted(response)
         self._then(response.status, response)

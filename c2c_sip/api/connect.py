@@ -9,6 +9,7 @@ from c2c_sip.api import envelope, page
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.answers import ACTIVATION
 from c2c_sip.api.body import read_contact, read_text
+from c2c_sip.api.client import is_local
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, not_found, unauthorized
 from c2c_sip.calling.defaults import effective
@@ -171,6 +172,7 @@ class Connect:
             contact,
             authenticated=authenticated,
             client=self._access.address(req),
+            local=is_local(req),
             link=link,
             brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
             parameter=lambda name: read_text(req, name),

@@ -140,6 +140,7 @@ class Calling:
         *,
         authenticated: bool,
         client: str,
+        local: bool = False,
         link: str = "",
         brought: Proof = Proof(),
         parameter: Callable[[str], str] = lambda name: "",
@@ -149,6 +150,7 @@ class Calling:
         :param contact: what came as the contact, whatever it is; a link may name its own
         :param authenticated: whether the request had a valid token
         :param client: the IP address that the request came from
+        :param local: whether it is a program of this very machine that asks, with no proxy in between
         :param link: the token of a link, where the request came by one
         :param brought: what a visitor brings to show that it is one
         :param parameter: a further parameter of the request by its name; empty where it has none such
@@ -165,6 +167,7 @@ class Calling:
                 contact,
                 authenticated,
                 client,
+                local,
                 allowed,
                 brought,
                 parameter,
@@ -213,6 +216,7 @@ class Calling:
         contact: object,
         authenticated: bool,
         client: str,
+        local: bool,
         link: Link | None,
         brought: Proof,
         parameter: Callable[[str], str],
@@ -257,6 +261,7 @@ class Calling:
                 retry_after=RETRY_AFTER,
                 explanation=f"Nobody was called. {self._engine.trunk(away).text}",
             )
+        counted = not authenticated and guard.counts(account, clicktocall, local)
         row: dict[str, Any] = {
             "id": secrets.token_hex(16),
             "account_id": account["id"],
@@ -264,7 +269,7 @@ class Calling:
             "contact": checked.text,
             "client": client_key(client),
             "called": called,
-            "is_public": 0 if authenticated else 1,
+            "is_public": int(counted),
             "created": now,
             "state": "initiated",
             "call_id": secrets.token_hex(12),
@@ -274,8 +279,10 @@ class Calling:
         with ExitStack() as undoing:
             self._admit(clicktocall, len(routes))
             undoing.callback(self._leave, clicktocall["id"], len(routes))
-            if not authenticated:
-                undoing.callback(guard.admit(account, clicktocall, called, client, now))
+            if counted:
+                undoing.callback(
+                    guard.admit(account, clicktocall, called, client, now, local=local)
+                )
             if link is not None:
                 guard.use_link(link, now)
             hooks = self._store.webhooks.enabled(account["id"])

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
+from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
 from sipstack.media.tones import Source
 from sipstack.media.worker import Worker
@@ -147,9 +148,12 @@ class _Thread:
 
     alive = True
 
-    def __init__(self, listener: "MediaPlane", rng: Random) -> None:
+    def __init__(self, listener: "MediaPlane", rng: Random, first: bool) -> None:
         self._rng = rng
+        self._first = first
         self._commands: deque[Callable[[], object]] = deque()
+        #: Whether the relay has been woken for what is in there.
+        self._woken = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._relay = Relay(self._epoll, listener)
@@ -189,11 +193,16 @@ class _Thread:
 
     def _command(self, work: Callable[[], object]) -> None:
         self._commands.append(work)
-        os.eventfd_write(self._wake, 1)
+        if not self._woken:
+            # Once for all that it has not looked at yet: each time may cost the caller its turn at the interpreter.
+            self._woken = True
+            os.eventfd_write(self._wake, 1)
 
     # --- in the relay's thread
 
     def _run(self) -> None:
+        if self._first:
+            come_first()
         self._relay.run(lambda: self._running)
 
     def _stop(self) -> None:
@@ -201,6 +210,8 @@ class _Thread:
 
     def _obey(self) -> None:
         os.eventfd_read(self._wake)
+        # Before looking: who adds something from here on has it seen, or wakes the relay again.
+        self._woken = False
         while self._commands:
             work = self._commands.popleft()
             try:
@@ -214,7 +225,7 @@ class MediaPlane:
     """All legs of one service. ``ports`` are the first and last to use.
 
     With ``workers`` there are so many relay processes, each of which is started again if it dies; with none the relay is
-    a thread of this process.
+    a thread of this process. Where ``first``, relays are scheduled before all else if the system allows it.
     """
 
     def __init__(
@@ -223,6 +234,7 @@ class MediaPlane:
         workers: int = 0,
         clock: Callable[[], float] = time.monotonic,
         rng: Random | None = None,
+        first: bool = False,
     ) -> None:
         self._clock = clock
         self._pairs = PortPairs(*ports)
@@ -233,9 +245,9 @@ class MediaPlane:
         self._past: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
         self._relays: list[_Driver] = (
-            [Worker(self._heard, self._died, f"relay {n + 1}") for n in range(workers)]
+            [Worker(self._heard, self._died, f"relay {n + 1}", first) for n in range(workers)]
             if workers
-            else [_Thread(self, rng or SystemRandom())]
+            else [_Thread(self, rng or SystemRandom(), first)]
         )
         self._cues: dict[Source, Cue] = {}
         #: The legs of each relay, and the sources that it has been taught.

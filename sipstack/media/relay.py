@@ -328,7 +328,12 @@ class Relay:
     def turn(self) -> None:
         """Wait for something to do, do it, and let it be :data:`TURN` seconds before the next turn."""
         ready = self._poller.poll(self._patience(), MOST)
-        now = self._clock()
+        now = began = self._clock()
+        if len(ready) == 1 and ready[0][0] in self._doors:
+            # Who has one thing to say mostly has another: both, and what comes meanwhile, in one turn.
+            self._sleep(TURN)
+            ready = self._poller.poll(0.0, MOST)
+            now = self._clock()
         if len(ready) < MOST:
             self._kept_up = now
         elif now - self._kept_up > BEHIND:
@@ -341,7 +346,7 @@ class Relay:
             if line is not None:
                 self._report(line, now)
                 heapq.heappush(self._reports, (line.reporter.due, line.number))
-        left = now + TURN - self._clock()
+        left = began + TURN - self._clock()
         if left > 0:
             self._sleep(left)
 
@@ -349,9 +354,15 @@ class Relay:
         """Seconds until something is due."""
         due = self._reports[0][0] if self._reports else None
         if self._playing:
-            frame = self._epoch + self._moment * TICK / GROUPS
+            # Nobody is to be sent anything for the groups that are empty: one tone wakes up 50 times a second.
+            moment = next(m for m in range(self._moment, self._moment + GROUPS) if self._group(m))
+            frame = self._epoch + moment * TICK / GROUPS
             due = frame if due is None else min(due, frame)
         return None if due is None else max(0.0, due - self._clock())
+
+    def _group(self, moment: int) -> dict[Line, None]:
+        """Who is sent a frame at a moment."""
+        return self._groups[moment % GROUPS]
 
     def _relay(self, ready: list[tuple[int, int]], now: float) -> None:
         """Take one packet from each ready socket, so that none starves another, and pass it on."""
@@ -616,7 +627,8 @@ class Relay:
         if not self._playing:
             self._epoch, self._moment = self._clock(), 0
         self._playing += 1
-        line.group = self._groups[self._moment % GROUPS]
+        # Its first frame is due now, and not when the last one of another line was.
+        line.group = self._group(max(self._moment, self._moments(self._clock())))
         line.group[line] = None
 
     def _sounds_right(self, line: Line) -> bool:
@@ -643,9 +655,13 @@ class Relay:
             line.group = None
             self._playing -= 1
 
+    def _moments(self, now: float) -> int:
+        """The moments since the first one."""
+        return int((now - self._epoch) * GROUPS / TICK)
+
     def _play(self, now: float) -> None:
         """Send what is due, on an absolute schedule so that nothing drifts."""
-        due = int((now - self._epoch) * GROUPS / TICK) + 1
+        due = self._moments(now) + 1
         laps = (due - self._moment) // GROUPS - CATCH_UP
         if laps > 0:
             self._moment += laps * GROUPS
@@ -654,7 +670,7 @@ class Relay:
                     line.timestamp = (line.timestamp + laps * FRAME) & 0xFFFFFFFF
                     line.position += laps
         while self._moment < due:
-            for line in list(self._groups[self._moment % GROUPS]):
+            for line in list(self._group(self._moment)):
                 self._play_frame(line, now)
             self._moment += 1
 

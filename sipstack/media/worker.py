@@ -25,6 +25,7 @@ from random import SystemRandom
 from typing import Any
 
 from sipstack.media.line import LegCounters, Line
+from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
 
 log = logging.getLogger(__name__)
@@ -130,8 +131,10 @@ class _Teller:
                 del self._waiting[: self._stream.send(self._waiting)]
 
 
-def run(commands: socket.socket, events: socket.socket) -> None:
+def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
     """The whole life of the process."""
+    if first:
+        come_first()
     # Ctrl-C is meant for the service, which ends this process by closing the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     commands.setblocking(False)
@@ -203,11 +206,12 @@ class Worker:
     """A relay process, started again whenever it dies. ``heard`` is told what it hears, ``died`` that it is gone."""
 
     def __init__(
-        self, heard: Callable[..., None], died: Callable[["Worker"], None], name: str
+        self, heard: Callable[..., None], died: Callable[["Worker"], None], name: str, first: bool
     ) -> None:
         self._heard = heard
         self._died = died
         self._name = name
+        self._first = first
         self._lock = threading.Lock()
         self._counters: dict[int, LegCounters] = {}
         self._removed: dict[int, threading.Event] = {}
@@ -282,7 +286,7 @@ class Worker:
         commands.settimeout(ANSWER)
         events.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._process = multiprocessing.get_context("spawn").Process(
-            target=run, args=(theirs, events), name=self._name, daemon=True
+            target=run, args=(theirs, events, self._first), name=self._name, daemon=True
         )
         self._process.start()
         theirs.close()

@@ -16,6 +16,8 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+\Z")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]{2,45}(%[A-Za-z0-9_.-]{1,16})?\Z")
 #: What makes a telephone number easier to read, and no other one (:rfc:`3966` §3).
 _SEPARATORS = str.maketrans("", "", "-.()")
+#: The escapes of reserved characters: ``;/?:@&=+$,``, and of the percent sign itself.
+_RESERVED = re.compile(r"%(3[bBfFaAdD]|2[fFbBcC456]|40)")
 #: Parameters without which a URI is another one (§19.1.4).
 _TELLING = frozenset(["user", "ttl", "method", "maddr", "transport"])
 #: Characters that a URI can never have as they are, whatever part they are in.
@@ -160,12 +162,19 @@ def _unescaped(text: str) -> str:
     return unquote(text, errors="surrogateescape") if "%" in text else text
 
 
+def _compared_text(text: str) -> str:
+    """The text to compare: a reserved character is another one when it is escaped (§19.1.4), all others are not."""
+    if "%" not in text:
+        return text
+    return _unescaped(_RESERVED.sub(lambda found: f"%25{found.group(1).upper()}", text))
+
+
 def _exact(text: str | None) -> str | None:
-    return None if text is None else _unescaped(text)
+    return None if text is None else _compared_text(text)
 
 
 def _pairs(params: Params) -> list[tuple[str, str]]:
-    return [(_unescaped(name).lower(), _unescaped(value or "")) for name, value in params]
+    return [(_compared_text(name).lower(), _compared_text(value or "")) for name, value in params]
 
 
 def _compared(params: Params) -> dict[str, str]:

@@ -19,7 +19,7 @@ from sipstack.media.wav import Clip
 from sipstack.media.worker import Worker
 from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
 from tests.interop.programs import HOST, free_rtp_range
-from tests.interop.test_workers import End, until
+from tests.interop.test_workers import PATIENCE, End, until
 
 
 @pytest.fixture(params=[0, 1], ids=["thread", "process"])
@@ -53,7 +53,7 @@ def passes(one: End, two: End) -> bool:
     except TimeoutError:
         return False
     finally:
-        two.socket.settimeout(3.0)
+        two.socket.settimeout(PATIENCE)
 
 
 def drain(end: End) -> None:
@@ -63,7 +63,7 @@ def drain(end: End) -> None:
         while True:
             end.hear()
     except BlockingIOError:
-        end.socket.settimeout(3.0)
+        end.socket.settimeout(PATIENCE)
 
 
 def test_keys_are_pressed_and_heard_through_the_plane(plane: MediaPlane) -> None:

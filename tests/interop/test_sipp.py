@@ -1,6 +1,7 @@
 """Two sipp UAS as extension and contact, no registration: every message is one that their scenarios expect."""
 
 import re
+import sqlite3
 import time
 
 import pytest
@@ -161,7 +162,13 @@ def test_after_kill_9_the_next_start_hangs_up_the_legs_that_were_up(start: Start
             10,
             "the call",
         )
-    time.sleep(0.2)
+
+    def dialogs() -> int:
+        with sqlite3.connect(f"file:{service.folder / 'c2c.db'}?mode=ro", uri=True) as database:
+            query = "SELECT COUNT(*) FROM cdr WHERE dialog IS NOT NULL"
+            return int(database.execute(query).fetchone()[0])
+
+    until(lambda: dialogs() == 40, 10, "the dialogs to be written down")
     service.process.kill()
     service.process.wait()
     service.start()

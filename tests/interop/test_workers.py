@@ -16,6 +16,8 @@ from sipstack.sdp import CODECS, RemoteMedia
 from tests.interop.programs import HOST, free_rtp_range
 
 PCMU, EVENT = CODECS["PCMU"], CODECS["telephone-event"]
+#: Seconds that a busy machine may take to start a process and have it send something.
+PATIENCE = 30.0
 
 
 class End:
@@ -25,7 +27,7 @@ class End:
         self.leg = leg
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((HOST, 0))
-        self.socket.settimeout(3.0)
+        self.socket.settimeout(PATIENCE)
         port = self.socket.getsockname()[1]
         self.sequence = 0
         leg.set_remote(RemoteMedia(HOST, port, HOST, port + 1, (PCMU, EVENT)), (PCMU, EVENT))
@@ -39,7 +41,7 @@ class End:
         return self.socket.recv(2048)[12:]
 
 
-def until(true: Callable[[], object], seconds: float = 10.0) -> None:
+def until(true: Callable[[], object], seconds: float = PATIENCE) -> None:
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it has not come to it"

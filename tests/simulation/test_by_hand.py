@@ -9,6 +9,8 @@ import pytest
 from sipstack.call import Answered, Ended, Failed, Outbound, Ringing
 from sipstack.incoming import IncomingCall
 from sipstack.message import Request, Response, Uri
+from sipstack.resolver import Target
+from sipstack.session import Session
 from tests.simulation.hand import SDP, THEM, UNUSABLE, US, Call, Hand, play
 
 UPDATES = (("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE"),)
@@ -290,6 +292,62 @@ def test_an_offer_while_ours_waits_for_its_answer_is_glare() -> None:
     play(work)
 
 
+def test_who_made_the_call_waits_longer_after_glare_than_who_was_called() -> None:
+    async def waited(call: Call, hand: Hand, within: Request | Response, session: Session) -> float:
+        session.offer()
+        hand.answer(await hand.request("INVITE"), 491)
+        await hand.request("ACK")
+        began = call.loop.time()
+        again = await hand.request("INVITE")
+        hand.answer(again, 200, SDP)
+        await hand.request("ACK")
+        took = call.loop.time() - began
+        hand.ask("BYE", within)
+        await hand.response("BYE")
+        return took
+
+    async def caller(call: Call) -> None:
+        hand = call.hand()
+        invite = await call.up(hand)
+        assert call.outgoing.session is not None
+        assert 2.1 <= await waited(call, hand, invite, call.outgoing.session) <= 4.1
+
+    async def callee(call: Call) -> None:
+        hand = call.hand()
+        call.taken = lambda incoming: incoming.answer()
+        invite = hand.ask("INVITE", body=SDP)
+        answer = await hand.response("INVITE")
+        hand.ask("ACK", answer, number=invite.cseq.number)
+        await asyncio.sleep(0.1)
+        session = call.incoming[0].session
+        assert session is not None
+        assert await waited(call, hand, answer, session) <= 2.1
+
+    play(caller)
+    play(callee)
+
+
+@pytest.mark.parametrize("silent", [True, False])
+def test_a_request_of_the_dialog_goes_to_the_next_server_where_the_first_does_not_serve(
+    silent: bool,
+) -> None:
+    async def work(call: Call) -> None:
+        hand, other = call.hand(), call.hand(ELSEWHERE)
+        servers = [Target("UDP", (host, 5060)) for host in (THEM, ELSEWHERE)]
+        call.agent.locate = lambda uri, account, then, failed: then(servers)  # type: ignore[method-assign]
+        await call.up(hand, headers=(("Record-Route", "<sip:edge.example.net;lr>"),))
+        call.outgoing.hang_up()
+        first = await hand.request("BYE")
+        if not silent:
+            hand.answer(first, 503)
+        second = await other.request("BYE")
+        other.answer(second, 200)
+        assert second.cseq.number > first.cseq.number
+        assert second.via.branch != first.via.branch
+
+    play(work)
+
+
 def test_a_request_that_comes_too_late_is_out_of_order() -> None:
     async def work(call: Call) -> None:
         hand = call.hand()
@@ -431,7 +489,7 @@ def test_a_refresh_that_the_peer_does_not_know_the_dialog_of_ends_the_call(statu
         await call.up(hand, (*UPDATES, ("Session-Expires", "90;refresher=uac")))
         update = await hand.request("UPDATE", 60.0)
         hand.answer(update, status)
-        hand.answer(await hand.request("BYE"), 200)
+        hand.answer(await hand.request("BYE", 1.0), 200)
         assert call.events[-1] == Ended("network")
 
     play(work)

@@ -67,6 +67,37 @@ def test_an_hour_of_ringback_is_exact_to_the_packet() -> None:
         assert packet[6] == frames[number % len(frames)]
 
 
+def test_the_relay_wakes_up_for_a_tone_no_more_often_than_the_tone_has_frames() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    play(world, desk, US)
+    end, turns = world.now + 10.0, 0
+    while world.now < end:
+        world.relay.turn()
+        turns += 1
+    assert len(desk.heard) in (500, 501)
+    assert turns < 520, "and a report or two"
+
+
+@pytest.mark.parametrize("later", [0.001, 0.0075, 0.0125, 0.0193])
+def test_a_tone_that_begins_beside_another_is_even_from_its_first_frame(later: float) -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    customer = Endpoint(world, ("203.0.113.9", 6000))
+    desk.describe()
+    customer.describe()
+    play(world, desk, US)
+    # As it is with a command: it comes while the relay waits, and wakes it.
+    world.at(world.now + 1.0 + later, lambda: play(world, customer, US))
+    world.at(world.now + 1.0 + later, customer.say)
+    world.run(2.0)
+    assert len(customer.heard) >= 49
+    for end in (desk, customer):
+        for before, after in itertools.pairwise(end.heard):
+            assert 0.017 < after[0] - before[0] < 0.023
+
+
 def test_a_bridged_hour_after_ringback_is_one_stream_to_the_packet() -> None:
     world = World()
     desk, customer = bridged(world)

@@ -70,16 +70,23 @@ def free_rtp_range(count: int = 120) -> tuple[int, int]:
     raise RuntimeError("no free ports")
 
 
+#: How many times as long everything may take on a machine that does other things beside.
+BUSY = 4
+
+
 def until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "") -> Any:
-    """The first true value of ``condition``."""
-    end = time.monotonic() + seconds
+    """The first true value of ``condition``, for which a machine that is not busy may need so many seconds."""
+    end = time.monotonic() + BUSY * seconds
+    pause = 0.02
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > end:
-            raise AssertionError(f"waited {seconds} s in vain for {what or condition}")
-        time.sleep(0.02)
+            raise AssertionError(f"waited {BUSY * seconds} s in vain for {what or condition}")
+        # Asking takes its time too, often that of the service that is waited for.
+        time.sleep(pause)
+        pause = min(1.1 * pause, 0.2)
 
 
 class Program:
