@@ -27,6 +27,10 @@ from sipstack.sdp import CODECS
 
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
 ENVIRONMENT_PREFIX = "C2C_SIP_"
+#: What of it is no setting, but for the command line.
+NOT_SETTINGS = frozenset({"C2C_SIP_CONFIG", "C2C_SIP_URL", "C2C_SIP_API_KEY"})
+AUTO = "auto"
+"""Instead of a limit: the one of :data:`c2c_sip.calling.guard.BUILT_IN`, which is not for this machine's own programs."""
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -37,6 +41,8 @@ _SIP_LISTEN = re.compile(r"(?:udp|tcp|tls):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]{1
 _HOST_AND_PORT = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?\Z")
 _ORIGIN = re.compile(rf"\*\Z|https?://{_HOST}(?::[0-9]{{1,5}})?\Z")
 _PORT_RANGE = re.compile(r"\[?\s*([0-9]{1,5})\s*,\s*([0-9]{1,5})\s*\]?\Z")
+LEVELS = ("debug", "info", "warning", "error")
+_LEVEL = re.compile(rf"[A-Za-z_][\w.]*=(?:{'|'.join(LEVELS)})\Z")
 _URL = re.compile(r"(sqlite:///.+|postgres(ql)?://.+)\Z")
 
 
@@ -103,6 +109,16 @@ def _zero_or(least: int, most: int) -> Check:
             raise _Wrong(f"0 or a whole number from {least} to {most}") from None
 
     return check
+
+
+def _limit(value: Any) -> Any:
+    """A limit on the public: the one that is built in, or a number of one's own."""
+    if value == AUTO:
+        return AUTO
+    try:
+        return _whole(0, 1_000_000)(value)
+    except _Wrong:
+        raise _Wrong(f'"{AUTO}", or a whole number from 0 to 1000000') from None
 
 
 def _flag(value: Any) -> bool:
@@ -316,6 +332,23 @@ def _setting(default: Any, check: Check, *, secret: bool = False, reload: bool =
     return field(default=default, metadata={"check": check, "secret": secret, "reload": reload})
 
 
+def accepted(entry: Field[Any]) -> str:
+    """What a setting accepts, as somebody is told who gives it something else; empty: whatever can be written."""
+    check = entry.metadata["check"]
+    try:
+        check(object())
+    except _Wrong as error:
+        whole = str(error)
+    else:
+        return ""
+    try:
+        check(["\0"])
+    except _Wrong as error:
+        # Of a list also what may be in it.
+        return whole if str(error) == whole else f"{whole}: {error}"
+    return whole
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a setting comes from: the path of a file, or the name of a variable."""
@@ -333,7 +366,9 @@ class Http:
     listen: str = _setting("127.0.0.1:8000", _listen)
     threads: int = _setting(8, _whole(1, 256))
     allowed_origins: tuple[str, ...] = _setting(
-        (), _each(_text("https://HOST, https://HOST:PORT or *", _ORIGIN), "a list of origins")
+        (),
+        _each(_text("https://HOST, https://HOST:PORT or *", _ORIGIN), "a list of origins"),
+        reload=True,
     )
     trusted_proxies: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
     max_upload: int = _setting(4_000_000, _whole(64_000, 64_000_000))
@@ -377,8 +412,9 @@ class Media:
     ports: tuple[int, int] = _setting((20000, 29999), _port_range)
     codecs: tuple[str, ...] = _setting(("PCMU", "PCMA"), _each(_CODEC, "a list of codecs", 1))
     workers: int = _setting(0, _whole(0, 64))
-    timeout: int = _setting(30, _whole(5, 3600))
-    ringback: str = _setting("us", _sound)
+    realtime: bool = _setting(True, _flag)
+    timeout: int = _setting(30, _whole(5, 3600), reload=True)
+    ringback: str = _setting("us", _sound, reload=True)
     srtp: str = _setting("off", _srtp)
 
 
@@ -386,13 +422,13 @@ class Media:
 class Calling:
     """Limits of calls; times in seconds."""
 
-    extension_timeout: int = _setting(30, _whole(1, 600))
-    contact_timeout: int = _setting(60, _whole(1, 600))
-    max_duration: int = _setting(14400, _whole(1, 604800))
-    max_calls: int = _setting(0, _whole(0, 100000))
+    extension_timeout: int = _setting(30, _whole(1, 600), reload=True)
+    contact_timeout: int = _setting(60, _whole(1, 600), reload=True)
+    max_duration: int = _setting(14400, _whole(1, 604800), reload=True)
+    max_calls: int = _setting(0, _whole(0, 100000), reload=True)
     default_region: str = _setting("US", _region)
-    busy_tone: int = _setting(3, _whole(0, 60))
-    confirm_timeout: int = _setting(15, _whole(3, 120))
+    busy_tone: int = _setting(3, _whole(0, 60), reload=True)
+    confirm_timeout: int = _setting(15, _whole(3, 120), reload=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,23 +440,28 @@ class Webhooks:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """What the service does for whom; ``per_…`` are unauthenticated activations in an hour, 0 for no limit."""
+    """What the service does for whom.
 
-    countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"))
-    number_kinds: tuple[str, ...] = _setting((), _each(_one_of(*REFUSED_KINDS), "a list of kinds"))
+    ``per_…`` are unauthenticated activations in an hour: 0 for no limit, ``auto`` for what is built in.
+    """
+
+    countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"), reload=True)
+    number_kinds: tuple[str, ...] = _setting(
+        (), _each(_one_of(*REFUSED_KINDS), "a list of kinds"), reload=True
+    )
     sip_hosts: tuple[str, ...] = _setting(
-        (), _each(_text("a host name", re.compile(rf"{_HOST}\Z")), "a list of hosts")
+        (), _each(_text("a host name", re.compile(rf"{_HOST}\Z")), "a list of hosts"), reload=True
     )
     networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
-    connect_by_get: bool = _setting(True, _flag)
-    per_address: int = _setting(0, _whole(0, 1_000_000))
-    per_contact: int = _setting(0, _whole(0, 1_000_000))
-    per_clicktocall: int = _setting(0, _whole(0, 1_000_000))
-    per_account: int = _setting(0, _whole(0, 1_000_000))
-    per_service: int = _setting(0, _whole(0, 1_000_000))
-    daily_minutes: int = _setting(0, _whole(0, 10_000_000))
+    connect_by_get: bool = _setting(True, _flag, reload=True)
+    per_address: int | str = _setting(AUTO, _limit, reload=True)
+    per_contact: int | str = _setting(AUTO, _limit, reload=True)
+    per_clicktocall: int | str = _setting(AUTO, _limit, reload=True)
+    per_account: int | str = _setting(AUTO, _limit, reload=True)
+    per_service: int | str = _setting(AUTO, _limit, reload=True)
+    daily_minutes: int = _setting(0, _whole(0, 10_000_000), reload=True)
     challenge: str = _setting("none", _one_of("none", "proof_of_work", "captcha"))
-    proof_of_work_bits: int = _setting(18, _whole(8, 32))
+    proof_of_work_bits: int = _setting(18, _whole(8, 32), reload=True)
     captcha_url: str = _setting("", _text("https://…", re.compile(r"https?://[^\s]+\Z")))
     captcha_secret: str = _setting("", _text(), secret=True)
 
@@ -498,6 +539,17 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged, and how; ``levels`` are those of single loggers, as ``sipstack=debug``."""
+
+    format: str = _setting("text", _one_of("text", "json"), reload=True)
+    level: str = _setting("info", _one_of(*LEVELS), reload=True)
+    levels: tuple[str, ...] = _setting(
+        (), _each(_text("LOGGER=LEVEL", _LEVEL), "a list of levels"), reload=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Whether ``/metrics`` answers, and whom; ``networks`` empty: everybody."""
 
@@ -519,6 +571,7 @@ class Config:
     recording: Recording = Recording()
     trace: Trace = Trace()
     metrics: Metrics = Metrics()
+    log: Log = Log()
     trunks: tuple[Trunk, ...] = ()
     #: Where those come from that are not defaults, by their full names, as ``http.listen`` and ``trunk[0].password``.
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -535,6 +588,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "recording": Recording,
     "trace": Trace,
     "metrics": Metrics,
+    "log": Log,
 }
 
 
@@ -566,13 +620,27 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
     return replace(config, origins=_origins(document, variables, str(chosen)))
 
 
+def check_setting(name: str, value: Any) -> Any:
+    """One setting's value as it is taken, of ``http.listen`` for instance; of any trunk, ``trunk.domain``.
+
+    :raises ConfigError: it is not accepted.
+    """
+    section, _, key = name.partition(".")
+    kind = Trunk if section == "trunk" else _SECTIONS[section]
+    (entry,) = (each for each in fields(kind) if each.name == key)
+    try:
+        return entry.metadata["check"](value)
+    except _Wrong as error:
+        raise ConfigError([f"{name}: got {value!r}, accepted: {error}"]) from error
+
+
 def _override(
     document: dict[str, Any], environ: Mapping[str, str], problems: list[str]
 ) -> dict[str, str]:
     """Put what the environment says over what the file says; the variables, by the full names of what they set."""
     variables: dict[str, str] = {}
     for name in sorted(environ):
-        if not name.startswith(ENVIRONMENT_PREFIX) or name == "C2C_SIP_CONFIG":
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in NOT_SETTINGS:
             continue
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         match keys:
@@ -692,6 +760,7 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
 
 
 __all__ = [
+    "AUTO",
     "Calling",
     "Config",
     "ConfigError",
@@ -701,5 +770,6 @@ __all__ = [
     "Media",
     "Sip",
     "Trunk",
+    "check_setting",
     "load",
 ]

@@ -31,8 +31,10 @@ from c2c_sip.calling.trunks import Trunks
 from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Origin, Trunk
 from c2c_sip.delivery import Delivery
+from c2c_sip.doubts import doubts_of
 from c2c_sip.metrics import Metrics, Reading
 from c2c_sip.outgoing import post
+from c2c_sip.reloading import Reload, reload
 from c2c_sip.store import Store
 from c2c_sip.store.row import Row
 from c2c_sip.store.store import CUT_OFF
@@ -46,7 +48,6 @@ from sipstack.media.recording import Recorder
 from sipstack.media.tones import BEEP, Playback
 from sipstack.message import Uri
 from sipstack.resolver import DnsLookup, Resolver, kinds_of
-from sipstack.sdes import Mode
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
@@ -74,6 +75,8 @@ class Service:
         self, config: Config, lab: bool = False, script: "LabScript | None" = None
     ) -> None:
         self.config = config
+        #: The same as it was given, without what the lab adds.
+        self._given = config
         self.store: Store
         self.calling: Calling
         #: What went over the wire, by Call-ID.
@@ -159,7 +162,7 @@ class Service:
 
         if config.trace.hep:
             offset = time.time() - time.monotonic()
-            self._exporter = Exporter(_nameserver(config.trace.hep), config.trace.hep_agent, offset)
+            self._exporter = Exporter(nameserver(config.trace.hep), config.trace.hep_agent, offset)
             self.trace.watcher = self._exporter.send
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
@@ -172,7 +175,7 @@ class Service:
                 public_address=config.sip.public_address,
                 trace=self.trace,
                 resolver=Resolver(
-                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]),
+                    DnsLookup([nameserver(text) for text in config.sip.nameservers]),
                     transports={transport.name for transport in transports},
                     kinds=kinds_of(transport.local_address[0] for transport in transports),
                     rng=rng,
@@ -181,21 +184,14 @@ class Service:
                 accounts=list(accounts.values()),
             )
 
-        for trunk in config.trunks:
-            if trunk.srtp != Mode.OFF and trunk.transport != "tls":
-                log.warning(
-                    "trunk %s: the keys of srtp are sent in the clear without tls", trunk.name
-                )
-        guard = config.guard
-        limited = guard.per_address, guard.per_account, guard.per_service, guard.daily_minutes
-        if config.trunks and self.lab is None and not any(limited):
-            log.warning(
-                "nothing limits how often the public may call: set guard.per_address, guard.per_contact, "
-                "guard.per_account and guard.daily_minutes, or auth_required"
-            )
+        if self.lab is None:
+            for doubt in doubts_of(config):
+                log.warning("%s: %s", doubt.text, doubt.remedy)
         if not config.media.workers:
             sys.setswitchinterval(SWITCH_INTERVAL)
-        media = MediaPlane(ports=config.media.ports, workers=config.media.workers)
+        media = MediaPlane(
+            ports=config.media.ports, workers=config.media.workers, first=config.media.realtime
+        )
         self._engine = Engine(
             build,
             media,
@@ -290,6 +286,7 @@ class Service:
             trunks=self._trunks.shown,
             traffic=self._traffic,
             metrics=Metrics(self._reading).exposition,
+            current=lambda: self.config,
         )
         self._http = HttpServer(
             app,
@@ -305,6 +302,18 @@ class Service:
     def welcome(self) -> list[str]:
         """What somebody who has just started the service may want to know."""
         return self.lab.welcome() if self.lab is not None else []
+
+    def reload(self, read: Config) -> Reload:
+        """Heed settings that were read again, as far as that goes without a restart; what came of it.
+
+        :raises OSError: the audio that they name cannot be read; nothing has changed.
+        :raises WavError: nor played.
+        """
+        found = reload(self._given, read)
+        running = reload(self.config, found.config).config
+        self.calling.reconfigure(running)
+        self.config, self._given = running, found.config
+        return found
 
     def stop(self, timeout: float = 8.0) -> None:
         """Refuse new calls, hang up the live ones, write everything down and let go of all sockets.
@@ -458,7 +467,8 @@ def _tls(config: Config) -> dict[str, Any]:
     }
 
 
-def _nameserver(text: str) -> tuple[str, int]:
+def nameserver(text: str) -> tuple[str, int]:
+    """(IP literal, port) of one of ``sip.nameservers``, or of a host and port written as they are."""
     host, port = text, "53"
     if not text.endswith("]") and ":" in text:
         host, _, port = text.rpartition(":")

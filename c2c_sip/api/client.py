@@ -29,6 +29,32 @@ def address_reader(trusted: tuple[str, ...]) -> Callable[[falcon.Request], str]:
     return read
 
 
+#: What proxies tell of those whom they ask for.
+_FORWARDED = (
+    *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"),
+    *("X-Client-IP", "True-Client-IP", "CF-Connecting-IP"),
+)
+
+
+def is_local(req: falcon.Request) -> bool:
+    """Whether a program on this very machine asks, and nothing says that it does so for somebody else.
+
+    A reverse proxy next to us asks from loopback too. One that adds nothing to a request still speaks of the public name
+    in ``Host``, or HTTP/1.0, as nginx does unless it is told otherwise.
+    """
+    peer = _address(req.remote_addr)
+    if peer is None or not peer.is_loopback:
+        return False
+    if any(req.get_header(name) is not None for name in _FORWARDED):
+        return False
+    if req.env.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        return False
+    named = req.get_header("Host") or ""
+    named = named[1:].partition("]")[0] if named.startswith("[") else named.partition(":")[0]
+    address = _address(named)
+    return named.lower() == "localhost" or (address is not None and address.is_loopback)
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """An address in any of the ways that proxies write it: also in brackets, and with a port."""
     text = text.strip().strip('"')

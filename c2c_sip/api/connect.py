@@ -1,6 +1,7 @@
 """``…/{id}/connect``: the activation, and its state."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import falcon
@@ -9,6 +10,7 @@ from c2c_sip.api import envelope, page
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.answers import ACTIVATION
 from c2c_sip.api.body import read_contact, read_text
+from c2c_sip.api.client import is_local
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, not_found, unauthorized
 from c2c_sip.calling.defaults import effective
@@ -41,13 +43,15 @@ _SLACK = 5.0
 class Connect:
     """Starts calls."""
 
-    def __init__(self, store: Store, access: Access, calling: Calling, config: Config) -> None:
+    def __init__(
+        self, store: Store, access: Access, calling: Calling, config: Callable[[], Config]
+    ) -> None:
         self._store = store
         self._access = access
         self._calling = calling
         self._config = config
         # A request that waits for a call holds one of the server's threads; two are kept for the others.
-        self._waiting = threading.BoundedSemaphore(max(1, config.http.threads - 2))
+        self._waiting = threading.BoundedSemaphore(max(1, config().http.threads - 2))
 
     @operation(
         Operation(
@@ -171,6 +175,7 @@ class Connect:
             contact,
             authenticated=authenticated,
             client=self._access.address(req),
+            local=is_local(req),
             link=link,
             brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
             parameter=lambda name: read_text(req, name),
@@ -180,7 +185,7 @@ class Connect:
         self, req: falcon.Request, resp: falcon.Response, definition: Row, row: Row
     ) -> None:
         """Answer a blocking request, once the two are connected or it is known that they will not be."""
-        calling = self._config.calling
+        calling = self._config().calling
         either = definition.get("timeout")
         ringing = (either or calling.extension_timeout) + (either or calling.contact_timeout)
         self._calling.wait(row["id"], ringing + _SLACK)

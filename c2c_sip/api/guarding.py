@@ -17,7 +17,7 @@ from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, canonical, read_cont
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.links import LIFETIME, Link
 from c2c_sip.schemas import LINK, NEVER_CALL, validate
-from c2c_sip.store import Store
+from c2c_sip.store import Actor, Store
 
 #: Entries of the never-call list that are given at once.
 PAGE = 1000
@@ -26,7 +26,8 @@ PAGE = 1000
 class Links:
     """``…/{id}/link``: a URL that activates without a token."""
 
-    def __init__(self, access: Access, calling: Calling) -> None:
+    def __init__(self, store: Store, access: Access, calling: Calling) -> None:
+        self._store = store
         self._access = access
         self._calling = calling
 
@@ -58,6 +59,8 @@ class Links:
             uses=data.get("uses", 1),
         )
         token = self._calling.sign_link(account, definition, link)
+        # Not the link itself: whoever reads the log is not to have its calls.
+        self._store.note(self._access.actor(req), account_id, "create", "link", link.id)
         where = f"{req.prefix}{req.path.removesuffix('/').removesuffix('/link')}/connect"
         said: dict[str, Any] = {
             "id": link.id,
@@ -77,8 +80,9 @@ class NeverCallMe:
     Whoever knows the activation's id, 128 random bits, is the one who started it or the account: it is the proof.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, access: Access) -> None:
         self._store = store
+        self._access = access
 
     @operation(Operation(answer={"type": "object", "required": ["never_call"]}, who="anybody"))
     def on_post(
@@ -89,13 +93,15 @@ class NeverCallMe:
         id: str,
         activation_id: str,
     ) -> None:
-        """Put its contact on the account's list."""
+        """Put its contact on the account's list, once it was rung."""
         if self._store.clicktocall(account_id, id) is None:
             raise not_found()
         row = self._store.activation(id, activation_id)
-        if row is None or row.get("rule") is not None or not row.get("called"):
+        # Not before the INVITE to it has left: else anybody could have anybody's number blocked, and it would never ring.
+        if row is None or not row.get("called") or row.get("cdr_id") is None:
             raise not_found()
-        self._store.guard.never_call(account_id, row["called"], "activation", time.time())
+        by = Actor(method="public", client=self._access.address(req)[:64])
+        self._store.guard.never_call(account_id, row["called"], "activation", time.time(), by)
         envelope.success(req, resp, {"never_call": True})
 
 
@@ -137,7 +143,8 @@ class NeverCalls:
         if errors:
             raise invalid(errors)
         number = self._canonical(account, data["number"])
-        self._store.guard.never_call(account_id, number, "account", time.time())
+        by = self._access.actor(req)
+        self._store.guard.never_call(account_id, number, "account", time.time(), by)
         envelope.success(req, resp, {"number": number}, status=201)
 
     def _canonical(self, account: Row, text: str) -> str:
@@ -168,7 +175,8 @@ class NeverCall:
             known = canonical(read_contact(number, region), region)
         except Unreadable as error:
             raise not_found() from error
-        if len(number) > MAX_LENGTH or not self._store.guard.call_again(account_id, known):
+        by = self._access.actor(req)
+        if len(number) > MAX_LENGTH or not self._store.guard.call_again(account_id, known, by):
             raise not_found()
         envelope.success(req, resp, {"number": number})
 

@@ -24,12 +24,16 @@ from c2c_sip.calling.links import Link, LinkError
 from c2c_sip.calling.numbering import ANYWHERE
 from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.routing import trunk_hosts
-from c2c_sip.config import Config
+from c2c_sip.config import AUTO, Config
 
 LOOPBACK = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
 
 SCOPES = ("address", "contact", "clicktocall", "account", "service")
 """What activations by the public are counted by, in the order in which the limits are looked at."""
+
+BUILT_IN = {"address": 60, "contact": 10, "clicktocall": 300, "account": 1000, "service": 5000}
+"""What a limit is that the settings leave alone: far above what a small office's website needs, far below what a bill
+or a person would notice."""
 
 METERED = 1024
 """Accounts whose minutes are kept in mind, besides those that called today."""
@@ -76,10 +80,22 @@ class Guard:
         self._meters: dict[str, Meter] = {}
         self._link_key = records.key("link")
         self._proof_key = records.key("proof")
-        self._windows = Windows(HOUR)
-        for row in records.rung_since(now - HOUR):
+        self._windows = self._counted(now)
+
+    def _counted(self, now: float) -> Windows:
+        """What the last hour has of each that may be limited."""
+        windows = Windows(HOUR)
+        for row in self._records.rung_since(now - HOUR):
             keys = _keys(row["client"], row["called"], row["clicktocall_id"], row["account_id"])
-            self._windows.count(keys, row["created"])
+            windows.count(keys, row["created"])
+        return windows
+
+    def reconfigure(self, config: Config, now: float) -> None:
+        """Go by other limits, and by what the history has for those that were none before."""
+        with self._lock:
+            # Within the lock: what is admitted meanwhile would be counted in neither.
+            self._windows = self._counted(now)
+            self._config = config
 
     # --- what holds
 
@@ -200,13 +216,16 @@ class Guard:
         called: str,
         client: str,
         now: float,
+        *,
+        local: bool = False,
     ) -> Callable[[], None]:
         """Count one activation by the public; what it returns takes it back, if nothing comes of it.
 
+        :param local: whether it is a program of this very machine that asks, see :meth:`counts`
         :raises Refusal: a limit is reached
         """
         keys = _keys(client_key(client), called, clicktocall["id"], account["id"])
-        limits = self._limits(account, clicktocall)
+        limits = self._limits(account, clicktocall, local)
         with self._lock:
             full = self._windows.admit(keys, limits, now)
         if full is not None:
@@ -223,16 +242,33 @@ class Guard:
 
         return take_back
 
-    def _limits(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> dict[str, int]:
-        guard = self._config.guard
+    def counts(
+        self, account: Mapping[str, Any], clicktocall: Mapping[str, Any], local: bool
+    ) -> bool:
+        """Whether an activation without a token counts at all.
+
+        A program of this machine that asks with no proxy in between is one that the operator runs: what is built in is
+        not for it, but whatever somebody has set is.
+        """
+        return any(self._limits(account, clicktocall, local).values())
+
+    def _limits(
+        self, account: Mapping[str, Any], clicktocall: Mapping[str, Any], local: bool
+    ) -> dict[str, int]:
         return {
             scope: stricter(
-                getattr(guard, f"per_{scope}"),
+                self._set(scope, local),
                 _said(account, f"per_{scope}"),
                 _said(clicktocall, f"per_{scope}"),
             )
             for scope in SCOPES
         }
+
+    def _set(self, scope: str, local: bool) -> int:
+        given = getattr(self._config.guard, f"per_{scope}")
+        if given != AUTO:
+            return int(given)
+        return 0 if local else BUILT_IN[scope]
 
     # --- how long
 
@@ -335,4 +371,4 @@ def _bad_link(rule: str, message: str) -> Refusal:
     return Refusal("validation", message, field="link", rule="forbidden", reason=f"link_{rule}")
 
 
-__all__ = ["LOOPBACK", "SCOPES", "Guard", "Minutes", "Proof", "networks_of"]
+__all__ = ["BUILT_IN", "LOOPBACK", "SCOPES", "Guard", "Minutes", "Proof", "networks_of"]

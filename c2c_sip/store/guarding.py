@@ -5,20 +5,25 @@ from typing import Any
 
 import peewee as pw
 
+from c2c_sip.store.audit import NOBODY, Actor, Audit
 from c2c_sip.store.row import Row, find_row
 from c2c_sip.store.writer import Writer
 
 #: The account of an entry of the never-call list that holds for all accounts.
 EVERYBODY = ""
+#: What an entry of it is called in the audit log, and how long a name of it may be there.
+_KIND = "never_call"
+_TARGET = 64
 
 
 class GuardRecords:
     """The guard's part of a store, as its attribute ``guard``; from any thread."""
 
-    def __init__(self, database: pw.Database, models: Any, writer: Writer) -> None:
+    def __init__(self, database: pw.Database, models: Any, writer: Writer, audit: Audit) -> None:
         self._database = database
         self._models = models
         self._writer = writer
+        self._audit = audit
 
     # --- what was rung lately
 
@@ -58,35 +63,41 @@ class GuardRecords:
         query = 'SELECT 1 AS "found" FROM "never_call" WHERE "number" = ? AND "account_id" IN (?, ?) LIMIT 1'
         return find_row(self._database, query, (number, account_id, EVERYBODY)) is not None
 
-    def never_call(self, account_id: str, number: str, source: str, now: float) -> None:
+    def never_call(
+        self, account_id: str, number: str, source: str, now: float, by: Actor = NOBODY
+    ) -> None:
         """Put a number on an account's list; once is enough."""
         model = self._models.NeverCall
-        self._writer.submit(
-            lambda: (
-                model.insert(
-                    id=secrets.token_hex(16),
-                    account_id=account_id,
-                    number=number,
-                    source=source,
-                    created=now,
-                )
-                .on_conflict_ignore()
-                .execute()
-            )
-        ).result()
 
-    def call_again(self, account_id: str, number: str) -> bool:
+        def work() -> None:
+            mine = (model.account_id == account_id) & (model.number == number)
+            if model.select().where(mine).exists():
+                return
+            model.insert(
+                id=secrets.token_hex(16),
+                account_id=account_id,
+                number=number,
+                source=source,
+                created=now,
+            ).on_conflict_ignore().execute()
+            said = {"number": number}
+            self._audit.add(by, account_id, "create", _KIND, number[:_TARGET], None, said)
+
+        self._writer.submit(work).result()
+
+    def call_again(self, account_id: str, number: str, by: Actor = NOBODY) -> bool:
         """Take a number from an account's list; whether it was on it."""
         model = self._models.NeverCall
-        return bool(
-            self._writer.submit(
-                lambda: (
-                    model.delete()
-                    .where(model.account_id == account_id, model.number == number)
-                    .execute()
-                )
-            ).result()
-        )
+
+        def work() -> bool:
+            mine = (model.account_id == account_id) & (model.number == number)
+            if not model.delete().where(mine).execute():
+                return False
+            said = {"number": number}
+            self._audit.add(by, account_id, "delete", _KIND, number[:_TARGET], said, None)
+            return True
+
+        return self._writer.submit(work).result()
 
     def never_calls(self, account_id: str, limit: int, after: str = "") -> list[Row]:
         """The account's list by number, ``limit`` entries from behind the number ``after`` on."""

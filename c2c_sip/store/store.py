@@ -72,8 +72,8 @@ class Store:
         finally:
             database.close()
         self._writer = Writer(database)
-        self.guard = GuardRecords(database, self.models, self._writer)
         self.audit = Audit(self.models)
+        self.guard = GuardRecords(database, self.models, self._writer, self.audit)
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.traces = TraceRecords(self.models, self._writer)
         self.histories = HistoryRecords(self.models)

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
+from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
 from sipstack.media.tones import Source
 from sipstack.media.worker import Worker
@@ -102,12 +103,16 @@ class MediaLeg:
 
     def counters(self) -> LegCounters:
         """The counters so far; those of a relay in another process are up to two seconds old."""
-        return self._final or self._relay.counters(self._number)
+        found = self._relay.counters(self._number)
+        # In this order: what was closed meanwhile in another thread has its last ones.
+        return self._final or found
 
     def close(self) -> LegCounters:
         """Stop, and give the ports back. May be called again."""
         if self._final is None:
             self._final = self._relay.remove(self._number)
+            # Only now, for other threads may be asking for its counters.
+            self._relay.drop(self._number)
             self._plane.closed(self, self._number)
         return self._final
 
@@ -115,7 +120,7 @@ class MediaLeg:
 #: What of the counters is added up over all legs.
 ADDED_UP = (
     *("packets_received", "bytes_received", "packets_sent", "bytes_sent"),
-    *("lost", "late", "duplicate", "rejected"),
+    *("lost", "late", "duplicate", "rejected", "unauthenticated"),
 )
 
 
@@ -133,6 +138,7 @@ class _Driver(Protocol):
     @property
     def alive(self) -> bool: ...
     def start(self) -> None: ...
+    def wait(self) -> None: ...
     def close(self) -> None: ...
     def add(
         self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
@@ -140,6 +146,7 @@ class _Driver(Protocol):
     def tell(self, name: str, *arguments: object) -> None: ...
     def counters(self, number: int) -> LegCounters: ...
     def remove(self, number: int) -> LegCounters: ...
+    def drop(self, number: int) -> None: ...
 
 
 class _Thread:
@@ -147,8 +154,9 @@ class _Thread:
 
     alive = True
 
-    def __init__(self, listener: "MediaPlane", rng: Random) -> None:
+    def __init__(self, listener: "MediaPlane", rng: Random, first: bool) -> None:
         self._rng = rng
+        self._first = first
         self._commands: deque[Callable[[], object]] = deque()
         #: Whether the relay has been woken for what is in there.
         self._woken = False
@@ -162,6 +170,9 @@ class _Thread:
 
     def start(self) -> None:
         self._thread.start()
+
+    def wait(self) -> None:
+        """It takes commands from the first moment on."""
 
     def close(self) -> None:
         if self._thread.is_alive():
@@ -187,7 +198,10 @@ class _Thread:
 
     def remove(self, number: int) -> LegCounters:
         self.tell("remove", number)
-        return self._lines.pop(number).counters()
+        return self._lines[number].counters()
+
+    def drop(self, number: int) -> None:
+        del self._lines[number]
 
     def _command(self, work: Callable[[], object]) -> None:
         self._commands.append(work)
@@ -199,6 +213,8 @@ class _Thread:
     # --- in the relay's thread
 
     def _run(self) -> None:
+        if self._first:
+            come_first()
         self._relay.run(lambda: self._running)
 
     def _stop(self) -> None:
@@ -221,7 +237,7 @@ class MediaPlane:
     """All legs of one service. ``ports`` are the first and last to use.
 
     With ``workers`` there are so many relay processes, each of which is started again if it dies; with none the relay is
-    a thread of this process.
+    a thread of this process. Where ``first``, relays are scheduled before all else if the system allows it.
     """
 
     def __init__(
@@ -230,6 +246,7 @@ class MediaPlane:
         workers: int = 0,
         clock: Callable[[], float] = time.monotonic,
         rng: Random | None = None,
+        first: bool = False,
     ) -> None:
         self._clock = clock
         self._pairs = PortPairs(*ports)
@@ -240,9 +257,9 @@ class MediaPlane:
         self._past: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
         self._relays: list[_Driver] = (
-            [Worker(self._heard, self._died, f"relay {n + 1}") for n in range(workers)]
+            [Worker(self._heard, self._died, f"relay {n + 1}", first) for n in range(workers)]
             if workers
-            else [_Thread(self, rng or SystemRandom())]
+            else [_Thread(self, rng or SystemRandom(), first)]
         )
         self._cues: dict[Source, Cue] = {}
         #: The legs of each relay, and the sources that it has been taught.
@@ -280,9 +297,11 @@ class MediaPlane:
             figures[name] += getattr(counters, name)
 
     def start(self) -> None:
-        """Start the relays."""
+        """Start the relays, and wait until they are there."""
         for relay in self._relays:
             relay.start()
+        for relay in self._relays:
+            relay.wait()
 
     def close(self) -> None:
         """End the relays and close all sockets."""

@@ -1,5 +1,6 @@
 """Starts the programs that a test asks for, and stops them after it."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -7,6 +8,7 @@ from typing import Any, TypeVar
 import pytest
 import trustme
 
+from tests.interop.abuse import Table
 from tests.interop.programs import Certificate, Program, stop_all
 
 P = TypeVar("P", bound=Program)
@@ -25,6 +27,16 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield launch
     stop_all([p for p in reversed(running) if hasattr(p, "process")])
+
+
+@pytest.fixture(scope="session")
+def table() -> Iterator[Table]:
+    """The table of what attacks got: printed with ``-s``, and written to the file that ``$ABUSE_TABLE`` names."""
+    made = Table()
+    yield made
+    print(f"\n{made}")
+    if os.environ.get("ABUSE_TABLE"):
+        Path(os.environ["ABUSE_TABLE"]).write_text(f"{made}\n")
 
 
 @pytest.fixture(scope="session")

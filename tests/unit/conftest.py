@@ -47,6 +47,7 @@ class FakeCalling:
         *,
         authenticated: bool,
         client: str,
+        local: bool = False,
         link: str = "",
         brought: Any = None,
         parameter: Any = None,
@@ -74,12 +75,16 @@ class FakeCalling:
                 "contact": contact,
                 "authenticated": authenticated,
                 "client": client,
+                "local": local,
             }
         )
         return row
 
     def get_dials(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> bool:
         return True
+
+    def region(self, account: Mapping[str, Any]) -> str:
+        return "US"
 
     def wait(self, activation_id: str, timeout: float) -> None:
         self.waited.append(timeout)

@@ -519,6 +519,31 @@ def test_each_change_is_in_the_log_with_who_did_it_and_what_it_was(api: Api) -> 
     assert changed["timestamp"] > 63_000_000_000 and changed["iso_8601"]
 
 
+def test_what_lets_somebody_call_or_keeps_him_from_it_is_in_the_log(api: Api) -> None:
+    mine = user(api)
+    token = signs_in(api, "ann", "correct horse").json["auth_token"]
+    for _ in range(2):  # the second time it changes nothing
+        api.put("/never_call", {"number": "+14155550100"}, token=token)
+    api.delete("/never_call/%2B14155550100", token=token)
+    api.delete("/never_call/%2B14155550100", token=token)
+    made = api.create()
+    row = api.post(f"/clicktocall/{made['id']}/connect", {"contact": "+14155550101"}, token=None)
+    activation = row.json["data"]["id"]
+    api.store.update_activation(activation, cdr_id="c" * 32, called="+14155550101")
+    api.store.flush()
+    where = f"/clicktocall/{made['id']}/connect/{activation}/never_call"
+    assert api.request("POST", where, token=None).status_code == 200
+    rows = [row for row in log(api) if row["kind"] == "never_call"]
+    assert [(row["action"], row["target_id"], row["actor_id"], row["method"]) for row in rows] == [
+        ("create", "+14155550101", None, "public"),
+        ("delete", "+14155550100", mine["id"], "user_auth"),
+        ("create", "+14155550100", mine["id"], "user_auth"),
+    ]
+    assert {row["client"] for row in rows} == {"127.0.0.1"}
+    api.put("/never_call", {"number": f"sip:{'x' * 200}@example.net"})
+    assert log(api)[0]["changes"] == {"number": {"to": f"sip:{'x' * 200}@example.net"}}
+
+
 def test_what_a_parent_changes_below_is_in_the_log_of_what_was_changed(api: Api) -> None:
     child = child_of(api)
     api.patch(f"/v1/accounts/{child['id']}", {"name": "Renamed"})

@@ -165,6 +165,43 @@ def test_a_restart_does_not_reset_the_limits(make: Make) -> None:
     assert later.post(f"{path}/connect", {"contact": NUMBER}, token=None).status_code == 200
 
 
+def test_the_public_is_limited_where_nothing_is_set_and_programs_next_door_are_not(
+    make: Make,
+) -> None:
+    api = make()
+    where = f"{api.path}{one(api)}/connect"
+
+    def ask(times: int, **request: Any) -> list[int]:
+        body = {"json": {"contact": NUMBER}} | request
+        return [
+            api.client.simulate_post(where, **body).status_code  # type: ignore[arg-type]
+            for _ in range(times)
+        ]
+
+    next_door = {"host": "127.0.0.1", "port": 8000, "remote_addr": "127.0.0.1"}
+    assert set(ask(20, **next_door)) == {200}
+    assert ask(11, remote_addr="203.0.113.5") == [200] * 10 + [503]
+    assert set(ask(20, **next_door)) == {200}
+    # They ask from next door too, but for somebody else.
+    for proxied in (
+        {"headers": {"X-Forwarded-For": "203.0.113.6"}},
+        {"headers": {"X-Real-IP": "127.0.0.1"}},
+        {"headers": {"Forwarded": "for=127.0.0.1"}},
+        {"headers": {"Via": "1.1 proxy"}},
+        {"host": "calls.example.com"},
+        {"host": "127.0.0.1.example.com"},
+        {"http_version": "1.0"},
+        {"remote_addr": "203.0.113.7"},
+        {"remote_addr": "192.168.1.7"},
+    ):
+        assert ask(1, **next_door | proxied) == [503], proxied
+    for same in ({"host": "localhost"}, {"host": "[::1]", "remote_addr": "::1"}):
+        assert ask(1, **next_door | same) == [200], same
+    again = make()
+    assert again.client.simulate_post(where, json={"contact": NUMBER}).status_code == 503
+    assert len(dialled(api)) == 52
+
+
 def test_minutes_of_an_account_are_looked_at_for_everybody(make: Make, store: Store) -> None:
     api = make()
     path = one(api)
@@ -224,10 +261,17 @@ def test_many_refusals_are_few_records(make: Make) -> None:
 # --- never again
 
 
+def rung(api: Api, activation: str) -> None:
+    """What the engine writes once the INVITE to the contact leaves."""
+    api.store.update_activation(activation, cdr_id="c" * 32)
+    api.store.flush()
+
+
 def test_who_was_called_is_never_called_again_by_one_request(make: Make) -> None:
     api = make()
     path = one(api)
     made = api.post(f"{path}/connect", {"contact": NUMBER}, token=None).json["data"]["id"]
+    rung(api, made)
     answer = api.request("POST", f"{path}/connect/{made}/never_call", token=None)
     assert answer.status_code == 200
     assert api.request("POST", f"{path}/connect/{made}/never_call", token=None).status_code == 200
@@ -251,12 +295,16 @@ def test_only_a_call_that_took_place_can_be_opted_out_of(make: Make) -> None:
     path = one(api)
     other = one(api)
     made = api.post(f"{path}/connect", {"contact": NUMBER}, token=None).json["data"]["id"]
+    unrung = api.post(f"{path}/connect", {"contact": NUMBER}, token=None).json["data"]["id"]
+    rung(api, made)
     api.post(f"{path}/connect", {"contact": "+19005551234"}, token=None)
     (refused,) = api.get(f"{path}/history?filter_result=error").json["data"]
     for wrong in (
         f"{path}/connect/{refused['id']}",
         f"{path}/connect/{'0' * 32}",
         f"{other}/connect/{made}",
+        # Whoever types in another's number, and nobody here picks up, has called nobody.
+        f"{path}/connect/{unrung}",
     ):
         assert api.request("POST", f"{wrong}/never_call", token=None).status_code == 404
     assert api.get("/never_call").json["data"] == []
@@ -291,6 +339,14 @@ def link(api: Api, path: str, **data: Any) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     made: dict[str, Any] = answer.json["data"]
     return made
+
+
+def test_who_has_made_a_link_is_in_the_log_and_the_link_is_not(make: Make) -> None:
+    api = make()
+    made = link(api, one(api), contact=NUMBER)
+    entry = api.get("/audit").json["data"][0]
+    assert (entry["kind"], entry["action"], entry["target_id"]) == ("link", "create", made["id"])
+    assert made["link"] not in api.get("/audit").text
 
 
 def follow(api: Api, path: str, token: str, method: str = "POST", more: str = "") -> Any:

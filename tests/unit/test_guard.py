@@ -9,7 +9,7 @@ import pytest
 
 from c2c_sip import config as settings_of
 from c2c_sip.calling import proof
-from c2c_sip.calling.guard import Guard, Proof, networks_of
+from c2c_sip.calling.guard import BUILT_IN, SCOPES, Guard, Proof, networks_of
 from c2c_sip.calling.limits import DAY
 from c2c_sip.calling.links import Link
 from c2c_sip.calling.policy import Refusal
@@ -152,6 +152,29 @@ def test_each_limit_is_of_its_own_scope_and_says_when_there_is_room(scope: str) 
     if scope in others:
         it.admit(**same | others[scope], now=NOON + 60)
     it.admit(**same, now=NOON + 3600)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_what_no_setting_limits_has_a_limit_all_the_same(scope: str) -> None:
+    it = guard(**{f"per_{other}": 0 for other in SCOPES if other != scope})
+    for _ in range(BUILT_IN[scope]):
+        it.admit(ACCOUNT, ONE, CONTACT, "192.0.2.1", NOON)
+    assert reason(lambda: it.admit(ACCOUNT, ONE, CONTACT, "192.0.2.1", NOON)) == f"per_{scope}"
+
+
+def test_a_program_of_this_machine_has_no_limit_but_those_that_somebody_has_set() -> None:
+    it = guard()
+    assert not it.counts(ACCOUNT, ONE, True)
+    assert it.counts(ACCOUNT, ONE, False)
+    for _ in range(2 * max(BUILT_IN.values())):
+        it.admit(ACCOUNT, ONE, CONTACT, "127.0.0.1", NOON, local=True)
+    it.admit(ACCOUNT, ONE, CONTACT, "192.0.2.1", NOON)
+    said = {"limits": {"per_contact": 1}}
+    for set_, clicktocall in ((guard(per_contact=1), ONE), (guard(), ONE | said)):
+        assert set_.counts(ACCOUNT, clicktocall, True)
+        set_.admit(ACCOUNT, clicktocall, CONTACT, "127.0.0.1", NOON, local=True)
+        again = lambda set_=set_, of=clicktocall: set_.admit(ACCOUNT, of, CONTACT, "127.0.0.1", NOON, local=True)  # noqa: E731 # fmt: skip
+        assert reason(again) == "per_contact"
 
 
 def test_addresses_of_one_network_are_one_client() -> None:

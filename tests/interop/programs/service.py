@@ -79,6 +79,10 @@ class Service(Program):
         self.token = answer["auth_token"]
         return self
 
+    def allow(self, name: str, value: str) -> None:
+        """Set a variable of the environment from the next start on."""
+        self._env = self._env | {name: value}
+
     def http(self, method: str, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
         request = urllib.request.Request(self.url + path, method=method)
         if body is not None:
