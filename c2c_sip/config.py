@@ -330,6 +330,23 @@ def _setting(default: Any, check: Check, *, secret: bool = False, reload: bool =
     return field(default=default, metadata={"check": check, "secret": secret, "reload": reload})
 
 
+def accepted(entry: Field[Any]) -> str:
+    """What a setting accepts, as somebody is told who gives it something else; empty: whatever can be written."""
+    check = entry.metadata["check"]
+    try:
+        check(object())
+    except _Wrong as error:
+        whole = str(error)
+    else:
+        return ""
+    try:
+        check(["\0"])
+    except _Wrong as error:
+        # Of a list also what may be in it.
+        return whole if str(error) == whole else f"{whole}: {error}"
+    return whole
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a setting comes from: the path of a file, or the name of a variable."""

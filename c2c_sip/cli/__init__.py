@@ -5,6 +5,7 @@ import click
 from c2c_sip import __version__
 from c2c_sip.cli.accounts import account
 from c2c_sip.cli.agent import uac, uas
+from c2c_sip.cli.backing import backup, restore
 from c2c_sip.cli.calls import call, channels, hangup
 from c2c_sip.cli.checking import check_config
 from c2c_sip.cli.clicktocalls import clicktocall
@@ -42,6 +43,8 @@ for command in (
     lab,
     uac,
     uas,
+    backup,
+    restore,
     completion,
 ):
     main.add_command(command)

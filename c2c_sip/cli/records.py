@@ -164,8 +164,8 @@ def _kept(client: Client, path: str, name: str) -> bytes:
         if error.status != 404:
             raise
         fail(
-            "nothing is kept of this call's messages: it is not among the newest (setting trace.calls), "
-            "or its click-to-call is gone"
+            "nothing is kept of this call's messages: nothing was sent for it, it is not among the newest "
+            "(setting trace.calls), or its click-to-call is gone"
         )
 
 

@@ -112,12 +112,16 @@ class MediaLeg:
 
     def counters(self) -> LegCounters:
         """The counters so far; those of a relay in another process are up to two seconds old."""
-        return self._final or self._relay.counters(self._number)
+        found = self._relay.counters(self._number)
+        # In this order: what was closed meanwhile in another thread has its last ones.
+        return self._final or found
 
     def close(self) -> LegCounters:
         """Stop, and give the ports back. May be called again."""
         if self._final is None:
             self._final = self._relay.remove(self._number)
+            # Only now, for other threads may be asking for its counters.
+            self._relay.drop(self._number)
             self._plane.closed(self, self._number)
         return self._final
 
@@ -125,7 +129,7 @@ class MediaLeg:
 #: What of the counters is added up over all legs.
 ADDED_UP = (
     *("packets_received", "bytes_received", "packets_sent", "bytes_sent"),
-    *("lost", "late", "duplicate", "rejected"),
+    *("lost", "late", "duplicate", "rejected", "unauthenticated"),
 )
 
 
@@ -143,6 +147,7 @@ class _Driver(Protocol):
     @property
     def alive(self) -> bool: ...
     def start(self) -> None: ...
+    def wait(self) -> None: ...
     def close(self) -> None: ...
     def add(
         self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
@@ -150,6 +155,7 @@ class _Driver(Protocol):
     def tell(self, name: str, *arguments: object) -> None: ...
     def counters(self, number: int) -> LegCounters: ...
     def remove(self, number: int) -> LegCounters: ...
+    def drop(self, number: int) -> None: ...
 
 
 class _Thread:
@@ -173,6 +179,9 @@ class _Thread:
 
     def start(self) -> None:
         self._thread.start()
+
+    def wait(self) -> None:
+        """It takes commands from the first moment on."""
 
     def close(self) -> None:
         if self._thread.is_alive():
@@ -198,7 +207,10 @@ class _Thread:
 
     def remove(self, number: int) -> LegCounters:
         self.tell("remove", number)
-        return self._lines.pop(number).counters()
+        return self._lines[number].counters()
+
+    def drop(self, number: int) -> None:
+        del self._lines[number]
 
     def _command(self, work: Callable[[], object]) -> None:
         self._commands.append(work)
@@ -294,9 +306,11 @@ class MediaPlane:
             figures[name] += getattr(counters, name)
 
     def start(self) -> None:
-        """Start the relays."""
+        """Start the relays, and wait until they are there."""
         for relay in self._relays:
             relay.start()
+        for relay in self._relays:
+            relay.wait()
 
     def close(self) -> None:
         """End the relays and close all sockets."""

@@ -249,6 +249,22 @@ def test_a_key_serves_where_the_database_is_out_of_reach_and_a_wrong_one_does_no
     assert nobody.exit_code == 1 and "account list" in nobody.stderr
 
 
+def test_the_trunks_are_shown_to_the_operator(shell: Shell) -> None:
+    (lab,) = shell.json("trunk", "list")
+    assert (lab["name"], lab["state"]) == ("lab", "registered")
+    listed = shell("trunk", "list").stdout.splitlines()
+    assert listed[0].split()[:4] == ["NAME", "DOMAIN", "TRANSPORT", "STATE"]
+    assert listed[1].split()[:4] == ["lab", lab["domain"], "udp", "registered"]
+    status = shell("trunk", "status", "lab")
+    assert status.exit_code == 0 and re.search(r"^state: +registered$", status.stdout, re.M)
+    unknown = shell("trunk", "status", "nobody")
+    assert unknown.exit_code == 1 and "c2c-sip trunk list" in unknown.stderr
+    made = json.loads(shell("account", "create", "Tenant", "--json").stdout)
+    other = shell("trunk", "list", "--api-key", made["api_key"])
+    assert (other.exit_code, other.stdout) == (1, "") and "operator" in other.stderr
+    assert shell("clicktocall", "list", "--account", made["id"], "--json").stdout == "[]\n"
+
+
 def in_terminal(shell: Shell, *arguments: str, **more: str) -> str:
     """What a command writes to a terminal of 100 columns."""
     ours, its = pty.openpty()
