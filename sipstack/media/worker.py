@@ -140,15 +140,27 @@ class _Teller:
                 del self._waiting[: self._stream.send(self._waiting)]
 
 
+class _Log(logging.Handler):
+    """Has the service log what the process has to say."""
+
+    def __init__(self, teller: _Teller) -> None:
+        super().__init__()
+        self._teller = teller
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._teller.tell("log", record.name, record.levelno, self.format(record))
+
+
 def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
     """The whole life of the process."""
-    if first:
-        come_first()
     # Ctrl-C is meant for the service, which ends this process by closing the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     commands.setblocking(False)
     events.setblocking(False)
     channel, teller = Channel(commands), _Teller(events)
+    logging.getLogger().addHandler(_Log(teller))
+    if first:
+        come_first()
     epoll = select.epoll()
     relay = Relay(epoll, teller)
     rng = SystemRandom()
@@ -357,7 +369,10 @@ class Worker:
             except EOFError:
                 return
             for name, *content in messages:
-                if name == "ready":
+                if name == "log":
+                    logger, level, text = content
+                    logging.getLogger(logger).log(level, "%s: %s", self._name, text)
+                elif name == "ready":
                     self._ready.set()
                 elif name == "counters":
                     self._counters.update(content[0])
