@@ -352,6 +352,7 @@ class Flow:
         leg.media.on_lost = lambda: loop.call_soon_threadsafe(self.hang_up, RELAY_LOST, "relay")
         self.legs[plan.call_id] = leg
         self._recorder.leg_dialled(plan)
+        self.plan.watch(leg.media)
         leg.dial()
         return leg
 
