@@ -18,6 +18,7 @@ from c2c_sip.api.channels import Channel, Channels
 from c2c_sip.api.clicktocalls import ClickToCall, ClickToCalls
 from c2c_sip.api.client import address_reader
 from c2c_sip.api.connect import ActivationState, Connect
+from c2c_sip.api.console import Console, ConsoleFile
 from c2c_sip.api.docs import Docs, OpenApi
 from c2c_sip.api.frame import Frame
 from c2c_sip.api.guarding import Links, NeverCall, NeverCallMe, NeverCalls
@@ -50,28 +51,35 @@ def create_app(
     trunks: Callable[[], list[dict[str, Any]]] = list,
     traffic: Traffic | None = None,
     metrics: Exposition | None = None,
+    current: Callable[[], Config] | None = None,
 ) -> "falcon.App[Any, Any]":
     """The WSGI application.
 
     :param recorder: whoever has the recordings, if calls can be recorded
     :param trunks: how the trunks are now, see :mod:`c2c_sip.calling.trunks`
     :param traffic: counts the requests
+    :param current: the settings that hold now, where some may change; ``config`` are those of the start
     :param metrics: what ``/metrics`` answers, see :mod:`c2c_sip.metrics`
     """
-    origins = config.http.allowed_origins
-    app = falcon.App(middleware=[Frame(store, origins, node, version, traffic or Traffic())])
+    now = current or (lambda: config)
+
+    def origins() -> tuple[str, ...]:
+        return now().http.allowed_origins
+
+    address = address_reader(config.http.trusted_proxies)
+    frame = Frame(store, origins, node, version, traffic or Traffic(), address)
+    app = falcon.App(middleware=[frame])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_form_urlencoded = False
     app.req_options.keep_blank_qs_values = True
     errors.install(app)
     app.add_sink(_nowhere)
-    address = address_reader(config.http.trusted_proxies)
     access = Access(store, address, Attempts(max(1, config.http.threads // 2)))
     audio = Audio(store, access, config)
     told = [ip_network(text) for text in config.webhooks.networks]
     account = "/accounts/{account_id}"
     one = account + "/clicktocall/{id}"
-    connect = Connect(store, access, calling, config)
+    connect = Connect(store, access, calling, now)
     routes: dict[str, Any] = {
         "/user_auth": UserAuth(store, access),
         "/api_auth": ApiAuth(store, access),
@@ -113,7 +121,7 @@ def create_app(
         account + "/channels": Channels(access, calling),
         account + "/channels/{call_id}": Channel(access, calling),
         "/trunks": Trunks(access, trunks),
-        "/settings": Settings(access, lambda: config),
+        "/settings": Settings(access, now),
         account + "/never_call": NeverCalls(store, access, calling),
         account + "/never_call/{number}": NeverCall(store, access, calling),
     }
@@ -126,7 +134,7 @@ def create_app(
     watched: dict[str, Any] = {
         "/healthz": Health(),
         "/readyz": Ready(store, calling),
-        "/metrics": Metrics(metrics, address, lambda: config.metrics),
+        "/metrics": Metrics(metrics, address, lambda: now().metrics),
     }
 
     def describe() -> dict[str, Any]:
@@ -139,6 +147,9 @@ def create_app(
         "/button/{account_id}/{id}": ButtonPage(connect, store, origins),
         "/button/{account_id}/{id}/{activation_id}": ButtonState(connect, store, origins),
     }
+    for path, page in {"/console": Console(), "/console/{name}": ConsoleFile()}.items():
+        page.on_head = page.on_get  # type: ignore[attr-defined]
+        app.add_route(path, page)
     for path, resource in top.items():
         resource.on_head = resource.on_get
         for prefix in ("", "/v1", "/v2"):

@@ -19,6 +19,8 @@ from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
 Packet = bytes | memoryview
+#: Is given a packet: whether we sent it, to or from whom, itself, and its length.
+See = Callable[[bool, Address, bytes | bytearray | memoryview, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,11 @@ class LegCounters:
     """What went through a leg.
 
     The packets received include those that came ``late`` or twice (``duplicate``); the ``lost`` never came.
-    ``rejected`` is what came from strangers, in other formats, failed authentication, or was nothing of the kind.
-    Jitter is that of :rfc:`3550`, now, on average and at its worst; ``codec`` is what the peer was last heard to send,
-    ``mos`` how that probably sounded (:func:`sipstack.media.quality.mos`). ``peer_lost``, ``peer_jitter_ms`` and
-    ``round_trip_ms`` are what the peer says of our stream by RTCP. ``last_received`` is on the clock of the media plane.
+    ``rejected`` is what came from strangers, in other formats, failed authentication, or was nothing of the kind;
+    ``unauthenticated`` those of them that SRTP or SRTCP refused. Jitter is that of :rfc:`3550`, now, on average and at its
+    worst; ``codec`` is what the peer was last heard to send, ``mos`` how that probably sounded
+    (:func:`sipstack.media.quality.mos`). ``peer_lost``, ``peer_jitter_ms`` and ``round_trip_ms`` are what the peer says of
+    our stream by RTCP, ``peer_mos`` how that probably sounded there. ``last_received`` is on the clock of the media plane.
     """
 
     packets_received: int = 0
@@ -44,6 +47,7 @@ class LegCounters:
     max_jitter_ms: float = 0.0
     longest_gap_ms: float = 0.0
     rejected: int = 0
+    unauthenticated: int = 0
     source_changes: int = 0
     last_received: float | None = None
     codec: str | None = None
@@ -51,6 +55,7 @@ class LegCounters:
     peer_lost: int | None = None
     peer_jitter_ms: float | None = None
     round_trip_ms: float | None = None
+    peer_mos: float | None = None
 
 
 class Played(Protocol):
@@ -104,7 +109,9 @@ class Line:
         "reported",
         "reporter",
         "rtcp",
+        "see",
         "sent_at",
+        "sent_codec",
         "sequence",
         "sequence_offset",
         "sound",
@@ -118,6 +125,8 @@ class Line:
         "timestamp_offset",
         "translation",
         "transmit",
+        "unauthenticated",
+        "unseen",
         "until_media",
     )
 
@@ -153,6 +162,7 @@ class Line:
         self.following = -1
         self.last_received = 0.0
         self.rejected = 0
+        self.unauthenticated = 0
         self.source_changes = 0
         #: Whether somebody wants to have the audio, to record it.
         self.tapped = False
@@ -176,6 +186,8 @@ class Line:
         self.sequence = rng.getrandbits(16)
         self.timestamp = rng.getrandbits(32)
         self.rate = 8000
+        #: The encoding of what it got last, by either law of G.711 as they sound the same; "" before that.
+        self.sent_codec = ""
         self.sent_at = 0.0
         self.packets_sent = 0
         self.bytes_sent = 0
@@ -191,6 +203,9 @@ class Line:
         #: The share of the packets that is dropped either way, to try out what becomes of a call then.
         self.loss = 0.0
         self.chance = rng.random
+        #: Who wants to see the heads of packets, and of how many still.
+        self.see: See | None = None
+        self.unseen = 0
         self.pressing: deque[EventPacket | None] = deque()
         #: The timestamp of the key that is being pressed.
         self.pressed_at = 0
@@ -215,6 +230,8 @@ class Line:
                 self.receive = partial(_receive_protected, self, self.talk.recv_into)
             if self.loss:
                 self.receive = partial(_receive_some, self, self.receive)
+            if self.see is not None:
+                self.receive = partial(_receive_seen, self, self.receive)
         if self.destination is None:
             return
         if self.talk is not None and self.destination == latch.source:
@@ -225,6 +242,8 @@ class Line:
             self.transmit = partial(_send_protected, self.protector, self.transmit)
         if self.loss:
             self.transmit = partial(_send_some, self, self.transmit)
+        if self.see is not None:
+            self.transmit = partial(_send_seen, self, self.transmit)
 
     def reachable(self, host: str, port: int) -> Address | None:
         """An address that a description names, if packets may go there: a name would have to be looked up."""
@@ -250,10 +269,15 @@ class Line:
             return size
         plain = self.protector.unprotect(bytes(buffer[:size]))
         if plain is None:
-            self.rejected += 1
+            self.refuse_unauthenticated()
             return 0
         buffer[: len(plain)] = plain
         return len(plain)
+
+    def refuse_unauthenticated(self) -> None:
+        """Count a packet that SRTP or SRTCP does not take."""
+        self.rejected += 1
+        self.unauthenticated += 1
 
     @property
     def control(self) -> Address | None:
@@ -274,10 +298,13 @@ class Line:
         """The counters so far."""
         heard, reporter = self.quality.snapshot(), self.reporter
         codec, said, trip = self.codec, reporter.peer_report, reporter.round_trip
-        score = None
+        score = peer_score = None
+        delay = trip / 2 if trip is not None else 0.0
         if codec is not None:
-            delay = trip / 2 if trip is not None else 0.0
             score = mos(codec.name, heard.loss, heard.mean_jitter, delay)
+        if said is not None and self.sent_codec and self.packets_sent:
+            loss = max(0, said.cumulative_lost) / self.packets_sent
+            peer_score = mos(self.sent_codec, loss, said.jitter / self.rate, delay)
         return LegCounters(
             packets_received=heard.packets,
             bytes_received=heard.bytes,
@@ -291,6 +318,7 @@ class Line:
             max_jitter_ms=_milliseconds(heard.max_jitter),
             longest_gap_ms=_milliseconds(heard.longest_gap),
             rejected=self.rejected,
+            unauthenticated=self.unauthenticated,
             source_changes=self.source_changes,
             last_received=self.last_received or None,
             codec=codec.name if codec is not None else None,
@@ -298,6 +326,7 @@ class Line:
             peer_lost=said.cumulative_lost if said is not None else None,
             peer_jitter_ms=_milliseconds(said.jitter / self.rate) if said is not None else None,
             round_trip_ms=_milliseconds(trip) if trip is not None else None,
+            peer_mos=round(peer_score, 2) if peer_score is not None else None,
         )
 
 
@@ -320,6 +349,20 @@ def is_unspecified(address: str) -> bool:
 
 def _send_to(guard: socket.socket, destination: Address, packet: Packet) -> None:
     guard.sendto(packet, destination)
+
+
+def _receive_seen(line: Line, receive: Callable[[bytearray], int], buffer: bytearray) -> int:
+    size = receive(buffer)
+    source = line.latch.source
+    if line.see is not None and source is not None and not (line.shares_port and is_rtcp(buffer)):
+        line.see(False, source, buffer, size)
+    return size
+
+
+def _send_seen(line: Line, send: Callable[[Packet], object], packet: Packet) -> None:
+    send(packet)
+    if line.see is not None and line.destination is not None:
+        line.see(True, line.destination, packet, len(packet))
 
 
 def _send_protected(protector: Protector, send: Callable[[Packet], object], packet: Packet) -> None:

@@ -27,6 +27,7 @@ from sipstack.media.tones import Source
 from sipstack.media.worker import Worker
 from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
+from sipstack.transport import Address
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ BIND_ATTEMPTS = 64
 
 #: Is given a packet of the peer's audio: timestamp, payload, encoding, time.
 Tap = Callable[[int, bytes, str, float], None]
+#: Is given how a packet begins: time, source, destination, the first octets, the length of all of it.
+Witness = Callable[[float, Address, Address, bytes, int], None]
 
 
 class MediaLeg:
@@ -56,6 +59,7 @@ class MediaLeg:
         self._relay = relay
         self._number = number
         self._tap: Tap | None = None
+        self._witness: Witness | None = None
         self._final: LegCounters | None = None
 
     def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
@@ -101,14 +105,23 @@ class MediaLeg:
         self._tap = tap
         self._relay.tell("tap", self._number, tap is not None)
 
+    def watch(self, most: int, witness: Witness) -> None:
+        """Give the heads of the next so many RTP packets either way to ``witness``, in a thread of the media plane's."""
+        self._witness = witness
+        self._relay.tell("watch", self._number, most)
+
     def counters(self) -> LegCounters:
         """The counters so far; those of a relay in another process are up to two seconds old."""
-        return self._final or self._relay.counters(self._number)
+        found = self._relay.counters(self._number)
+        # In this order: what was closed meanwhile in another thread has its last ones.
+        return self._final or found
 
     def close(self) -> LegCounters:
         """Stop, and give the ports back. May be called again."""
         if self._final is None:
             self._final = self._relay.remove(self._number)
+            # Only now, for other threads may be asking for its counters.
+            self._relay.drop(self._number)
             self._plane.closed(self, self._number)
         return self._final
 
@@ -116,7 +129,7 @@ class MediaLeg:
 #: What of the counters is added up over all legs.
 ADDED_UP = (
     *("packets_received", "bytes_received", "packets_sent", "bytes_sent"),
-    *("lost", "late", "duplicate", "rejected"),
+    *("lost", "late", "duplicate", "rejected", "unauthenticated"),
 )
 
 
@@ -134,6 +147,7 @@ class _Driver(Protocol):
     @property
     def alive(self) -> bool: ...
     def start(self) -> None: ...
+    def wait(self) -> None: ...
     def close(self) -> None: ...
     def add(
         self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
@@ -141,6 +155,7 @@ class _Driver(Protocol):
     def tell(self, name: str, *arguments: object) -> None: ...
     def counters(self, number: int) -> LegCounters: ...
     def remove(self, number: int) -> LegCounters: ...
+    def drop(self, number: int) -> None: ...
 
 
 class _Thread:
@@ -164,6 +179,9 @@ class _Thread:
 
     def start(self) -> None:
         self._thread.start()
+
+    def wait(self) -> None:
+        """It takes commands from the first moment on."""
 
     def close(self) -> None:
         if self._thread.is_alive():
@@ -189,7 +207,10 @@ class _Thread:
 
     def remove(self, number: int) -> LegCounters:
         self.tell("remove", number)
-        return self._lines.pop(number).counters()
+        return self._lines[number].counters()
+
+    def drop(self, number: int) -> None:
+        del self._lines[number]
 
     def _command(self, work: Callable[[], object]) -> None:
         self._commands.append(work)
@@ -285,9 +306,11 @@ class MediaPlane:
             figures[name] += getattr(counters, name)
 
     def start(self) -> None:
-        """Start the relays."""
+        """Start the relays, and wait until they are there."""
         for relay in self._relays:
             relay.start()
+        for relay in self._relays:
+            relay.wait()
 
     def close(self) -> None:
         """End the relays and close all sockets."""
@@ -396,6 +419,15 @@ class MediaPlane:
         leg = self._legs.get(number)
         if leg is not None and leg._tap is not None:
             leg._tap(timestamp, payload, encoding, now)
+
+    def head(
+        self, number: int, now: float, sent: bool, peer: Address, head: bytes, size: int
+    ) -> None:
+        """How a packet of a watched leg begins."""
+        leg = self._legs.get(number)
+        if leg is not None and leg._witness is not None:
+            own = leg.address, leg.rtp_port
+            leg._witness(now, *((own, peer) if sent else (peer, own)), head, size)
 
     def _heard(self, name: str, *content: object) -> None:
         getattr(self, name)(*content)

@@ -249,6 +249,22 @@ def test_a_key_serves_where_the_database_is_out_of_reach_and_a_wrong_one_does_no
     assert nobody.exit_code == 1 and "account list" in nobody.stderr
 
 
+def test_the_trunks_are_shown_to_the_operator(shell: Shell) -> None:
+    (lab,) = shell.json("trunk", "list")
+    assert (lab["name"], lab["state"]) == ("lab", "registered")
+    listed = shell("trunk", "list").stdout.splitlines()
+    assert listed[0].split()[:4] == ["NAME", "DOMAIN", "TRANSPORT", "STATE"]
+    assert listed[1].split()[:4] == ["lab", lab["domain"], "udp", "registered"]
+    status = shell("trunk", "status", "lab")
+    assert status.exit_code == 0 and re.search(r"^state: +registered$", status.stdout, re.M)
+    unknown = shell("trunk", "status", "nobody")
+    assert unknown.exit_code == 1 and "c2c-sip trunk list" in unknown.stderr
+    made = json.loads(shell("account", "create", "Tenant", "--json").stdout)
+    other = shell("trunk", "list", "--api-key", made["api_key"])
+    assert (other.exit_code, other.stdout) == (1, "") and "operator" in other.stderr
+    assert shell("clicktocall", "list", "--account", made["id"], "--json").stdout == "[]\n"
+
+
 def in_terminal(shell: Shell, *arguments: str, **more: str) -> str:
     """What a command writes to a terminal of 100 columns."""
     ours, its = pty.openpty()
@@ -284,4 +300,9 @@ def test_a_terminal_has_colour_unless_it_is_not_wanted(shell: Shell, busy: SippU
     plain = in_terminal(shell, "call", "--extension", "101", busy.uri, NO_COLOR="1")
     assert "\x1b" not in plain and "ended" in plain
     assert "\x1b[31m" in in_terminal(shell, "history", "--failed")
+    drawn = in_terminal(shell, "trace", "last").splitlines()
+    plain_lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in drawn]
+    assert len(drawn) > 8 and max(map(len, plain_lines)) <= 100
+    coloured_lines = [line for line in drawn if "\x1b[31m" in line]
+    assert coloured_lines and all(re.search(r"- 4[0-9]{2} ", line) for line in coloured_lines)
     assert "\x1b" not in in_terminal(shell, "history", "--failed", NO_COLOR="1")

@@ -137,6 +137,19 @@ def test_a_service_that_runs_and_one_that_does_not_are_well(
     assert service.http("GET", "/readyz")[0] == 200
 
 
+def test_a_trunk_that_does_not_let_us_in_is_said_so_by_its_status_too(
+    start: Start, kamailio: Kamailio
+) -> None:
+    service = start(Service, kamailio.trunk("2000", password="wrong")).start()
+    options = ("--config", str(service.config), "--url", service.url)
+
+    def failed() -> bool:
+        done = CliRunner().invoke(main, ["trunk", "status", *options])
+        return done.exit_code == 1 and "failed" in done.stdout and "password" in done.stdout
+
+    until(failed, 30, "the refusal")
+
+
 def test_the_lab_is_well(patient: Patient) -> None:
     lab = Lab()
     trunk = lab.start()

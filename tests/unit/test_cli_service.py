@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -225,6 +227,15 @@ def test_a_shell_is_given_its_completion(run: Run, shell: str) -> None:
     script = run("completion", shell)
     assert script.exit_code == 0
     assert "_C2C_SIP_COMPLETE" in script.stdout and "c2c-sip" in script.stdout
+
+
+def test_the_service_is_not_made_larger_by_what_only_a_terminal_wants() -> None:
+    heavy = ("rich", "pygments", "c2c_sip.cli.doctor.signalling", "pyVoIP", "c2c_sip.lab")
+    program = (
+        f"import c2c_sip.cli, c2c_sip.service, sys; print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
 
 
 def test_variables_for_the_command_line_are_no_settings(
