@@ -17,7 +17,10 @@ setup(
     long_description_content_type="text/markdown",
     license="GPL-3.0-or-later",
     packages=find_packages(include=["c2c_sip", "c2c_sip.*", "sipstack", "sipstack.*"]),
-    package_data={"c2c_sip": ["py.typed", "web/*.js", "web/*.json"], "sipstack": ["py.typed"]},
+    package_data={
+        "c2c_sip": ["py.typed", "web/*.js", "web/*.json", "web/console/*"],
+        "sipstack": ["py.typed"],
+    },
     python_requires=">=3.11",
     install_requires=[
         "falcon>=4.0,<5",
@@ -30,6 +33,8 @@ setup(
         "phonenumbers>=8.13",
         "dnspython>=2.6,<3",
         "click>=8.1,<9",
+        # Only imported by commands that print to a terminal.
+        "rich>=13.7,<16",
         "prometheus-client>=0.20,<1",
         # The time zones of `hours`, where the system has none, as in Ubuntu's images.
         "tzdata>=2024.1",

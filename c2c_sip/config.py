@@ -27,6 +27,8 @@ from sipstack.sdp import CODECS
 
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
 ENVIRONMENT_PREFIX = "C2C_SIP_"
+#: What of it is no setting, but for the command line.
+NOT_SETTINGS = frozenset({"C2C_SIP_CONFIG", "C2C_SIP_URL", "C2C_SIP_API_KEY"})
 AUTO = "auto"
 """Instead of a limit: the one of :data:`c2c_sip.calling.guard.BUILT_IN`, which is not for this machine's own programs."""
 
@@ -328,6 +330,23 @@ def _setting(default: Any, check: Check, *, secret: bool = False, reload: bool =
     return field(default=default, metadata={"check": check, "secret": secret, "reload": reload})
 
 
+def accepted(entry: Field[Any]) -> str:
+    """What a setting accepts, as somebody is told who gives it something else; empty: whatever can be written."""
+    check = entry.metadata["check"]
+    try:
+        check(object())
+    except _Wrong as error:
+        whole = str(error)
+    else:
+        return ""
+    try:
+        check(["\0"])
+    except _Wrong as error:
+        # Of a list also what may be in it.
+        return whole if str(error) == whole else f"{whole}: {error}"
+    return whole
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a setting comes from: the path of a file, or the name of a variable."""
@@ -582,13 +601,27 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
     return replace(config, origins=_origins(document, variables, str(chosen)))
 
 
+def check_setting(name: str, value: Any) -> Any:
+    """One setting's value as it is taken, of ``http.listen`` for instance; of any trunk, ``trunk.domain``.
+
+    :raises ConfigError: it is not accepted.
+    """
+    section, _, key = name.partition(".")
+    kind = Trunk if section == "trunk" else _SECTIONS[section]
+    (entry,) = (each for each in fields(kind) if each.name == key)
+    try:
+        return entry.metadata["check"](value)
+    except _Wrong as error:
+        raise ConfigError([f"{name}: got {value!r}, accepted: {error}"]) from error
+
+
 def _override(
     document: dict[str, Any], environ: Mapping[str, str], problems: list[str]
 ) -> dict[str, str]:
     """Put what the environment says over what the file says; the variables, by the full names of what they set."""
     variables: dict[str, str] = {}
     for name in sorted(environ):
-        if not name.startswith(ENVIRONMENT_PREFIX) or name == "C2C_SIP_CONFIG":
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in NOT_SETTINGS:
             continue
         keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
         match keys:
@@ -718,5 +751,6 @@ __all__ = [
     "Media",
     "Sip",
     "Trunk",
+    "check_setting",
     "load",
 ]

@@ -31,6 +31,7 @@ from c2c_sip.calling.trunks import Trunks
 from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Origin, Trunk
 from c2c_sip.delivery import Delivery
+from c2c_sip.doubts import doubts_of
 from c2c_sip.metrics import Metrics, Reading
 from c2c_sip.outgoing import post
 from c2c_sip.store import Store
@@ -46,7 +47,6 @@ from sipstack.media.recording import Recorder
 from sipstack.media.tones import BEEP, Playback
 from sipstack.message import Uri
 from sipstack.resolver import DnsLookup, Resolver, kinds_of
-from sipstack.sdes import Mode
 from sipstack.trace import Trace
 from sipstack.transport import Transport
 from sipstack.transport.stream import StreamTransport
@@ -159,7 +159,7 @@ class Service:
 
         if config.trace.hep:
             offset = time.time() - time.monotonic()
-            self._exporter = Exporter(_nameserver(config.trace.hep), config.trace.hep_agent, offset)
+            self._exporter = Exporter(nameserver(config.trace.hep), config.trace.hep_agent, offset)
             self.trace.watcher = self._exporter.send
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
@@ -172,7 +172,7 @@ class Service:
                 public_address=config.sip.public_address,
                 trace=self.trace,
                 resolver=Resolver(
-                    DnsLookup([_nameserver(text) for text in config.sip.nameservers]),
+                    DnsLookup([nameserver(text) for text in config.sip.nameservers]),
                     transports={transport.name for transport in transports},
                     kinds=kinds_of(transport.local_address[0] for transport in transports),
                     rng=rng,
@@ -181,18 +181,9 @@ class Service:
                 accounts=list(accounts.values()),
             )
 
-        for trunk in config.trunks:
-            if trunk.srtp != Mode.OFF and trunk.transport != "tls":
-                log.warning(
-                    "trunk %s: the keys of srtp are sent in the clear without tls", trunk.name
-                )
-        guard = config.guard
-        limited = guard.per_address, guard.per_account, guard.per_service, guard.daily_minutes
-        if config.trunks and self.lab is None and not any(limited):
-            log.warning(
-                "nothing limits how often the public may call: set guard.per_address, guard.per_contact, "
-                "guard.per_account and guard.daily_minutes, or auth_required"
-            )
+        if self.lab is None:
+            for doubt in doubts_of(config):
+                log.warning("%s: %s", doubt.text, doubt.remedy)
         if not config.media.workers:
             sys.setswitchinterval(SWITCH_INTERVAL)
         media = MediaPlane(
@@ -460,7 +451,8 @@ def _tls(config: Config) -> dict[str, Any]:
     }
 
 
-def _nameserver(text: str) -> tuple[str, int]:
+def nameserver(text: str) -> tuple[str, int]:
+    """(IP literal, port) of one of ``sip.nameservers``, or of a host and port written as they are."""
     host, port = text, "53"
     if not text.endswith("]") and ":" in text:
         host, _, port = text.rpartition(":")

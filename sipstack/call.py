@@ -130,6 +130,8 @@ class OutgoingCall:
         self._places: list[Outbound] = []
         self._visited: list[Uri] = [outbound.uri]
         self._invitations: list[_Invitation] = []
+        #: The tags of those who have answered, and what their answers were acknowledged with.
+        self._answered_by: set[str | None] = set()
         self._acks: dict[str | None, tuple[Request, Target]] = {}
         self._hanging_up = False
         self._reason = ""
@@ -411,13 +413,12 @@ class OutgoingCall:
 
     def _success(self, invitation: _Invitation, response: Response) -> None:
         tag = response.to.tag
-        ack = self._acks.get(tag)
-        if ack is not None:
-            self._repeated_answers += 1
-            self._agent.send(*ack)  # the one before was lost
+        if tag in self._answered_by:
+            self._repeated(invitation, response)
             return
-        if len(self._acks) >= FORKS:
+        if len(self._answered_by) >= FORKS:
             return
+        self._answered_by.add(tag)
         self._attempt.accepted(response)
         fresh = Dialog.from_response(invitation.request, response)
         early = invitation.early.get(tag)
@@ -461,6 +462,16 @@ class OutgoingCall:
         session.start(response)
         self._on_media(remote)
         self._on_event(Answered(remote))
+
+    def _repeated(self, invitation: _Invitation, response: Response) -> None:
+        """A 2xx comes again: our ACK was lost, or is not out yet since it is still asked where its Contact leads."""
+        self._repeated_answers += 1
+        ack = self._acks.get(response.to.tag)
+        if ack is not None:
+            self._agent.send(*ack)
+        elif self._not_acknowledged:
+            self._not_acknowledged = ""
+            self._acknowledge(invitation, Dialog.from_response(invitation.request, response))
 
     def _stillborn(self, session: Session, failure: Failed, reason: str) -> None:
         """End a session that comes too late or is of no use; for whoever made the call it was never answered."""

@@ -18,6 +18,7 @@ from c2c_sip.api.channels import Channel, Channels
 from c2c_sip.api.clicktocalls import ClickToCall, ClickToCalls
 from c2c_sip.api.client import address_reader
 from c2c_sip.api.connect import ActivationState, Connect
+from c2c_sip.api.console import Console, ConsoleFile
 from c2c_sip.api.docs import Docs, OpenApi
 from c2c_sip.api.frame import Frame
 from c2c_sip.api.guarding import Links, NeverCall, NeverCallMe, NeverCalls
@@ -139,6 +140,9 @@ def create_app(
         "/button/{account_id}/{id}": ButtonPage(connect, store, origins),
         "/button/{account_id}/{id}/{activation_id}": ButtonState(connect, store, origins),
     }
+    for path, page in {"/console": Console(), "/console/{name}": ConsoleFile()}.items():
+        page.on_head = page.on_get  # type: ignore[attr-defined]
+        app.add_route(path, page)
     for path, resource in top.items():
         resource.on_head = resource.on_get
         for prefix in ("", "/v1", "/v2"):

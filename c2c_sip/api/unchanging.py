@@ -6,17 +6,18 @@ import falcon
 
 
 class Unchanging:
-    """A text and its media type."""
+    """A text and its media type, and how long it may be kept without asking, as ``Cache-Control``."""
 
-    def __init__(self, text: str, kind: str) -> None:
+    def __init__(self, text: str, kind: str, caching: str = "public, max-age=300") -> None:
         self._text = text
         self._kind = kind
+        self._caching = caching
         self._tag = f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
     def send(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer with it, or with 304 to whoever has it already."""
         resp.set_header("ETag", self._tag)
-        resp.set_header("Cache-Control", "public, max-age=300")
+        resp.set_header("Cache-Control", self._caching)
         if self._tag in (req.get_header("If-None-Match") or ""):
             resp.status = 304
             return

@@ -615,6 +615,7 @@ class Calling:
                 live.clicktocall_id,
                 live.recorder.current,
                 self._wall() - live.started,
+                self._engine.now(),
             )
             for live in lives
             for leg in list(live.flow.legs.values())

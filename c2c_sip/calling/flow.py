@@ -639,7 +639,10 @@ class Flow:
         """End one leg, and write down why."""
         seen = leg.facts()
         counters = leg.close(_reason(ending))
-        self._recorder.leg_ended(leg.plan, ending.cause, ending.status, ending.plan, counters, seen)
+        now = self._desk.now()
+        self._recorder.leg_ended(
+            leg.plan, ending.cause, ending.status, ending.plan, counters, now, seen
+        )
         self.legs.pop(leg.plan.call_id, None)
 
     def _watch(self, leg: Leg, since: float, now: float) -> float:

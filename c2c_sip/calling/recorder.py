@@ -1,16 +1,15 @@
 """Writes down what happens to one activation: its history record and one CDR a leg that was dialled."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from c2c_sip.calling.diagnosis import LegFacts
+from c2c_sip.calling.heard import shown
 from c2c_sip.calling.plan import LegPlan
 from c2c_sip.calling.tally import Tally
 from c2c_sip.store.writer import Change
 from sipstack.media import LegCounters
-
-_COUNTERS = tuple(field.name for field in fields(LegCounters))
 
 
 class Ledger(Protocol):
@@ -176,9 +175,13 @@ class Recorder:
         status: int | None,
         guilty: LegPlan | None,
         counters: LegCounters,
+        now: float,
         seen: LegFacts | None = None,
     ) -> None:
-        """A leg is over; ``guilty`` is the leg that ended it, ``None`` when none did."""
+        """A leg is over; ``guilty`` is the leg that ended it, ``None`` when none did.
+
+        ``now`` is on the media plane's clock; ``seen`` is what is known of the leg besides.
+        """
         cdr = self._cdrs[plan.call_id]
         ended = self._wall()
         if seen is not None:
@@ -200,7 +203,7 @@ class Recorder:
             cause=own_cause,
             sip_status=own_status if own_status is not None else (200 if answered else None),
             hangup_by="peer" if guilty is plan else "local",
-            media={name: getattr(counters, name) for name in _COUNTERS},
+            media=shown(counters, now),
         )
         rang = cdr["ringing"]
         self._tally.leg_ended(

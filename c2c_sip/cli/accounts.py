@@ -1,4 +1,4 @@
-"""``init`` and ``account``: accounts and their secrets."""
+"""``account``: accounts and their secrets."""
 
 import json
 from typing import Any
@@ -10,22 +10,7 @@ from c2c_sip.config import Config
 from c2c_sip.store import Store, Taken
 
 
-@click.command()
-@CONFIG
-@JSON
-def init(path: str | None, as_json: bool) -> None:
-    """Create the database and the first account."""
-    settings = load(path)
-    store = open_store(settings)
-    try:
-        if store.accounts():
-            fail("there are accounts already; see: c2c-sip account list, c2c-sip account create")
-        show(_create(store, settings, "default", None, None, None), as_json)
-    finally:
-        store.close()
-
-
-def _create(
+def create(
     store: Store,
     settings: Config,
     name: str,
@@ -33,6 +18,7 @@ def _create(
     username: str | None,
     password: str | None,
 ) -> dict[str, Any]:
+    """A new account with its secrets, in the realm that its extensions are dialled by."""
     if realm is None and settings.trunks:
         # Extensions are dialled as EXTENSION@REALM through the trunk, so its domain is what serves.
         domain = settings.trunks[0].domain
@@ -84,7 +70,7 @@ def account_create(
     settings = load(path)
     store = open_store(settings)
     try:
-        made = _create(store, settings, name, realm, username, password)
+        made = create(store, settings, name, realm, username, password)
     except Taken:
         fail(f"the realm {realm} is another account's")
     finally:

@@ -12,6 +12,7 @@ import click
 
 from c2c_sip.cli.common import CONFIG, JSON, fail, load
 from c2c_sip.collecting import Collecting
+from c2c_sip.notify import notify
 from c2c_sip.store import StoreError
 
 if TYPE_CHECKING:
@@ -63,10 +64,12 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
     collecting = Collecting(service.calling.live, time.monotonic)
     click.echo(f"ready {service.url}")
     sys.stdout.flush()
+    notify("READY=1")
     for line in service.welcome():
         click.echo(line, err=True)
     while not ending.wait(TIDY):
         collecting.tidy()
+    notify("STOPPING=1")
     service.stop()
 
 

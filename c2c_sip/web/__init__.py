@@ -1,1 +1,1 @@
-"""What a browser gets: the call button."""
+"""What a browser gets: the call button and the console."""

@@ -6,6 +6,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+#: The files of the console.
+CONSOLE = frozenset(file.name for file in files(__package__).joinpath("console").iterdir())
 #: Words that only the server's own page has a use for.
 _OF_PAGES = frozenset({"title", "script", "link"})
 
@@ -37,5 +39,10 @@ def button_script() -> str:
     return short.replace("__WORDS__", json.dumps(given, ensure_ascii=False, separators=(",", ":")))
 
 
-def _read(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+def console_file(name: str) -> str:
+    """One of them, as it is served: exactly as it is written."""
+    return _read("console", name)
+
+
+def _read(*names: str) -> str:
+    return files(__package__).joinpath(*names).read_text("utf-8")

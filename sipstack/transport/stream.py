@@ -381,7 +381,7 @@ def why_not(error: Exception) -> str:
     """Why a connection could not be made, in the words of whoever would mend it."""
     match error:
         case ssl.SSLCertVerificationError():
-            return f"certificate not accepted: {error.verify_message}".rstrip(".")
+            return f"the certificate was not accepted: {error.verify_message}".rstrip(".")
         case ssl.SSLError():
             return f"no TLS: {error.reason or error}"
         case ConnectionRefusedError():

@@ -72,6 +72,6 @@ def violations(page: Page) -> list[str]:
     return [f"{one['id']}: {one['help']}" for one in found.response["violations"]]
 
 
-def screenshot(page: Page, name: str) -> None:
+def screenshot(page: Page, name: str, full_page: bool = False) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=full_page)

@@ -49,7 +49,7 @@ def operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str
 
 def is_page(path: str) -> bool:
     """Whether it is for people to look at, and no part of what is described."""
-    return bool(re.match(r"(/v[12])?/(openapi\.json|docs|button\.js|button/)", path))
+    return bool(re.match(r"(/v[12])?/(openapi\.json|docs|button\.js|button/|console)", path))
 
 
 def test_every_route_is_described_and_nothing_else(api: Api, description: dict[str, Any]) -> None:

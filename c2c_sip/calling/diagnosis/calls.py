@@ -302,13 +302,11 @@ def unreachable(begin: str, why: str, trunk: str) -> Diagnosis:
     name = f"trunk.{clean(trunk)}" if trunk else "sip"
     if "certificate" in lower:
         if "expired" in lower:
-            return Diagnosis(
-                "tls_expired", f"{begin}: its {text}; whoever runs it has to renew it."
-            )
+            return Diagnosis("tls_expired", f"{begin}: {text}; whoever runs it has to renew it.")
         if "mismatch" in lower:
             hint = f"{name}.tls_server_name" if trunk else "the name that is called"
-            return Diagnosis("tls_wrong_name", f"{begin}: its {text}; check {hint}.")
-        return Diagnosis("tls_untrusted", f"{begin}: its {text}; check {name}.tls_ca.")
+            return Diagnosis("tls_wrong_name", f"{begin}: {text}; check {hint}.")
+        return Diagnosis("tls_untrusted", f"{begin}: {text}; check {name}.tls_ca.")
     if "tls" in lower:
         return Diagnosis(
             "tls_failed", f"{begin}: {text}; perhaps it is not TLS that is spoken there."

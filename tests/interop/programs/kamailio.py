@@ -47,6 +47,7 @@ modparam("auth", "nonce_count", 1)
 modparam("auth", "qop", "auth")
 
 request_route {{
+{date}
     if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
     if (is_method("CANCEL")) {{ if (t_check_trans()) t_relay(); exit; }}
     if (has_totag()) {{
@@ -104,8 +105,9 @@ class Kamailio(Program):
         certificate: Certificate | None = None,
         routes: dict[str, str] | None = None,
         stun: bool = False,
+        date: str = "",
     ) -> None:
-        """``routes`` are users that need not register, and the URI of each."""
+        """``routes`` are users that need not register, and the URI of each; ``date`` is what its answers say."""
         super().__init__(folder / name, "kamailio")
         self.way = way
         self.port = free_port(
@@ -127,6 +129,7 @@ class Kamailio(Program):
                 modules=modules,
                 password=password,
                 min_expires=min_expires,
+                date=f'    append_to_reply("Date: {date}\\r\\n");' if date else "",
                 routes="".join(
                     f'    if ($rU == "{user}") {{ $ru = "{uri}"; t_relay(); exit; }}\n'
                     for user, uri in (routes or {}).items()

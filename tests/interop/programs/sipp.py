@@ -8,7 +8,15 @@ import signal
 import socket
 from pathlib import Path
 
-from tests.interop.programs.base import HOST, Certificate, Program, free_port, is_bound, until
+from tests.interop.programs.base import (
+    HOST,
+    Certificate,
+    Program,
+    free_port,
+    free_row,
+    is_bound,
+    until,
+)
 
 _RESPONSE = """
   <send{attributes}>
@@ -162,7 +170,8 @@ def _said(status: str, more: str = _EMPTY, attributes: str = "") -> str:
 
 def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
     """A UAS: ``answer`` waits for BYE, ``answer_bye`` sends one after ``pause`` ms, ``refuse STATUS``, ``ring``
-    expects CANCEL, ``silent`` never says a word, ``redirect URI``, ``early`` sends a 183 with SDP first."""
+    expects CANCEL, ``silent`` never says a word, ``redirect URI``, ``early`` sends a 183 with SDP first; or a registrar
+    that refuses, ``register STATUS|HEADER``."""
     verb, _, rest = kind.partition(" ")
     bye = '<recv request="BYE"/>' + _response("200 OK").replace(
         ";tag=[pid]SIPpTag01[call_number]", ""
@@ -194,6 +203,8 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
                 + _response(rest)
                 + '<recv request="ACK"/>'
             )
+        case "refuse_at_once":
+            steps = _INVITE + _response(rest) + '<recv request="ACK"/>'
         case "redirect":
             moved = _response("302 Moved Temporarily").replace(
                 "Contact: <sip:[local_ip]:[local_port];transport=[transport]>", f"Contact: <{rest}>"
@@ -295,15 +306,20 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
             )
         case "hold":
             steps = _INVITE + _answer(port) + _HOLD.replace("{port}", str(port)) + bye
+        case "register":
+            status, _, more = rest.partition("|")
+            said = _response(status, f"{more}\n{_EMPTY}" if more else _EMPTY)
+            steps = f'<recv request="REGISTER"/>{said}' * 8
         case "silent":
             steps = _INVITE + '<pause milliseconds="60000"/>'
         case _:
             raise ValueError(kind)
     names = ("from", "to", "cseq", "via", "callid", "rack", "agreed", "asked", "rr")
     used = ",".join(n for n in names if f'assign_to="{n}"' in steps)
+    reference = f'<Reference variables="{used}"/>\n' if used else ""
     return (
         f'<?xml version="1.0" encoding="UTF-8"?>\n<scenario name="{verb}">\n{steps}\n'
-        f'<Reference variables="{used}"/>\n</scenario>\n'
+        f"{reference}</scenario>\n"
     )
 
 
@@ -345,11 +361,36 @@ class SippUas(Program):
         """
         super().__init__(folder / name, "sipp")
         self.transport = transport
-        self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
-        self.media_port = free_port() & ~1
-        steps = scenario(kind, media_port or self.media_port, pause)
         self.front: TlsFront | None = None
+        # Its ports were free a moment ago, and may be somebody else's when it comes to take them.
+        for _ in range(4):
+            self._launch(kind, media_port, pause, calls, lasts, certificate)
+            until(
+                lambda: is_bound(self.port, self.transport) or self.process.poll() is not None,
+                10,
+                "sipp",
+            )
+            if self.process.poll() is None:
+                return
+        raise AssertionError(f"sipp does not start: {self.printed()}")
+
+    def _launch(
+        self,
+        kind: str,
+        media_port: int | None,
+        pause: int,
+        calls: int,
+        lasts: float,
+        certificate: Certificate | None,
+    ) -> None:
+        transport = self.transport
+        self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
+        # It binds four, for audio and for video.
+        self.media_port = free_row(4)
+        steps = scenario(kind, media_port or self.media_port, pause)
         if certificate is not None:
+            if self.front is not None:
+                self.front.stop()
             self.front = TlsFront(self.folder, certificate, self.port)
             where = f"<sip:{HOST}:{self.front.port};transport=tls>"
             steps = steps.replace("<sip:[local_ip]:[local_port];transport=[transport]>", where)
@@ -364,7 +405,6 @@ class SippUas(Program):
             ],
             os.environ | {"TERM": "dumb"},
         )  # fmt: skip
-        until(lambda: is_bound(self.port, self.transport), 10, "sipp")
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
         if self.front is not None:

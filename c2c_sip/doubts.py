@@ -1,0 +1,63 @@
+"""What is doubtful in settings that are right as such: for the log, ``check-config`` and ``doctor``. Pure."""
+
+from dataclasses import dataclass
+
+from c2c_sip.calling.numbering import ANYWHERE
+from c2c_sip.config import Config
+from sipstack.sdes import Mode
+
+#: What a listening address begins with that only this machine reaches.
+_HERE = ("127.", "localhost:", "[::1]:")
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What may not be meant, and what to do if it is not."""
+
+    text: str
+    remedy: str
+
+
+def doubts_of(config: Config) -> list[Doubt]:
+    """All of them; none where nothing is doubtful."""
+    found = []
+    guard = config.guard
+    if config.trunks and not any(
+        (guard.per_address, guard.per_account, guard.per_service, guard.daily_minutes)
+    ):
+        found.append(
+            Doubt(
+                "nothing limits how often the public may call",
+                "set guard.per_address, guard.per_contact, guard.per_account and guard.daily_minutes, or auth_required",
+            )
+        )
+    if ANYWHERE in guard.countries:
+        found.append(
+            Doubt(
+                "numbers of all countries are called, whatever they cost",
+                "list those that are meant: guard.countries",
+            )
+        )
+    if not config.http.listen.startswith(_HERE):
+        found.append(
+            Doubt(
+                f"http.listen is {config.http.listen}: tokens and keys come over the network without TLS",
+                "listen on 127.0.0.1, and have a reverse proxy that does TLS before it",
+            )
+        )
+    for number, trunk in enumerate(config.trunks):
+        if trunk.srtp != Mode.OFF and trunk.transport != "tls":
+            found.append(
+                Doubt(
+                    f"trunk {trunk.name}: the keys of srtp are sent in the clear without tls",
+                    f'set trunk[{number}].transport = "tls", or trunk[{number}].srtp = "off"',
+                )
+            )
+        if trunk.register and not trunk.password:
+            found.append(
+                Doubt(
+                    f"trunk {trunk.name} registers without a password",
+                    f"set trunk[{number}].password or trunk[{number}].password_file",
+                )
+            )
+    return found

@@ -1,0 +1,246 @@
+"""The commands that ask a running service: what they take, and how they show things."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from c2c_sip.cli import clicktocalls, main, records, terminal
+from c2c_sip.cli.calls import reason
+from c2c_sip.cli.client import Client, _complaint, url_of
+from c2c_sip.config import Config, Http
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("C2C_SIP_CONFIG", str(tmp_path / "c.toml"))
+    monkeypatch.setenv("C2C_SIP_DATABASE__URL", f"sqlite:///{tmp_path}/c2c.db")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        (tmp_path / "c.toml").write_text(f'[http]\nlisten = "127.0.0.1:{free.getsockname()[1]}"\n')
+
+    def run(*arguments: str, **more: Any) -> Result:
+        return CliRunner().invoke(main, list(arguments), **more)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("call", "+12025550102"),
+        ("history",),
+        ("trace", "last"),
+        ("channels",),
+        ("hangup", "--all"),
+        ("clicktocall", "list"),
+        ("trunk", "status"),
+        ("channels", "--url", "http://127.0.0.1:9", "--api-key", "k"),
+    ],
+)
+def test_a_service_that_does_not_run_is_said_so_and_how_to_start_it(
+    run: Run, arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "the service does not answer at http://127.0.0.1:" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert ("c2c-sip serve" in result.stderr) == ("--url" not in arguments)
+    assert not (tmp_path / "c2c.db").exists()  # nor is anything made to ask it
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("call",),
+        ("call", "1", "--extension", "1", "--click-to-call", "2"),
+        ("channels", "--url", "ftp://x"),
+        ("hangup",),
+        ("hangup", "x", "--all"),
+        ("history", "--since", "yesterday"),
+        ("history", "-n", "0"),
+        ("trace",),
+        ("trace", "x", "--pcap", "-", "--json"),
+        ("clicktocall", "create", "--set", "name"),
+        ("clicktocall", "create", "--set", "=x"),
+        ("clicktocall", "create", "--json-document", "nonexistent.json"),
+        ("clicktocall", "update", "x"),
+        ("completion", "csh"),
+    ],
+)
+def test_bad_usage_ends_with_2(run: Run, arguments: tuple[str, ...]) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("document", ["[1]", "{", "[" * 100_000])
+def test_a_document_that_is_no_json_object_is_bad_usage(run: Run, document: str) -> None:
+    result = run("clicktocall", "create", "--json-document", "-", input=document)
+    assert result.exit_code == 2 and "--json-document" in result.stderr
+
+
+def test_fields_have_the_types_that_the_schema_wants() -> None:
+    fields = (
+        "name=12",
+        "extension=101",
+        "throttle=2",
+        "auth_required=true",
+        "whitelist=^[+]1",
+        "whitelist=^[+]44",
+        "media.ignore_early_media=true",
+        "custom_sip_headers.X-Order=17",
+        "crm_id=0017",
+        "crm_number=17",
+    )
+    assert clicktocalls._document(fields, None) == {
+        "name": "12",
+        "extension": "101",
+        "throttle": 2,
+        "auth_required": True,
+        "whitelist": ["^[+]1", "^[+]44"],
+        "media": {"ignore_early_media": True},
+        "custom_sip_headers": {"X-Order": "17"},
+        "crm_id": "0017",
+        "crm_number": 17,
+    }
+    one = clicktocalls._document(('whitelist=["a", "b"]', "extension=101", "extension=102"), None)
+    assert one == {"whitelist": ["a", "b"], "extension": ["101", "102"]}
+    assert clicktocalls._document(("whitelist=^[0-9]$",), None) == {"whitelist": ["^[0-9]$"]}
+    assert clicktocalls._document(('extension=["1", "2"]',), None) == {"extension": ["1", "2"]}
+    with pytest.raises(click.UsageError, match="name has no fields"):
+        clicktocalls._document(("name=x", "name.y=1"), None)
+
+
+def test_a_moment_is_an_age_or_a_date() -> None:
+    assert records._moment("2026-01-31T12:00+00:00") == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert records._moment("2026-01-31").tzinfo is not None
+    ago = datetime.now(UTC) - records._moment("90m")
+    assert 5399 <= ago.total_seconds() <= 5460
+    for wrong in ("", "90", "m", "-1h", "999999w"):
+        with pytest.raises(click.BadParameter):
+            records._moment(wrong)
+
+
+def test_a_table_without_a_terminal_is_plain_and_what_others_chose_cannot_steer_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    columns = (
+        terminal.Column("NAME"),
+        terminal.Column("N", right=True),
+        terminal.Column("WHY", whole=False),
+    )
+    terminal.table(columns, [["a\x1b[31mb\r\n", 7, None], ["[red]x[/]", 12345, "y"]])
+    printed = capsys.readouterr().out
+    assert printed.splitlines() == [
+        "NAME           N  WHY",
+        "a [31mb        7",
+        "[red]x[/]  12345  y",
+    ]
+
+
+def test_no_color_keeps_a_terminal_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert terminal.in_colour()
+    monkeypatch.setenv("TERM", "dumb")
+    assert not terminal.in_colour()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not terminal.in_colour()
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [
+        ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("0.0.0.0:80", "http://127.0.0.1:80"),
+        ("[::]:8000", "http://[::1]:8000"),
+        ("10.0.0.1:0", ""),
+    ],
+)
+def test_the_service_is_where_the_configuration_says(listen: str, url: str) -> None:
+    assert url_of(Config(http=Http(listen=listen))) == url
+
+
+def test_the_reason_is_the_explanation_or_else_cause_and_status() -> None:
+    record = {"cause": "USER_BUSY", "sip_status": 486, "explanation": ""}
+    assert reason(record) == "not connected: USER_BUSY (SIP status 486)"
+    assert reason(record | {"explanation": "They are busy."}) == "They are busy."
+    assert reason({"cause": "NO_ANSWER", "sip_status": None}) == "not connected: NO_ANSWER"
+
+
+def test_what_the_service_complains_of_is_said_field_by_field() -> None:
+    wrong = {"name": {"required": {"message": "needed"}}, "throttle": {"type": {"message": "no"}}}
+    body = {"data": wrong, "message": "validation error"}
+    assert _complaint(400, json.dumps(body).encode()) == "name: needed\nthrottle: no"
+    full = {"data": {"message": "all lines are in use"}, "message": "too_many_requests"}
+    assert _complaint(503, json.dumps(full).encode()).endswith("503: all lines are in use")
+    assert _complaint(502, b"<html>") == "the service answered 502"
+    assert _complaint(500, b"[]") == "the service answered 500"
+
+
+def test_the_token_of_one_server_goes_to_no_other() -> None:
+    """A redirection is not followed: its Location may be anybody's."""
+    import http.server
+    import threading
+
+    asked: list[str] = []
+
+    class Elsewhere(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", f"http://127.0.0.1:{self.server.server_port}/stolen")  # type: ignore[attr-defined]
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Elsewhere)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        client = Client(f"http://127.0.0.1:{server.server_port}")
+        client.token = "secret"
+        with pytest.raises(click.ClickException, match="302"):
+            client.fetch("GET", "/v1/x")
+        assert asked == ["/v1/x"]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_given_its_completion(run: Run, shell: str) -> None:
+    script = run("completion", shell)
+    assert script.exit_code == 0
+    assert "_C2C_SIP_COMPLETE" in script.stdout and "c2c-sip" in script.stdout
+
+
+def test_the_service_is_not_made_larger_by_what_only_a_terminal_wants() -> None:
+    heavy = ("rich", "pygments", "c2c_sip.cli.doctor.signalling", "pyVoIP", "c2c_sip.lab")
+    program = (
+        f"import c2c_sip.cli, c2c_sip.service, sys; print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_variables_for_the_command_line_are_no_settings(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("C2C_SIP_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("C2C_SIP_API_KEY", "k")
+    assert run("check-config").exit_code == 0
