@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
+from c2c_sip import logs
 from c2c_sip.calling import channels, headers, hours, policy, routing, variables
 from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
@@ -39,7 +40,7 @@ from sipstack.call import Outbound
 from sipstack.message import Uri
 from sipstack.sdes import Mode
 from sipstack.sdp import codec_list
-from sipstack.trace import TracedMessage
+from sipstack.trace import Datagram, TracedMessage
 
 log = logging.getLogger(__name__)
 
@@ -276,7 +277,7 @@ class Calling:
             "extension_call_id": secrets.token_hex(12),
             "variables": json.dumps(kept) if kept else None,
         }
-        with ExitStack() as undoing:
+        with logs.about(row["id"]), ExitStack() as undoing:
             self._admit(clicktocall, len(routes))
             undoing.callback(self._leave, clicktocall["id"], len(routes))
             if counted:
@@ -290,7 +291,7 @@ class Calling:
             self._store.create_activation(row, notices.of("initiated", {})).result()
             live = self._prepare(row, account, clicktocall, routes, kept, minutes, notices)
             undoing.pop_all()
-        log.info("activation %s of %s from %s: %s", row["id"], clicktocall["id"], client, contact)
+            log.info("click-to-call %s from %s: %s", clicktocall["id"], client, contact)
         with self._lock:
             self._live[row["id"]] = live
         self._engine.submit(lambda: self._run(row["id"], live))
@@ -454,6 +455,7 @@ class Calling:
             max_duration=config.calling.max_duration,
             media_timeout=config.media.timeout,
             ignore_early_media=bool(media.get("ignore_early_media")),
+            watch=lambda media: self._tracing.watch(row["id"], media),
             may_go_on=lambda: minutes is None or minutes.are_left(self._wall()),
         )
         settled = threading.Event()
@@ -575,6 +577,8 @@ class Calling:
         return Outbound(destination.uri, self._accounts[trunk.name] if trunk else None)
 
     async def _run(self, activation_id: str, live: _Live) -> None:
+        # Of this task and of all that follows from it.
+        logs.activation.set(activation_id)
         try:
             await live.flow.run()
         finally:
@@ -595,6 +599,10 @@ class Calling:
             self._store.flush()
             found = self._tracing.of(activation_id)
         return found
+
+    def heads(self, activation_id: str) -> list[Datagram]:
+        """The RTP headers of an activation whose :meth:`trace` was found, as far as they are kept."""
+        return self._tracing.heads(activation_id)
 
     def wait(self, activation_id: str, timeout: float) -> None:
         """Block until the activation is connected, has failed or ended, and its record says so; or ``timeout`` seconds."""
@@ -670,7 +678,17 @@ class Calling:
             full = self._is_full()
         return Readiness(tuple(reasons), full)
 
-    # --- the end
+    # --- other settings, and the end
+
+    def reconfigure(self, config: Config) -> None:
+        """Go by these settings from the next activation on; only those differ that may.
+
+        :raises OSError: the audio of ``media.ringback`` cannot be read.
+        :raises WavError: nor played.
+        """
+        self._sounds.reconfigure(config.media.ringback)
+        self._guard.reconfigure(config, self._wall())
+        self._config = config
 
     def stop(self, timeout: float) -> None:
         """Take no more activations, hang up the live calls, and wait at most ``timeout`` seconds for their records."""

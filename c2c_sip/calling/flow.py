@@ -281,7 +281,7 @@ class Flow:
             ending = Ending(STOPPED, why="stopped")
             raise
         except Exception:
-            log.exception("activation %s failed", self.plan.activation_id)
+            log.exception("the call has failed")
         finally:
             for leg in list(self.legs.values()):
                 self._leave(leg, ending)
@@ -314,7 +314,7 @@ class Flow:
                 )
             ).text
         except Exception:
-            log.exception("activation %s: no explanation", plan.activation_id)
+            log.exception("no explanation")
             return ""
 
     @property
@@ -330,7 +330,7 @@ class Flow:
                 await self._desk.check(plan)
                 return
             except LegError as error:
-                log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
+                log.warning("the %s cannot be called: %s", plan.role, error)
                 detail = str(error)
         raise Over(Ending("NORMAL_TEMPORARY_FAILURE", 503, plans[0], "no way", detail))
 
@@ -345,13 +345,14 @@ class Flow:
         except NoPortsLeft as error:
             raise Over(Ending("SWITCH_CONGESTION", 503, plan, "no ports")) from error
         except LegError as error:
-            log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
+            log.warning("the %s cannot be called: %s", plan.role, error)
             ending = Ending("NORMAL_TEMPORARY_FAILURE", 503, plan, "no way", str(error))
             raise Over(ending) from error
         loop = asyncio.get_running_loop()
         leg.media.on_lost = lambda: loop.call_soon_threadsafe(self.hang_up, RELAY_LOST, "relay")
         self.legs[plan.call_id] = leg
         self._recorder.leg_dialled(plan)
+        self.plan.watch(leg.media)
         leg.dial()
         return leg
 
@@ -374,7 +375,7 @@ class Flow:
             except Over as over:
                 self._events.put_nowait((None, over.ending))
             except Exception:
-                log.exception("activation %s: %s failed", self.plan.activation_id, plan.role)
+                log.exception("the %s has failed", plan.role)
                 failed = Ending("NORMAL_TEMPORARY_FAILURE", None, plan, "fault")
                 self._events.put_nowait((None, failed))
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from c2c_sip.calling.recording import Tape
 from sipstack.call import Outbound
-from sipstack.media import Source
+from sipstack.media import MediaLeg, Source
 from sipstack.media.tones import PRESS_A_KEY
 from sipstack.message import NameAddr, Uri
 from sipstack.sdes import Mode
@@ -92,6 +92,8 @@ class Plan:
     confirm_seconds: float = 15.0
     #: What it hears meanwhile.
     asking: Source = PRESS_A_KEY
+    #: Given the media of each leg that is dialled, to see what goes through.
+    watch: Callable[[MediaLeg], None] = lambda media: None
     #: Whether a call that is up may go on.
     may_go_on: Callable[[], bool] = lambda: True
     dial_first: Literal["extension", "contact"] = "extension"

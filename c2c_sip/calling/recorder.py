@@ -1,5 +1,6 @@
 """Writes down what happens to one activation: its history record and one CDR a leg that was dialled."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -10,6 +11,8 @@ from c2c_sip.calling.plan import LegPlan
 from c2c_sip.calling.tally import Tally
 from c2c_sip.store.writer import Change
 from sipstack.media import LegCounters
+
+log = logging.getLogger(__name__)
 
 
 class Ledger(Protocol):
@@ -77,6 +80,7 @@ class Recorder:
     def state(self, state: str, **changes: Any) -> None:
         """Enter a state."""
         self.current = state
+        log.debug("%s", state)
         also = self._notices(state, changes)
         self._ledger.update_activation(self._activation_id, also, state=state, **changes)
         self._changed(state)
@@ -233,6 +237,8 @@ class Recorder:
             billing_seconds=_seconds(self.connected_at, now),
             ringing_seconds=_seconds(ringing.get("ringing"), ringing.get("answered") or now),
         )
+        seconds = max(0.0, now - connected) if connected is not None else 0.0
+        log.info("ended: %s, connected for %.1f s. %s", cause, seconds, explanation)
         # Who is told knows this one: neither would go without the cycle collector.
         self._changed, self._dialled = _tell_nobody, _tell_nobody
 

@@ -27,6 +27,7 @@ from typing import Any
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
+from sipstack.transport import Address
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +124,12 @@ class _Teller:
         if len(self._waiting) < MOST_WAITING:
             self.tell("audio", number, timestamp, payload, encoding, now)
 
+    def head(
+        self, number: int, now: float, sent: bool, peer: Address, head: bytes, size: int
+    ) -> None:
+        if len(self._waiting) < MOST_WAITING:
+            self.tell("head", number, now, sent, peer, head, size)
+
     def tell(self, *message: object) -> None:
         self._waiting += _framed(message)
         self.flush()
@@ -133,15 +140,27 @@ class _Teller:
                 del self._waiting[: self._stream.send(self._waiting)]
 
 
+class _Log(logging.Handler):
+    """Has the service log what the process has to say."""
+
+    def __init__(self, teller: _Teller) -> None:
+        super().__init__()
+        self._teller = teller
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._teller.tell("log", record.name, record.levelno, self.format(record))
+
+
 def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
     """The whole life of the process."""
-    if first:
-        come_first()
     # Ctrl-C is meant for the service, which ends this process by closing the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     commands.setblocking(False)
     events.setblocking(False)
     channel, teller = Channel(commands), _Teller(events)
+    logging.getLogger().addHandler(_Log(teller))
+    if first:
+        come_first()
     epoll = select.epoll()
     relay = Relay(epoll, teller)
     rng = SystemRandom()
@@ -350,7 +369,10 @@ class Worker:
             except EOFError:
                 return
             for name, *content in messages:
-                if name == "ready":
+                if name == "log":
+                    logger, level, text = content
+                    logging.getLogger(logger).log(level, "%s: %s", self._name, text)
+                elif name == "ready":
                     self._ready.set()
                 elif name == "counters":
                     self._counters.update(content[0])
