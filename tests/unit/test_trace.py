@@ -157,6 +157,17 @@ def test_a_ladder_has_an_arrow_for_each_message_in_its_direction() -> None:
     assert ladder([]) == ""
 
 
+def test_a_ladder_is_cut_to_the_width_that_there_is() -> None:
+    wide = ladder(CALL).splitlines()
+    assert ladder(CALL, 1000).splitlines() == wide
+    narrow = ladder(CALL, 80).splitlines()
+    assert len(narrow) == len(wide)
+    assert max(map(len, narrow)) <= 80 < max(map(len, wide))
+    # The arrows' ends stay, and the names of the columns whole.
+    assert narrow[0].split() == wide[0].split()
+    assert [line[-2:] for line in narrow[1:]] == [line[-2:] for line in wide[1:]]
+
+
 def test_a_peer_at_our_own_address_is_drawn_too() -> None:
     drawn = Ladder.of([TracedMessage(1.0, True, "UDP", OURS, OURS, request())])
     assert [(a.source, a.destination) for a in drawn.arrows] == [(1, 0)]
