@@ -242,6 +242,7 @@ class Service:
             if self._recorder is not None
             else None,
         )
+        self.calling.prepare()
 
     def _reading(self) -> Reading:
         """What ``/metrics`` tells now."""

@@ -536,6 +536,7 @@ def test_a_stranger_neither_hears_nor_is_heard(seed: int) -> None:
         counters = world.relay.remove(end.number)
         assert counters.packets_received == 750
         assert counters.rejected == stranger.sent
+        assert counters.stranger == "{}:{}".format(*stranger.address)
         assert counters.source_changes == 0
 
 
