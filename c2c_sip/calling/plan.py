@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from c2c_sip.calling.recording import Tape
@@ -49,10 +49,12 @@ class LegPlan:
         if not self.codecs or first:
             return self.codecs or wanted
         rank = {codec.name: at for at, codec in enumerate(wanted)}
+        # With the parameters that the other leg's peer has asked for, if it has the codec.
+        asked = {codec.name: codec for codec in wanted}
         # Events are no voice: they stand behind what is.
         return tuple(
             sorted(
-                self.codecs,
+                (replace(c, fmtp=asked.get(c.name, c).fmtp) for c in self.codecs),
                 key=lambda c: (c.name == "telephone-event", rank.get(c.name, len(rank))),
             )
         )
