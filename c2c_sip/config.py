@@ -41,6 +41,8 @@ _SIP_LISTEN = re.compile(r"(?:udp|tcp|tls):(\[[0-9A-Fa-f:.]+\]|[0-9.]+):([0-9]{1
 _HOST_AND_PORT = re.compile(rf"({_HOST})(?::([0-9]{{1,5}}))?\Z")
 _ORIGIN = re.compile(rf"\*\Z|https?://{_HOST}(?::[0-9]{{1,5}})?\Z")
 _PORT_RANGE = re.compile(r"\[?\s*([0-9]{1,5})\s*,\s*([0-9]{1,5})\s*\]?\Z")
+LEVELS = ("debug", "info", "warning", "error")
+_LEVEL = re.compile(rf"[A-Za-z_][\w.]*=(?:{'|'.join(LEVELS)})\Z")
 _URL = re.compile(r"(sqlite:///.+|postgres(ql)?://.+)\Z")
 
 
@@ -364,7 +366,9 @@ class Http:
     listen: str = _setting("127.0.0.1:8000", _listen)
     threads: int = _setting(8, _whole(1, 256))
     allowed_origins: tuple[str, ...] = _setting(
-        (), _each(_text("https://HOST, https://HOST:PORT or *", _ORIGIN), "a list of origins")
+        (),
+        _each(_text("https://HOST, https://HOST:PORT or *", _ORIGIN), "a list of origins"),
+        reload=True,
     )
     trusted_proxies: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
     max_upload: int = _setting(4_000_000, _whole(64_000, 64_000_000))
@@ -409,8 +413,8 @@ class Media:
     codecs: tuple[str, ...] = _setting(("PCMU", "PCMA"), _each(_CODEC, "a list of codecs", 1))
     workers: int = _setting(0, _whole(0, 64))
     realtime: bool = _setting(True, _flag)
-    timeout: int = _setting(30, _whole(5, 3600))
-    ringback: str = _setting("us", _sound)
+    timeout: int = _setting(30, _whole(5, 3600), reload=True)
+    ringback: str = _setting("us", _sound, reload=True)
     srtp: str = _setting("off", _srtp)
 
 
@@ -418,13 +422,13 @@ class Media:
 class Calling:
     """Limits of calls; times in seconds."""
 
-    extension_timeout: int = _setting(30, _whole(1, 600))
-    contact_timeout: int = _setting(60, _whole(1, 600))
-    max_duration: int = _setting(14400, _whole(1, 604800))
-    max_calls: int = _setting(0, _whole(0, 100000))
+    extension_timeout: int = _setting(30, _whole(1, 600), reload=True)
+    contact_timeout: int = _setting(60, _whole(1, 600), reload=True)
+    max_duration: int = _setting(14400, _whole(1, 604800), reload=True)
+    max_calls: int = _setting(0, _whole(0, 100000), reload=True)
     default_region: str = _setting("US", _region)
-    busy_tone: int = _setting(3, _whole(0, 60))
-    confirm_timeout: int = _setting(15, _whole(3, 120))
+    busy_tone: int = _setting(3, _whole(0, 60), reload=True)
+    confirm_timeout: int = _setting(15, _whole(3, 120), reload=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,21 +445,23 @@ class Guard:
     ``per_…`` are unauthenticated activations in an hour: 0 for no limit, ``auto`` for what is built in.
     """
 
-    countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"))
-    number_kinds: tuple[str, ...] = _setting((), _each(_one_of(*REFUSED_KINDS), "a list of kinds"))
+    countries: tuple[str, ...] = _setting((), _each(_country, "a list of countries"), reload=True)
+    number_kinds: tuple[str, ...] = _setting(
+        (), _each(_one_of(*REFUSED_KINDS), "a list of kinds"), reload=True
+    )
     sip_hosts: tuple[str, ...] = _setting(
-        (), _each(_text("a host name", re.compile(rf"{_HOST}\Z")), "a list of hosts")
+        (), _each(_text("a host name", re.compile(rf"{_HOST}\Z")), "a list of hosts"), reload=True
     )
     networks: tuple[str, ...] = _setting((), _each(_network, "a list of addresses"))
-    connect_by_get: bool = _setting(True, _flag)
-    per_address: int | str = _setting(AUTO, _limit)
-    per_contact: int | str = _setting(AUTO, _limit)
-    per_clicktocall: int | str = _setting(AUTO, _limit)
-    per_account: int | str = _setting(AUTO, _limit)
-    per_service: int | str = _setting(AUTO, _limit)
-    daily_minutes: int = _setting(0, _whole(0, 10_000_000))
+    connect_by_get: bool = _setting(True, _flag, reload=True)
+    per_address: int | str = _setting(AUTO, _limit, reload=True)
+    per_contact: int | str = _setting(AUTO, _limit, reload=True)
+    per_clicktocall: int | str = _setting(AUTO, _limit, reload=True)
+    per_account: int | str = _setting(AUTO, _limit, reload=True)
+    per_service: int | str = _setting(AUTO, _limit, reload=True)
+    daily_minutes: int = _setting(0, _whole(0, 10_000_000), reload=True)
     challenge: str = _setting("none", _one_of("none", "proof_of_work", "captcha"))
-    proof_of_work_bits: int = _setting(18, _whole(8, 32))
+    proof_of_work_bits: int = _setting(18, _whole(8, 32), reload=True)
     captcha_url: str = _setting("", _text("https://…", re.compile(r"https?://[^\s]+\Z")))
     captcha_secret: str = _setting("", _text(), secret=True)
 
@@ -533,6 +539,17 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Log:
+    """What is logged, and how; ``levels`` are those of single loggers, as ``sipstack=debug``."""
+
+    format: str = _setting("text", _one_of("text", "json"), reload=True)
+    level: str = _setting("info", _one_of(*LEVELS), reload=True)
+    levels: tuple[str, ...] = _setting(
+        (), _each(_text("LOGGER=LEVEL", _LEVEL), "a list of levels"), reload=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """Whether ``/metrics`` answers, and whom; ``networks`` empty: everybody."""
 
@@ -554,6 +571,7 @@ class Config:
     recording: Recording = Recording()
     trace: Trace = Trace()
     metrics: Metrics = Metrics()
+    log: Log = Log()
     trunks: tuple[Trunk, ...] = ()
     #: Where those come from that are not defaults, by their full names, as ``http.listen`` and ``trunk[0].password``.
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
@@ -570,6 +588,7 @@ _SECTIONS: dict[str, type[Any]] = {
     "recording": Recording,
     "trace": Trace,
     "metrics": Metrics,
+    "log": Log,
 }
 
 

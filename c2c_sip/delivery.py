@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from c2c_sip import logs
 from c2c_sip.outgoing import NotSent
 from c2c_sip.store.errors import StoreError
 from c2c_sip.store.webhooks import Notice
@@ -192,6 +193,7 @@ class Delivery:
     def _tell(
         self, notice: Notice, document: Mapping[str, Any], account_id: str, secret: str
     ) -> None:
+        logs.activation.set(notice.activation_id)  # this thread has nothing else to do
         try:
             problem = self._send(notice, document, secret)
             self._note(notice, problem)
@@ -248,10 +250,9 @@ class Delivery:
         if now - notice.created > PATIENCE:
             due = None
         log.warning(
-            "webhook %s: notice %s of activation %s, attempt %d: %s%s",
+            "webhook %s: notice %s, attempt %d: %s%s",
             notice.webhook_id,
             notice.id,
-            notice.activation_id,
             notice.attempts + 1,
             problem,
             "" if due is not None else "; given up",

@@ -196,6 +196,7 @@ def _of_media(reading: Reading) -> Iterator[Metric]:
             "rejected",
             "Packets at RTP ports from strangers, of other formats, or that failed authentication",
         ),
+        ("unauthenticated", "Those of the rejected that SRTP or SRTCP refused"),
     ):
         yield _counter(f"rtp_packets_{name}", text, (), [((), media.get(name, 0))])
     yield _gauge(

@@ -34,6 +34,7 @@ from c2c_sip.delivery import Delivery
 from c2c_sip.doubts import doubts_of
 from c2c_sip.metrics import Metrics, Reading
 from c2c_sip.outgoing import post
+from c2c_sip.reloading import Reload, reload
 from c2c_sip.store import Store
 from c2c_sip.store.row import Row
 from c2c_sip.store.store import CUT_OFF
@@ -74,6 +75,8 @@ class Service:
         self, config: Config, lab: bool = False, script: "LabScript | None" = None
     ) -> None:
         self.config = config
+        #: The same as it was given, without what the lab adds.
+        self._given = config
         self.store: Store
         self.calling: Calling
         #: What went over the wire, by Call-ID.
@@ -283,6 +286,7 @@ class Service:
             trunks=self._trunks.shown,
             traffic=self._traffic,
             metrics=Metrics(self._reading).exposition,
+            current=lambda: self.config,
         )
         self._http = HttpServer(
             app,
@@ -298,6 +302,18 @@ class Service:
     def welcome(self) -> list[str]:
         """What somebody who has just started the service may want to know."""
         return self.lab.welcome() if self.lab is not None else []
+
+    def reload(self, read: Config) -> Reload:
+        """Heed settings that were read again, as far as that goes without a restart; what came of it.
+
+        :raises OSError: the audio that they name cannot be read; nothing has changed.
+        :raises WavError: nor played.
+        """
+        found = reload(self._given, read)
+        running = reload(self.config, found.config).config
+        self.calling.reconfigure(running)
+        self.config, self._given = running, found.config
+        return found
 
     def stop(self, timeout: float = 8.0) -> None:
         """Refuse new calls, hang up the live ones, write everything down and let go of all sockets.

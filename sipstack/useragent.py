@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
+from contextvars import Context, copy_context
 from dataclasses import replace
 from typing import Any
 
@@ -138,7 +139,8 @@ class UserAgent:
         self._clients: dict[Key, _Client] = {}
         self._servers: dict[Key, _Server] = {}
         self._alarms: Alarms[_Client | _Server] = Alarms(loop, self._tick)
-        self._calls: dict[tuple[str, str], Dialogue] = {}
+        #: With the context that each was made in: as with the loop's own callbacks, what comes for it is done in that.
+        self._calls: dict[tuple[str, str], tuple[Dialogue, Context]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._secret = self.token().encode()
         self._no_stream: dict[Address, float] = {}
@@ -282,7 +284,7 @@ class UserAgent:
                 and entry.target.address == peer
                 and server_name in ("", entry.target.server_name)
             ):
-                self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
+                self._run_in_context(entry, entry.machine.transport_failed(self._loop.time()))
         for watcher in self.connection_watchers:
             watcher(Target(transport.name, peer, server_name))
 
@@ -296,7 +298,7 @@ class UserAgent:
                 branch = entry.machine.request.via.branch or ""
                 if branch.encode() in quoted:
                     self._note_trouble(transport.name, peer, NOBODY_THERE)
-                    self._run(entry, entry.machine.transport_failed(self._loop.time()), None)
+                    self._run_in_context(entry, entry.machine.transport_failed(self._loop.time()))
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as seen from ``target``."""
@@ -430,7 +432,7 @@ class UserAgent:
 
     def attach(self, dialogue: Dialogue) -> None:
         """Requests for the Call-ID and tag of ``dialogue`` go to it from now on."""
-        self._calls[dialogue.call_id, dialogue.local_tag] = dialogue
+        self._calls[dialogue.call_id, dialogue.local_tag] = dialogue, copy_context()
 
     def detach(self, dialogue: Dialogue) -> None:
         """It is over; what still comes for it gets 481."""
@@ -548,7 +550,14 @@ class UserAgent:
             # A 100 is said for the first time.
             if isinstance(effect, Transmit) and getattr(effect.message, "status", 0) != 100:
                 self.tally.sent_again += 1
-        self._run(entry, effects, None)
+        self._run_in_context(entry, effects)
+
+    def _run_in_context(
+        self, entry: "_Client | _Server", effects: list[Effect], source: Address | None = None
+    ) -> None:
+        """Where it is the network or a timer that goes on with a transaction, not who has begun it."""
+        # A copy, for a context cannot be entered twice, and one thing may lead to another.
+        entry.context.copy().run(self._run, entry, effects, source)
 
     def _conclude(self, entry: "_Client | _Server", outcome: int | str) -> None:
         """Count a transaction, once: a 2xx may come again, and a request that was answered can still time out."""
@@ -626,7 +635,8 @@ class UserAgent:
             log.debug("from %s: response dropped: %s", source[0], wrong.reason)
             return
         self._record(response, octets, source, transport)
-        self._run(entry, entry.machine.receive(response, self._loop.time()), source)
+        effects = entry.machine.receive(response, self._loop.time())
+        self._run_in_context(entry, effects, source)
 
     def _receive_request(
         self, request: Request, octets: bytes, source: Address, transport: Transport
@@ -641,24 +651,25 @@ class UserAgent:
             if request.method != "ACK":
                 self.tally.came_again += 1
             self._record(request, octets, source, transport)
-            self._run(held, held.machine.receive(request, self._loop.time()), source)
+            effects = held.machine.receive(request, self._loop.time())
+            self._run_in_context(held, effects, source)
             return
         tag = request.to.tag
-        call = self._calls.get((request.call_id, tag)) if tag else None
+        call, context = self._calls.get((request.call_id, tag or ""), (None, None))
         if request.method == "ACK":
-            if call is not None:
+            if call is not None and context is not None:
                 self._know(source[0])
                 self._record(request, octets, source, transport)
-                call.acknowledged(request)
+                context.copy().run(call.acknowledged, request)
             return
         if request.method == "CANCEL":
             cancelled = self._servers.get(cancelled_key(request))
             self._answer(request, 481 if cancelled is None else 200, None, source, transport)
             if cancelled is not None and isinstance(cancelled.call, IncomingCall):
                 cancelled.call.cancelled(request)
-        elif call is not None:
+        elif call is not None and context is not None:
             self._record(request, octets, source, transport)
-            self._receive_in_dialog(call, request, source, transport)
+            context.copy().run(self._receive_in_dialog, call, request, source, transport)
         elif tag:
             self._answer(request, 481, None, source, transport)
         else:
@@ -802,6 +813,8 @@ class _Entry(Alarm):
         self.target = target
         #: Whether its outcome was counted.
         self.concluded = False
+        #: That of who has begun it.
+        self.context = copy_context()
 
 
 class _Client(_Entry):

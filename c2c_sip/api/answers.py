@@ -16,6 +16,10 @@ def _whole(description: str = "", nullable: bool = False) -> Fields:
     return _text(description, nullable) | {"type": "integer"}
 
 
+def _number(description: str, nullable: bool = False) -> Fields:
+    return _text(description, nullable) | {"type": "float"}
+
+
 def _flag(description: str = "") -> Fields:
     return _text(description) | {"type": "boolean"}
 
@@ -157,6 +161,31 @@ HISTORY_ITEM: Fields = ACTIVATION | {
         "meta": {"description": "What the click-to-call keeps with its calls."},
     },
 }
+
+#: How a leg's audio was: what came from its peer, then what was sent to it. See docs/media.md.
+HEARD: Fields = {
+    "packets_received": _whole("From the peer, late ones and copies too."),
+    "bytes_received": _whole("RTP with its headers."),
+    "packets_sent": _whole(),
+    "bytes_sent": _whole(),
+    "lost": _whole("That the peer sent and that never came."),
+    "late": _whole("That came out of order."),
+    "duplicate": _whole("That came again."),
+    "jitter_ms": _number("As RFC 3550 has it, now."),
+    "mean_jitter_ms": _number("On average."),
+    "max_jitter_ms": _number("At its worst."),
+    "longest_gap_ms": _number("Between two packets."),
+    "rejected": _whole("From strangers, in a format not agreed on, unauthenticated, or no RTP."),
+    "unauthenticated": _whole("Those that SRTP refused."),
+    "source_changes": _whole("How often the peer was found at another address."),
+    "codec": _text("That the peer sent last.", nullable=True),
+    "mos": _number("How that probably sounded, 1 to 4.5 (E-model, ITU-T G.107).", nullable=True),
+    "peer_lost": _whole("What the peer says of our stream, by RTCP.", nullable=True),
+    "peer_jitter_ms": _number("The same.", nullable=True),
+    "round_trip_ms": _number("The same.", nullable=True),
+    "peer_mos": _number("How our stream probably sounded there.", nullable=True),
+    "silent_seconds": _number("Since the last packet; null where none came.", nullable=True),
+}
 ACCOUNT_HISTORY_ITEM: Fields = HISTORY_ITEM | {
     "clicktocall_id": _ID,
     "clicktocall_name": _text("As it is called now."),
@@ -176,7 +205,14 @@ CDR: Fields = {
     "cause": _text(nullable=True),
     "sip_status": _whole(nullable=True),
     "hangup_by": _text(nullable=True),
-    "media": {"type": "dict", "required": True, "nullable": True},
+    "media": {
+        "type": "dict",
+        "required": True,
+        "nullable": True,
+        # An older record has fewer of them.
+        "schema": {name: field | {"required": False} for name, field in HEARD.items()},
+        "meta": {"description": "How the audio was; null while the call goes on."},
+    },
 }
 CHANNEL: Fields = {
     "id": _text(),
@@ -192,6 +228,12 @@ CHANNEL: Fields = {
     "from": _text(),
     "to": _text(),
     "elapsed_s": _whole(),
+    "media": {
+        "type": "dict",
+        "required": True,
+        "schema": HEARD,
+        "meta": {"description": "How the audio is so far."},
+    },
 }
 HOURS: Fields = {
     "open": _flag("Whether calls are made now."),

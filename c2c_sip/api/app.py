@@ -51,28 +51,35 @@ def create_app(
     trunks: Callable[[], list[dict[str, Any]]] = list,
     traffic: Traffic | None = None,
     metrics: Exposition | None = None,
+    current: Callable[[], Config] | None = None,
 ) -> "falcon.App[Any, Any]":
     """The WSGI application.
 
     :param recorder: whoever has the recordings, if calls can be recorded
     :param trunks: how the trunks are now, see :mod:`c2c_sip.calling.trunks`
     :param traffic: counts the requests
+    :param current: the settings that hold now, where some may change; ``config`` are those of the start
     :param metrics: what ``/metrics`` answers, see :mod:`c2c_sip.metrics`
     """
-    origins = config.http.allowed_origins
-    app = falcon.App(middleware=[Frame(store, origins, node, version, traffic or Traffic())])
+    now = current or (lambda: config)
+
+    def origins() -> tuple[str, ...]:
+        return now().http.allowed_origins
+
+    address = address_reader(config.http.trusted_proxies)
+    frame = Frame(store, origins, node, version, traffic or Traffic(), address)
+    app = falcon.App(middleware=[frame])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.auto_parse_form_urlencoded = False
     app.req_options.keep_blank_qs_values = True
     errors.install(app)
     app.add_sink(_nowhere)
-    address = address_reader(config.http.trusted_proxies)
     access = Access(store, address, Attempts(max(1, config.http.threads // 2)))
     audio = Audio(store, access, config)
     told = [ip_network(text) for text in config.webhooks.networks]
     account = "/accounts/{account_id}"
     one = account + "/clicktocall/{id}"
-    connect = Connect(store, access, calling, config)
+    connect = Connect(store, access, calling, now)
     routes: dict[str, Any] = {
         "/user_auth": UserAuth(store, access),
         "/api_auth": ApiAuth(store, access),
@@ -114,7 +121,7 @@ def create_app(
         account + "/channels": Channels(access, calling),
         account + "/channels/{call_id}": Channel(access, calling),
         "/trunks": Trunks(access, trunks),
-        "/settings": Settings(access, lambda: config),
+        "/settings": Settings(access, now),
         account + "/never_call": NeverCalls(store, access, calling),
         account + "/never_call/{number}": NeverCall(store, access, calling),
     }
@@ -127,7 +134,7 @@ def create_app(
     watched: dict[str, Any] = {
         "/healthz": Health(),
         "/readyz": Ready(store, calling),
-        "/metrics": Metrics(metrics, address, lambda: config.metrics),
+        "/metrics": Metrics(metrics, address, lambda: now().metrics),
     }
 
     def describe() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Callable
 from functools import cached_property
 from html import escape
 from typing import Any
@@ -58,11 +59,17 @@ class _ButtonPages:
     :param origins: of the pages that may have these in a frame
     """
 
-    def __init__(self, connect: Connect, store: Store, origins: tuple[str, ...]) -> None:
+    def __init__(
+        self, connect: Connect, store: Store, origins: Callable[[], tuple[str, ...]]
+    ) -> None:
         self._connect = connect
         self._store = store
+        self._origins = origins
+
+    def _policy(self) -> str:
+        origins = self._origins()
         ancestors = "*" if "*" in origins else " ".join(("'self'", *origins))
-        self._policy = (
+        return (
             "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
             # The script's own style sheet needs no leave where constructed ones are known.
             f"style-src 'sha256-{_STYLE_HASH}'; frame-ancestors {ancestors}"
@@ -73,7 +80,7 @@ class _ButtonPages:
         resp.content_type = falcon.MEDIA_HTML
         title = escape(words()["texts"][language]["title"])
         resp.text = _PAGE.format(language=language, title=title, style=_STYLE, content=content)
-        resp.set_header("Content-Security-Policy", self._policy)
+        resp.set_header("Content-Security-Policy", self._policy())
         resp.set_header("Cross-Origin-Resource-Policy", "cross-origin")
         resp.set_header("Cache-Control", "no-store")
         resp.set_header("Vary", "Accept-Language")

@@ -1,6 +1,7 @@
 """``…/{id}/connect``: the activation, and its state."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import falcon
@@ -42,13 +43,15 @@ _SLACK = 5.0
 class Connect:
     """Starts calls."""
 
-    def __init__(self, store: Store, access: Access, calling: Calling, config: Config) -> None:
+    def __init__(
+        self, store: Store, access: Access, calling: Calling, config: Callable[[], Config]
+    ) -> None:
         self._store = store
         self._access = access
         self._calling = calling
         self._config = config
         # A request that waits for a call holds one of the server's threads; two are kept for the others.
-        self._waiting = threading.BoundedSemaphore(max(1, config.http.threads - 2))
+        self._waiting = threading.BoundedSemaphore(max(1, config().http.threads - 2))
 
     @operation(
         Operation(
@@ -182,7 +185,7 @@ class Connect:
         self, req: falcon.Request, resp: falcon.Response, definition: Row, row: Row
     ) -> None:
         """Answer a blocking request, once the two are connected or it is known that they will not be."""
-        calling = self._config.calling
+        calling = self._config().calling
         either = definition.get("timeout")
         ringing = (either or calling.extension_timeout) + (either or calling.contact_timeout)
         self._calling.wait(row["id"], ringing + _SLACK)

@@ -3,12 +3,13 @@
 from typing import Any
 
 from c2c_sip.calling.flow import Flow, Leg
+from c2c_sip.calling.heard import shown
 
 
 def describe(
-    flow: Flow, leg: Leg, clicktocall_id: str, state: str, elapsed: float
+    flow: Flow, leg: Leg, clicktocall_id: str, state: str, elapsed: float, now: float
 ) -> dict[str, Any]:
-    """One leg of a call that has been in the works for ``elapsed`` seconds."""
+    """One leg of a call that has been in the works for ``elapsed`` seconds; ``now`` is on the media plane's clock."""
     plan = flow.plan
     other = plan.contact
     if leg.plan is plan.contact:
@@ -29,4 +30,5 @@ def describe(
         "from": str(leg.plan.from_.uri),
         "to": str(leg.plan.outbound.uri),
         "elapsed_s": max(0, int(elapsed)),
+        "media": shown(leg.media.counters(), now),
     }

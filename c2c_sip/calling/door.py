@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
+from c2c_sip import logs
 from c2c_sip.calling import channels, headers, hours, policy, routing, variables
 from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
@@ -276,7 +277,7 @@ class Calling:
             "extension_call_id": secrets.token_hex(12),
             "variables": json.dumps(kept) if kept else None,
         }
-        with ExitStack() as undoing:
+        with logs.about(row["id"]), ExitStack() as undoing:
             self._admit(clicktocall, len(routes))
             undoing.callback(self._leave, clicktocall["id"], len(routes))
             if counted:
@@ -290,7 +291,7 @@ class Calling:
             self._store.create_activation(row, notices.of("initiated", {})).result()
             live = self._prepare(row, account, clicktocall, routes, kept, minutes, notices)
             undoing.pop_all()
-        log.info("activation %s of %s from %s: %s", row["id"], clicktocall["id"], client, contact)
+            log.info("click-to-call %s from %s: %s", clicktocall["id"], client, contact)
         with self._lock:
             self._live[row["id"]] = live
         self._engine.submit(lambda: self._run(row["id"], live))
@@ -575,6 +576,8 @@ class Calling:
         return Outbound(destination.uri, self._accounts[trunk.name] if trunk else None)
 
     async def _run(self, activation_id: str, live: _Live) -> None:
+        # Of this task and of all that follows from it.
+        logs.activation.set(activation_id)
         try:
             await live.flow.run()
         finally:
@@ -615,6 +618,7 @@ class Calling:
                 live.clicktocall_id,
                 live.recorder.current,
                 self._wall() - live.started,
+                self._engine.now(),
             )
             for live in lives
             for leg in list(live.flow.legs.values())
@@ -669,7 +673,17 @@ class Calling:
             full = self._is_full()
         return Readiness(tuple(reasons), full)
 
-    # --- the end
+    # --- other settings, and the end
+
+    def reconfigure(self, config: Config) -> None:
+        """Go by these settings from the next activation on; only those differ that may.
+
+        :raises OSError: the audio of ``media.ringback`` cannot be read.
+        :raises WavError: nor played.
+        """
+        self._sounds.reconfigure(config.media.ringback)
+        self._guard.reconfigure(config, self._wall())
+        self._config = config
 
     def stop(self, timeout: float) -> None:
         """Take no more activations, hang up the live calls, and wait at most ``timeout`` seconds for their records."""

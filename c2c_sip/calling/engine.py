@@ -333,6 +333,10 @@ class Engine:
 
         self.soon(begin)
 
+    def now(self) -> float:
+        """The loop's clock, which is the monotonic clock that the media plane counts on. From any thread."""
+        return self._loop.time()
+
     @property
     def tasks(self) -> int:
         """Flows and registrations at work."""

@@ -281,7 +281,7 @@ class Flow:
             ending = Ending(STOPPED, why="stopped")
             raise
         except Exception:
-            log.exception("activation %s failed", self.plan.activation_id)
+            log.exception("the call has failed")
         finally:
             for leg in list(self.legs.values()):
                 self._leave(leg, ending)
@@ -314,7 +314,7 @@ class Flow:
                 )
             ).text
         except Exception:
-            log.exception("activation %s: no explanation", plan.activation_id)
+            log.exception("no explanation")
             return ""
 
     @property
@@ -330,7 +330,7 @@ class Flow:
                 await self._desk.check(plan)
                 return
             except LegError as error:
-                log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
+                log.warning("the %s cannot be called: %s", plan.role, error)
                 detail = str(error)
         raise Over(Ending("NORMAL_TEMPORARY_FAILURE", 503, plans[0], "no way", detail))
 
@@ -345,7 +345,7 @@ class Flow:
         except NoPortsLeft as error:
             raise Over(Ending("SWITCH_CONGESTION", 503, plan, "no ports")) from error
         except LegError as error:
-            log.warning("activation %s: %s: %s", self.plan.activation_id, plan.role, error)
+            log.warning("the %s cannot be called: %s", plan.role, error)
             ending = Ending("NORMAL_TEMPORARY_FAILURE", 503, plan, "no way", str(error))
             raise Over(ending) from error
         loop = asyncio.get_running_loop()
@@ -374,7 +374,7 @@ class Flow:
             except Over as over:
                 self._events.put_nowait((None, over.ending))
             except Exception:
-                log.exception("activation %s: %s failed", self.plan.activation_id, plan.role)
+                log.exception("the %s has failed", plan.role)
                 failed = Ending("NORMAL_TEMPORARY_FAILURE", None, plan, "fault")
                 self._events.put_nowait((None, failed))
 
@@ -639,7 +639,10 @@ class Flow:
         """End one leg, and write down why."""
         seen = leg.facts()
         counters = leg.close(_reason(ending))
-        self._recorder.leg_ended(leg.plan, ending.cause, ending.status, ending.plan, counters, seen)
+        now = self._desk.now()
+        self._recorder.leg_ended(
+            leg.plan, ending.cause, ending.status, ending.plan, counters, now, seen
+        )
         self.legs.pop(leg.plan.call_id, None)
 
     def _watch(self, leg: Leg, since: float, now: float) -> float:

@@ -80,10 +80,22 @@ class Guard:
         self._meters: dict[str, Meter] = {}
         self._link_key = records.key("link")
         self._proof_key = records.key("proof")
-        self._windows = Windows(HOUR)
-        for row in records.rung_since(now - HOUR):
+        self._windows = self._counted(now)
+
+    def _counted(self, now: float) -> Windows:
+        """What the last hour has of each that may be limited."""
+        windows = Windows(HOUR)
+        for row in self._records.rung_since(now - HOUR):
             keys = _keys(row["client"], row["called"], row["clicktocall_id"], row["account_id"])
-            self._windows.count(keys, row["created"])
+            windows.count(keys, row["created"])
+        return windows
+
+    def reconfigure(self, config: Config, now: float) -> None:
+        """Go by other limits, and by what the history has for those that were none before."""
+        with self._lock:
+            # Within the lock: what is admitted meanwhile would be counted in neither.
+            self._windows = self._counted(now)
+            self._config = config
 
     # --- what holds
 

@@ -1,16 +1,18 @@
 """Writes down what happens to one activation: its history record and one CDR a leg that was dialled."""
 
+import logging
 from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from c2c_sip.calling.diagnosis import LegFacts
+from c2c_sip.calling.heard import shown
 from c2c_sip.calling.plan import LegPlan
 from c2c_sip.calling.tally import Tally
 from c2c_sip.store.writer import Change
 from sipstack.media import LegCounters
 
-_COUNTERS = tuple(field.name for field in fields(LegCounters))
+log = logging.getLogger(__name__)
 
 
 class Ledger(Protocol):
@@ -78,6 +80,7 @@ class Recorder:
     def state(self, state: str, **changes: Any) -> None:
         """Enter a state."""
         self.current = state
+        log.debug("%s", state)
         also = self._notices(state, changes)
         self._ledger.update_activation(self._activation_id, also, state=state, **changes)
         self._changed(state)
@@ -176,9 +179,13 @@ class Recorder:
         status: int | None,
         guilty: LegPlan | None,
         counters: LegCounters,
+        now: float,
         seen: LegFacts | None = None,
     ) -> None:
-        """A leg is over; ``guilty`` is the leg that ended it, ``None`` when none did."""
+        """A leg is over; ``guilty`` is the leg that ended it, ``None`` when none did.
+
+        ``now`` is on the media plane's clock; ``seen`` is what is known of the leg besides.
+        """
         cdr = self._cdrs[plan.call_id]
         ended = self._wall()
         if seen is not None:
@@ -200,7 +207,7 @@ class Recorder:
             cause=own_cause,
             sip_status=own_status if own_status is not None else (200 if answered else None),
             hangup_by="peer" if guilty is plan else "local",
-            media={name: getattr(counters, name) for name in _COUNTERS},
+            media=shown(counters, now),
         )
         rang = cdr["ringing"]
         self._tally.leg_ended(
@@ -230,6 +237,8 @@ class Recorder:
             billing_seconds=_seconds(self.connected_at, now),
             ringing_seconds=_seconds(ringing.get("ringing"), ringing.get("answered") or now),
         )
+        seconds = max(0.0, now - connected) if connected is not None else 0.0
+        log.info("ended: %s, connected for %.1f s. %s", cause, seconds, explanation)
         # Who is told knows this one: neither would go without the cycle collector.
         self._changed, self._dialled = _tell_nobody, _tell_nobody
 

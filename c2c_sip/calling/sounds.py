@@ -54,13 +54,24 @@ class Sounds:
     ) -> None:
         self._audio = audio
         self._forget = forget
-        self._tones = PLANS.get(default, PLANS[USUAL])
-        self._default: Source = (
-            self._tones.ringback if default in PLANS else Playback(wav.load(default), repeats=True)
-        )
+        self._tones: TonePlan
+        self._default: Source
+        self.reconfigure(default)
         self._lock = threading.Lock()
         #: By account, identifier and revision; the one that was not asked for for longest is first.
         self._kept: OrderedDict[tuple[str, str, int], Playback] = OrderedDict()
+
+    def reconfigure(self, default: str) -> None:
+        """What ``media.ringback`` says now; what is being played goes on.
+
+        :raises WavError: the file cannot be played
+        :raises OSError: nor read
+        """
+        plan = PLANS.get(default, PLANS[USUAL])
+        self._default = (
+            plan.ringback if default in PLANS else Playback(wav.load(default), repeats=True)
+        )
+        self._tones = plan
 
     def of(self, account_id: str, clicktocall: Mapping[str, Any]) -> Heard:
         """What the parties of a call are to hear.

@@ -1,6 +1,7 @@
 """``serve``, and ``demo``: the whole service at work."""
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -10,13 +11,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from c2c_sip import config
 from c2c_sip.cli.common import CONFIG, JSON, fail, load
 from c2c_sip.collecting import Collecting
+from c2c_sip.config import ConfigError
+from c2c_sip.logs import Logs
 from c2c_sip.notify import notify
 from c2c_sip.store import StoreError
+from sipstack.media.wav import WavError
 
 if TYPE_CHECKING:
     from c2c_sip.lab.script import LabScript
+    from c2c_sip.service import Service
+
+log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether there is something to tidy up.
 TIDY = 5.0
@@ -42,21 +50,20 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
     # Only here: the other commands start faster without.
     from c2c_sip.service import Service
 
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
+    settings = load(path)
+    logs = Logs(verbose)
+    logs.configure(settings.log)
     script = _script(lab_script) if lab_script is not None else None
-    service = Service(load(path), lab=lab or script is not None, script=script)
-    ending = threading.Event()
+    service = Service(settings, lab=lab or script is not None, script=script)
+    ending, reading, woken = threading.Event(), threading.Event(), threading.Event()
 
-    def end(number: int, frame: FrameType | None) -> None:
-        ending.set()
+    def take(number: int, frame: FrameType | None) -> None:
+        (reading if number == signal.SIGHUP else ending).set()
+        woken.set()
 
     # Before anything is bound: a signal during the start must end it as properly as one later.
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, take)
     try:
         service.start()
     except (OSError, StoreError, ValueError) as error:
@@ -67,10 +74,36 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
     notify("READY=1")
     for line in service.welcome():
         click.echo(line, err=True)
-    while not ending.wait(TIDY):
+    while not ending.is_set():
+        if woken.wait(TIDY):
+            woken.clear()
+        if reading.is_set():
+            reading.clear()
+            _read_again(service, logs, path)
         collecting.tidy()
     notify("STOPPING=1")
     service.stop()
+
+
+def _read_again(service: "Service", logs: Logs, path: str | None) -> None:
+    """Heed the settings as they are now; where something is wrong with them, all stays as it is."""
+    try:
+        found = service.reload(config.load(path, os.environ))
+    except ConfigError as error:
+        for problem in error.problems:
+            log.error("the settings stay as they are: %s", problem)
+        return
+    except (OSError, WavError) as error:
+        log.error("the settings stay as they are: media.ringback: %s", error)
+        return
+    for change in found.applied:
+        log.info("settings: %s", change)
+    for change in found.waiting:
+        log.warning("settings: only after a restart: %s", change)
+    if not found.applied and not found.waiting:
+        log.info("settings: nothing has changed")
+    # Last, so that also a change to a quieter log is told of.
+    logs.configure(service.config.log)
 
 
 def _script(path: str) -> "LabScript":

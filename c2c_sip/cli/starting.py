@@ -3,6 +3,7 @@
 import json
 import locale
 import os
+import pwd
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from c2c_sip.config import ConfigError
 
 #: Where a database is by Debian's rules, if the configuration is where they want it.
 DEBIAN_DATABASE = "/var/lib/c2c-sip/c2c.db"
+#: Who the service runs as there, by conf/c2c-sip.service.
+SERVICE_USER = "c2c-sip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,24 @@ def init(
         show(create(store, settings, "default", None, None, None), as_json)
     finally:
         store.close()
+    if path == config.DEFAULT_PATH:
+        _hand_over(Path(path), settings.database.url)
+
+
+def _hand_over(file: Path, url: str) -> None:
+    """Let the service's own user read the settings and have the database, where root has made them and there is one."""
+    try:
+        user = pwd.getpwnam(SERVICE_USER)
+    except KeyError:
+        return
+    if os.geteuid() != 0:
+        return
+    os.chown(file, 0, user.pw_gid)
+    file.chmod(0o640)
+    database = Path(url.removeprefix("sqlite:///"))
+    if database.is_relative_to(Path(DEBIAN_DATABASE).parent):
+        for each in (database.parent, *database.parent.glob(f"{database.name}*")):
+            os.chown(each, user.pw_uid, user.pw_gid)
 
 
 def _may_ask() -> bool:

@@ -26,10 +26,11 @@ class LegCounters:
     """What went through a leg.
 
     The packets received include those that came ``late`` or twice (``duplicate``); the ``lost`` never came.
-    ``rejected`` is what came from strangers, in other formats, failed authentication, or was nothing of the kind.
-    Jitter is that of :rfc:`3550`, now, on average and at its worst; ``codec`` is what the peer was last heard to send,
-    ``mos`` how that probably sounded (:func:`sipstack.media.quality.mos`). ``peer_lost``, ``peer_jitter_ms`` and
-    ``round_trip_ms`` are what the peer says of our stream by RTCP. ``last_received`` is on the clock of the media plane.
+    ``rejected`` is what came from strangers, in other formats, failed authentication, or was nothing of the kind;
+    ``unauthenticated`` those of them that SRTP or SRTCP refused. Jitter is that of :rfc:`3550`, now, on average and at its
+    worst; ``codec`` is what the peer was last heard to send, ``mos`` how that probably sounded
+    (:func:`sipstack.media.quality.mos`). ``peer_lost``, ``peer_jitter_ms`` and ``round_trip_ms`` are what the peer says of
+    our stream by RTCP, ``peer_mos`` how that probably sounded there. ``last_received`` is on the clock of the media plane.
     """
 
     packets_received: int = 0
@@ -44,6 +45,7 @@ class LegCounters:
     max_jitter_ms: float = 0.0
     longest_gap_ms: float = 0.0
     rejected: int = 0
+    unauthenticated: int = 0
     source_changes: int = 0
     last_received: float | None = None
     codec: str | None = None
@@ -51,6 +53,7 @@ class LegCounters:
     peer_lost: int | None = None
     peer_jitter_ms: float | None = None
     round_trip_ms: float | None = None
+    peer_mos: float | None = None
 
 
 class Played(Protocol):
@@ -105,6 +108,7 @@ class Line:
         "reporter",
         "rtcp",
         "sent_at",
+        "sent_codec",
         "sequence",
         "sequence_offset",
         "sound",
@@ -118,6 +122,7 @@ class Line:
         "timestamp_offset",
         "translation",
         "transmit",
+        "unauthenticated",
         "until_media",
     )
 
@@ -153,6 +158,7 @@ class Line:
         self.following = -1
         self.last_received = 0.0
         self.rejected = 0
+        self.unauthenticated = 0
         self.source_changes = 0
         #: Whether somebody wants to have the audio, to record it.
         self.tapped = False
@@ -176,6 +182,8 @@ class Line:
         self.sequence = rng.getrandbits(16)
         self.timestamp = rng.getrandbits(32)
         self.rate = 8000
+        #: The encoding of what it got last, by either law of G.711 as they sound the same; "" before that.
+        self.sent_codec = ""
         self.sent_at = 0.0
         self.packets_sent = 0
         self.bytes_sent = 0
@@ -250,10 +258,15 @@ class Line:
             return size
         plain = self.protector.unprotect(bytes(buffer[:size]))
         if plain is None:
-            self.rejected += 1
+            self.refuse_unauthenticated()
             return 0
         buffer[: len(plain)] = plain
         return len(plain)
+
+    def refuse_unauthenticated(self) -> None:
+        """Count a packet that SRTP or SRTCP does not take."""
+        self.rejected += 1
+        self.unauthenticated += 1
 
     @property
     def control(self) -> Address | None:
@@ -274,10 +287,13 @@ class Line:
         """The counters so far."""
         heard, reporter = self.quality.snapshot(), self.reporter
         codec, said, trip = self.codec, reporter.peer_report, reporter.round_trip
-        score = None
+        score = peer_score = None
+        delay = trip / 2 if trip is not None else 0.0
         if codec is not None:
-            delay = trip / 2 if trip is not None else 0.0
             score = mos(codec.name, heard.loss, heard.mean_jitter, delay)
+        if said is not None and self.sent_codec and self.packets_sent:
+            loss = max(0, said.cumulative_lost) / self.packets_sent
+            peer_score = mos(self.sent_codec, loss, said.jitter / self.rate, delay)
         return LegCounters(
             packets_received=heard.packets,
             bytes_received=heard.bytes,
@@ -291,6 +307,7 @@ class Line:
             max_jitter_ms=_milliseconds(heard.max_jitter),
             longest_gap_ms=_milliseconds(heard.longest_gap),
             rejected=self.rejected,
+            unauthenticated=self.unauthenticated,
             source_changes=self.source_changes,
             last_received=self.last_received or None,
             codec=codec.name if codec is not None else None,
@@ -298,6 +315,7 @@ class Line:
             peer_lost=said.cumulative_lost if said is not None else None,
             peer_jitter_ms=_milliseconds(said.jitter / self.rate) if said is not None else None,
             round_trip_ms=_milliseconds(trip) if trip is not None else None,
+            peer_mos=round(peer_score, 2) if peer_score is not None else None,
         )
 
 

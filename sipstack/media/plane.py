@@ -103,12 +103,16 @@ class MediaLeg:
 
     def counters(self) -> LegCounters:
         """The counters so far; those of a relay in another process are up to two seconds old."""
-        return self._final or self._relay.counters(self._number)
+        found = self._relay.counters(self._number)
+        # In this order: what was closed meanwhile in another thread has its last ones.
+        return self._final or found
 
     def close(self) -> LegCounters:
         """Stop, and give the ports back. May be called again."""
         if self._final is None:
             self._final = self._relay.remove(self._number)
+            # Only now, for other threads may be asking for its counters.
+            self._relay.drop(self._number)
             self._plane.closed(self, self._number)
         return self._final
 
@@ -116,7 +120,7 @@ class MediaLeg:
 #: What of the counters is added up over all legs.
 ADDED_UP = (
     *("packets_received", "bytes_received", "packets_sent", "bytes_sent"),
-    *("lost", "late", "duplicate", "rejected"),
+    *("lost", "late", "duplicate", "rejected", "unauthenticated"),
 )
 
 
@@ -134,6 +138,7 @@ class _Driver(Protocol):
     @property
     def alive(self) -> bool: ...
     def start(self) -> None: ...
+    def wait(self) -> None: ...
     def close(self) -> None: ...
     def add(
         self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
@@ -141,6 +146,7 @@ class _Driver(Protocol):
     def tell(self, name: str, *arguments: object) -> None: ...
     def counters(self, number: int) -> LegCounters: ...
     def remove(self, number: int) -> LegCounters: ...
+    def drop(self, number: int) -> None: ...
 
 
 class _Thread:
@@ -164,6 +170,9 @@ class _Thread:
 
     def start(self) -> None:
         self._thread.start()
+
+    def wait(self) -> None:
+        """It takes commands from the first moment on."""
 
     def close(self) -> None:
         if self._thread.is_alive():
@@ -189,7 +198,10 @@ class _Thread:
 
     def remove(self, number: int) -> LegCounters:
         self.tell("remove", number)
-        return self._lines.pop(number).counters()
+        return self._lines[number].counters()
+
+    def drop(self, number: int) -> None:
+        del self._lines[number]
 
     def _command(self, work: Callable[[], object]) -> None:
         self._commands.append(work)
@@ -285,9 +297,11 @@ class MediaPlane:
             figures[name] += getattr(counters, name)
 
     def start(self) -> None:
-        """Start the relays."""
+        """Start the relays, and wait until they are there."""
         for relay in self._relays:
             relay.start()
+        for relay in self._relays:
+            relay.wait()
 
     def close(self) -> None:
         """End the relays and close all sockets."""

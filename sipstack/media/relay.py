@@ -452,6 +452,8 @@ class Relay:
                 return
             self._silence(out)
         kind, table = translated
+        if audio:
+            out.sent_codec = codec.name
         marker = lead & _MARKER
         if line.passing != ssrc:
             # Another source within the one stream: its numbers go on from where ours stand.
@@ -574,11 +576,14 @@ class Relay:
                 line.rejected += 1
 
     def _hear_report(self, line: Line, size: int, now: float) -> None:
-        datagram: bytes | None = bytes(self._views[size])
-        assert datagram is not None
+        datagram = bytes(self._views[size])
         if line.protector is not None:
-            datagram = line.protector.unprotect_rtcp(datagram)
-        if datagram is None or not line.reporter.received(datagram, now, self._wall_clock()):
+            plain = line.protector.unprotect_rtcp(datagram)
+            if plain is None:
+                line.refuse_unauthenticated()
+                return
+            datagram = plain
+        if not line.reporter.received(datagram, now, self._wall_clock()):
             line.rejected += 1
 
     def _report(self, line: Line, now: float, leaving: bool = False) -> None:
@@ -679,6 +684,7 @@ class Relay:
         if line.fresh:
             line.fresh = False
             line.rate = RATE
+            line.sent_codec = line.sent_codec or "PCMU"
             step, marker = _elapsed(line, now), _MARKER
             if line.other is not None:
                 line.other.passing = -1

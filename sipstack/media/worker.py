@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 REFRESH = 2.0
 #: Seconds that the process has to take a command, or to answer one.
 ANSWER = 2.0
+#: Seconds to wait for a new process to be there, which on a small or busy machine takes a few.
+STARTING = 30.0
 #: Octets that wait to be told, before audio is dropped.
 MOST_WAITING = 4 << 20
 #: Seconds that a process should live before the next one is started at once.
@@ -131,15 +133,27 @@ class _Teller:
                 del self._waiting[: self._stream.send(self._waiting)]
 
 
+class _Log(logging.Handler):
+    """Has the service log what the process has to say."""
+
+    def __init__(self, teller: _Teller) -> None:
+        super().__init__()
+        self._teller = teller
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._teller.tell("log", record.name, record.levelno, self.format(record))
+
+
 def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
     """The whole life of the process."""
-    if first:
-        come_first()
     # Ctrl-C is meant for the service, which ends this process by closing the channel.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     commands.setblocking(False)
     events.setblocking(False)
     channel, teller = Channel(commands), _Teller(events)
+    logging.getLogger().addHandler(_Log(teller))
+    if first:
+        come_first()
     epoll = select.epoll()
     relay = Relay(epoll, teller)
     rng = SystemRandom()
@@ -171,6 +185,7 @@ def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
                 log.exception("the relay could not do what it was told")
 
     relay.attend(channel.fileno(), obey)
+    teller.tell("ready")
     # What the modules are made of stays: no look at it is worth a pause.
     gc.freeze()
     told, credit, then = deque[int](), 0.0, time.monotonic()
@@ -216,18 +231,25 @@ class Worker:
         self._counters: dict[int, LegCounters] = {}
         self._removed: dict[int, threading.Event] = {}
         self._closing = threading.Event()
+        #: The process has said that it takes commands.
+        self._ready = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
         self._commands: Channel | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether there is a process."""
-        return self._commands is not None
+        """Whether there is a process that takes commands."""
+        return self._commands is not None and self._ready.is_set()
 
     def start(self) -> None:
         """Start the process and the thread that listens to it."""
         self._begin()
         self._thread.start()
+
+    def wait(self) -> None:
+        """Wait until the process takes commands, :data:`STARTING` seconds at most."""
+        if not self._ready.wait(STARTING):
+            log.error("%s is not there after %d s", self._name, STARTING)
 
     def close(self) -> None:
         """End the process, which closes its sockets."""
@@ -265,11 +287,16 @@ class Worker:
         if self._send(("remove", (number,))):
             done.wait(ANSWER)
         del self._removed[number]
-        return self._counters.pop(number, LegCounters())
+        return self.counters(number)
+
+    def drop(self, number: int) -> None:
+        """Its counters are not asked for any more."""
+        self._counters.pop(number, None)
 
     def _send(self, message: object, descriptors: Collection[int] = ()) -> bool:
         with self._lock:
-            if self._commands is None:
+            # What is sent before it reads would fill the channel, and look as if it were dead.
+            if self._commands is None or not self._ready.is_set():
                 return False
             try:
                 self._commands.send(message, descriptors)
@@ -307,6 +334,7 @@ class Worker:
             self._process.kill()
             self._process.join()
             with self._lock:
+                self._ready.clear()
                 if self._commands is not None:
                     self._commands.close()
                 self._commands = None
@@ -334,7 +362,12 @@ class Worker:
             except EOFError:
                 return
             for name, *content in messages:
-                if name == "counters":
+                if name == "log":
+                    logger, level, text = content
+                    logging.getLogger(logger).log(level, "%s: %s", self._name, text)
+                elif name == "ready":
+                    self._ready.set()
+                elif name == "counters":
                     self._counters.update(content[0])
                 elif name == "removed":
                     number, counters = content

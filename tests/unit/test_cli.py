@@ -110,3 +110,15 @@ def test_numbers_are_kept_from_being_called_by_all_or_by_one_account(run: Run) -
     assert run("never-call", "list").stdout == ""
     assert run("never-call", "add", "nonsense").exit_code == 2
     assert run("never-call", "add", "+14155550123", "--account", "nobody").exit_code == 1
+
+
+def test_the_page_of_commands_has_each_of_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "commands.md").read_text()
+    titles = {
+        name.strip()
+        for line in page.splitlines()
+        if line.startswith("## ")
+        for name in line.removeprefix("## ").split(",")
+    }
+    # Those for other people's SIP programs have a page of their own.
+    assert titles | {"lab", "uac", "uas"} == set(main.commands)

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import pwd
 import select
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c2c_sip import config
-from c2c_sip.cli import main
+from c2c_sip.cli import main, starting
 from c2c_sip.cli.starting import Answers, text_of
 from c2c_sip.config import Config, Guard, Http, Trunk
 from c2c_sip.doubts import doubts_of
@@ -59,6 +60,28 @@ def test_options_write_a_configuration_that_works_for_its_owner_only(
     assert read.database.url == f"sqlite:///{tmp_path}/c2c.db"
     assert doubts_of(read) == []
     assert run("check-config", "--config", "c.toml").stdout == "ok\n"
+
+
+def test_what_root_makes_where_debian_wants_it_is_the_services(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, database = tmp_path / "etc" / "c.toml", tmp_path / "var" / "c2c.db"
+    given: dict[str, tuple[int, int]] = {}
+    monkeypatch.setattr(config, "DEFAULT_PATH", str(file))
+    monkeypatch.setattr(starting, "DEBIAN_DATABASE", str(database))
+    # A user whom each machine has stands for the service's.
+    monkeypatch.setattr(starting, "SERVICE_USER", "nobody")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "chown", lambda each, *ids: given.update({str(each): ids}))
+    done = run("init", "--trunk-domain", "sip.example.net")
+    assert done.exit_code == 0, done.stderr
+    nobody = pwd.getpwnam("nobody")
+    assert given[str(file)] == (0, nobody.pw_gid) and file.stat().st_mode & 0o777 == 0o640
+    for each in (database, database.parent):
+        assert given[str(each)] == (nobody.pw_uid, nobody.pw_gid)
+    given.clear()
+    elsewhere = run("init", "--config", "c.toml", "--trunk-domain", "sip.example.net")
+    assert elsewhere.exit_code == 0 and given == {}
 
 
 def test_a_configuration_that_is_there_is_not_written_over(run: Run, tmp_path: Path) -> None:

@@ -6,9 +6,11 @@ import contextlib
 import json
 import math
 import random
+import re
 import socket
 import struct
 import wave
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from c2c_sip.lab.listening import strength
@@ -74,6 +76,9 @@ class Baresip(Program):
             f"audio_source aufile,{source}\n"
             "audio_alert aufile,/dev/null\n"
             "audio_srate 8000\naudio_channels 1\n"
+            # No jitter buffer: that of libre 1.1 goes on from the number it played last when the SSRC changes, and drops a
+            # stream whose numbers are behind it.
+            "jitter_buffer_delay 0-0\n"
             f"rtp_ports {low}-{high}\nrtp_stats no\n"
             "module g711.so\nmodule aufile.so\nmodule sndfile.so\n"
             + ("module srtp.so\n" if encryption else "")
@@ -101,6 +106,21 @@ class Baresip(Program):
 
     def hang_up(self) -> None:
         self.command("hangup")
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[Callable[[], str]]:
+        """Gives the keys that its peer is seen to press meanwhile. It takes no command as long as this lasts."""
+        with socket.create_connection((HOST, self._control), 5) as control:
+            control.setblocking(False)
+            told = bytearray()
+
+            def keys() -> str:
+                with contextlib.suppress(BlockingIOError):
+                    while octets := control.recv(4096):
+                        told.extend(octets)
+                return "".join(re.findall(r'CALL_DTMF_START"[^}]*"param":"(.)"', told.decode()))
+
+            yield keys
 
     def heard(self, frequency: float, span: tuple[float, float] = (-1.5, -0.3)) -> float:
         """The share of a tone in what came in during a span of seconds of the newest recording."""

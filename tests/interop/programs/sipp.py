@@ -8,7 +8,15 @@ import signal
 import socket
 from pathlib import Path
 
-from tests.interop.programs.base import HOST, Certificate, Program, free_port, is_bound, until
+from tests.interop.programs.base import (
+    HOST,
+    Certificate,
+    Program,
+    free_port,
+    free_row,
+    is_bound,
+    until,
+)
 
 _RESPONSE = """
   <send{attributes}>
@@ -377,7 +385,8 @@ class SippUas(Program):
     ) -> None:
         transport = self.transport
         self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
-        self.media_port = free_port() & ~1
+        # It binds four, for audio and for video.
+        self.media_port = free_row(4)
         steps = scenario(kind, media_port or self.media_port, pause)
         if certificate is not None:
             if self.front is not None:
