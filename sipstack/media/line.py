@@ -19,6 +19,8 @@ from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
 Packet = bytes | memoryview
+#: Is given a packet: whether we sent it, to or from whom, itself, and its length.
+See = Callable[[bool, Address, bytes | bytearray | memoryview, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ class Line:
         "reported",
         "reporter",
         "rtcp",
+        "see",
         "sent_at",
         "sent_codec",
         "sequence",
@@ -123,6 +126,7 @@ class Line:
         "translation",
         "transmit",
         "unauthenticated",
+        "unseen",
         "until_media",
     )
 
@@ -199,6 +203,9 @@ class Line:
         #: The share of the packets that is dropped either way, to try out what becomes of a call then.
         self.loss = 0.0
         self.chance = rng.random
+        #: Who wants to see the heads of packets, and of how many still.
+        self.see: See | None = None
+        self.unseen = 0
         self.pressing: deque[EventPacket | None] = deque()
         #: The timestamp of the key that is being pressed.
         self.pressed_at = 0
@@ -223,6 +230,8 @@ class Line:
                 self.receive = partial(_receive_protected, self, self.talk.recv_into)
             if self.loss:
                 self.receive = partial(_receive_some, self, self.receive)
+            if self.see is not None:
+                self.receive = partial(_receive_seen, self, self.receive)
         if self.destination is None:
             return
         if self.talk is not None and self.destination == latch.source:
@@ -233,6 +242,8 @@ class Line:
             self.transmit = partial(_send_protected, self.protector, self.transmit)
         if self.loss:
             self.transmit = partial(_send_some, self, self.transmit)
+        if self.see is not None:
+            self.transmit = partial(_send_seen, self, self.transmit)
 
     def reachable(self, host: str, port: int) -> Address | None:
         """An address that a description names, if packets may go there: a name would have to be looked up."""
@@ -338,6 +349,20 @@ def is_unspecified(address: str) -> bool:
 
 def _send_to(guard: socket.socket, destination: Address, packet: Packet) -> None:
     guard.sendto(packet, destination)
+
+
+def _receive_seen(line: Line, receive: Callable[[bytearray], int], buffer: bytearray) -> int:
+    size = receive(buffer)
+    source = line.latch.source
+    if line.see is not None and source is not None and not (line.shares_port and is_rtcp(buffer)):
+        line.see(False, source, buffer, size)
+    return size
+
+
+def _send_seen(line: Line, send: Callable[[Packet], object], packet: Packet) -> None:
+    send(packet)
+    if line.see is not None and line.destination is not None:
+        line.see(True, line.destination, packet, len(packet))
 
 
 def _send_protected(protector: Protector, send: Callable[[Packet], object], packet: Packet) -> None:

@@ -667,3 +667,25 @@ def test_no_datagram_whatsoever_makes_the_relay_raise(seed: int) -> None:
     assert sum(f.rejected + f.packets_received for f in figures) <= sent + 2
     assert all(f.rejected > 0 for f in figures)
     assert len(world.by_fd) == 0
+
+
+def test_who_watches_a_line_sees_how_packets_begin_and_only_so_many() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    world.relay.watch(desk.number, 60)
+    desk.talk(4.0)
+    customer.talk(4.0, 0.01)
+    world.run(5.0)
+    assert len(desk.heard) == len(customer.heard) == 200, "nothing is lost by it"
+    assert len(world.heads) == 60
+    came = [head for head in world.heads if not head[2]]
+    sent = [head for head in world.heads if head[2]]
+    assert len(came) == len(sent) == 30
+    for _, _, _, peer, octets, length in world.heads:
+        assert peer == desk.address and len(octets) == 12 and length == 172
+    numbers = [struct.unpack(">H", head[4][2:4])[0] for head in came]
+    assert numbers == [(numbers[0] + step) & 0xFFFF for step in range(30)]
+    assert {struct.unpack(">I", head[4][8:12])[0] for head in came} == {0xFFF0}
+    world.relay.watch(desk.number, 0)
+    world.run(1.0)
+    assert len(world.heads) == 60
