@@ -21,7 +21,7 @@ svg{--line:#6b7280;--text:#111827;--paper:#fff;--request:#0b57d0;--good:#0f7b3f;
 --bad:#f2928c;--middle:#b6bcc8}}
 .paper{fill:var(--paper)}text{font:13px system-ui,sans-serif;fill:var(--text)}.who{font-weight:600;text-anchor:middle}
 .where,.when{fill:var(--middle);font-size:11px}.where{text-anchor:middle}.when{text-anchor:end;font-variant-numeric:tabular-nums}
-.what{text-anchor:middle}.life{stroke:var(--line);stroke-dasharray:3 4}.arrow{stroke-width:1.6;fill:none}
+.what{text-anchor:middle;paint-order:stroke;stroke:var(--paper);stroke-width:5px;stroke-linejoin:round}.life{stroke:var(--line);stroke-dasharray:3 4}.arrow{stroke-width:1.6;fill:none}
 .request{--own:var(--request)}.good{--own:var(--good)}.bad{--own:var(--bad)}.middle{--own:var(--middle)}
 .arrow{stroke:var(--own)}.tip{fill:var(--own)}
 .message:hover .arrow,.message:focus .arrow{stroke-width:3}"""

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from c2c_sip import logs
-from c2c_sip.calling import channels, headers, hours, policy, routing, variables
+from c2c_sip.calling import channels, headers, hours, numbering, policy, routing, variables
 from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.engine import Engine
@@ -130,6 +130,12 @@ class Calling:
         self._lines = 0
         self._stopping = False
         self._idle = threading.Condition(self._lock)
+
+    def prepare(self) -> None:
+        """Make what every call takes now: the first one would have all others wait for it."""
+        for source in self._sounds.usual:
+            self._engine.media.prepare(source)
+        numbering.prepare(self._config.calling.default_region)
 
     # --- activation
 

@@ -29,7 +29,8 @@ class LegCounters:
 
     The packets received include those that came ``late`` or twice (``duplicate``); the ``lost`` never came.
     ``rejected`` is what came from strangers, in other formats, failed authentication, or was nothing of the kind;
-    ``unauthenticated`` those of them that SRTP or SRTCP refused. Jitter is that of :rfc:`3550`, now, on average and at its
+    ``unauthenticated`` those of them that SRTP or SRTCP refused, and ``stranger`` (HOST:PORT) the last to send RTP that was
+    not taken for the peer. Jitter is that of :rfc:`3550`, now, on average and at its
     worst; ``codec`` is what the peer was last heard to send, ``mos`` how that probably sounded
     (:func:`sipstack.media.quality.mos`). ``peer_lost``, ``peer_jitter_ms`` and ``round_trip_ms`` are what the peer says of
     our stream by RTCP, ``peer_mos`` how that probably sounded there. ``last_received`` is on the clock of the media plane.
@@ -48,6 +49,7 @@ class LegCounters:
     longest_gap_ms: float = 0.0
     rejected: int = 0
     unauthenticated: int = 0
+    stranger: str | None = None
     source_changes: int = 0
     last_received: float | None = None
     codec: str | None = None
@@ -118,6 +120,7 @@ class Line:
         "source",
         "source_changes",
         "ssrc",
+        "stranger",
         "table",
         "talk",
         "tapped",
@@ -163,6 +166,8 @@ class Line:
         self.last_received = 0.0
         self.rejected = 0
         self.unauthenticated = 0
+        #: Whose RTP was not taken, last.
+        self.stranger: Address | None = None
         self.source_changes = 0
         #: Whether somebody wants to have the audio, to record it.
         self.tapped = False
@@ -319,6 +324,7 @@ class Line:
             longest_gap_ms=_milliseconds(heard.longest_gap),
             rejected=self.rejected,
             unauthenticated=self.unauthenticated,
+            stranger=_written(self.stranger) if self.stranger is not None else None,
             source_changes=self.source_changes,
             last_received=self.last_received or None,
             codec=codec.name if codec is not None else None,
@@ -328,6 +334,11 @@ class Line:
             round_trip_ms=_milliseconds(trip) if trip is not None else None,
             peer_mos=round(peer_score, 2) if peer_score is not None else None,
         )
+
+
+def _written(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _milliseconds(seconds: float) -> float:

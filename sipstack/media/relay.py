@@ -577,6 +577,7 @@ class Relay:
                 )
             ):
                 line.rejected += 1
+                line.stranger = source
                 continue
             self._latched(line)
             if line.see is not None:
