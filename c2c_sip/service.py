@@ -219,6 +219,8 @@ class Service:
             self.trace,
             self.store.traces,
             most=config.trace.calls,
+            room=config.trace.total_mb * 1_000_000,
+            heads=config.trace.rtp_headers,
             later=self._engine.later,
             offset=time.time() - time.monotonic(),
         )
@@ -241,6 +243,7 @@ class Service:
             if self._recorder is not None
             else None,
         )
+        self.calling.prepare()
 
     def _reading(self) -> Reading:
         """What ``/metrics`` tells now."""

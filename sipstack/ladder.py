@@ -11,6 +11,8 @@ _COLUMN = 260
 _ROW = 34
 _HEAD = 64
 _MARGIN = 150
+#: Of the text, in characters: what stands left of the first column.
+_LEFT = 12
 #: Of the picture, within it.
 STYLE = """\
 svg{--line:#6b7280;--text:#111827;--paper:#fff;--request:#0b57d0;--good:#0f7b3f;--bad:#b3261e;--middle:#6b7280}
@@ -18,7 +20,7 @@ svg{--line:#6b7280;--text:#111827;--paper:#fff;--request:#0b57d0;--good:#0f7b3f;
 --bad:#f2928c;--middle:#b6bcc8}}
 .paper{fill:var(--paper)}text{font:13px system-ui,sans-serif;fill:var(--text)}.who{font-weight:600;text-anchor:middle}
 .where,.when{fill:var(--middle);font-size:11px}.where{text-anchor:middle}.when{text-anchor:end;font-variant-numeric:tabular-nums}
-.what{text-anchor:middle}.life{stroke:var(--line);stroke-dasharray:3 4}.arrow{stroke-width:1.6;fill:none}
+.what{text-anchor:middle;paint-order:stroke;stroke:var(--paper);stroke-width:5px;stroke-linejoin:round}.life{stroke:var(--line);stroke-dasharray:3 4}.arrow{stroke-width:1.6;fill:none}
 .request{--own:var(--request)}.good{--own:var(--good)}.bad{--own:var(--bad)}.middle{--own:var(--middle)}
 .arrow{stroke:var(--own)}.tip{fill:var(--own)}
 .message:hover .arrow,.message:focus .arrow{stroke-width:3}"""
@@ -62,22 +64,32 @@ class Ladder:
         return cls(columns, 1, tuple(arrows))
 
 
-def ladder(messages: Sequence[TracedMessage]) -> str:
-    """As text, one line a message; empty where there is none."""
+def ladder(messages: Sequence[TracedMessage], most: int = 0) -> str:
+    """As text, one line a message; empty where there is none.
+
+    :param most: characters that a line should have, for which what is said on an arrow may be cut short; 0: any number
+    """
     drawn = Ladder.of(messages)
     if not drawn.arrows:
         return ""
     widest = max(len(arrow.summary) for arrow in drawn.arrows)
     width = max(widest + 10, *(len(name) + 4 for name in drawn.columns))
+    if most:
+        narrow = (most - _LEFT) // len(drawn.columns)
+        width = max(min(width, narrow), *(len(name) + 2 for name in drawn.columns))
     lines = ["   seconds  " + "".join(name.center(width) for name in drawn.columns)]
     for arrow in drawn.arrows:
         left, right = sorted((arrow.source, arrow.destination))
         span = width * (right - left)
-        shaft = f" {arrow.summary} ".center(span - 3, "-")
+        shaft = f" {_cut(arrow.summary, span - 7)} ".center(span - 3, "-")
         line = f"|{shaft}>|" if arrow.destination == right else f"|<{shaft}|"
         margin = width * left + width // 2
         lines.append(f"{arrow.time:10.3f}  " + " " * margin + line)
     return "\n".join(lines)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def svg(messages: Sequence[TracedMessage], names: Mapping[str, str] | None = None) -> str:

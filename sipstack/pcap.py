@@ -7,10 +7,9 @@ nothing could read it otherwise. The format is libpcap's (draft-ietf-opsawg-pcap
 
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import ip_address
 
-from sipstack.trace import TracedMessage
+from sipstack.trace import Datagram, TracedMessage
 from sipstack.transport import Address
 
 _MAGIC = 0xA1B2C3D4
@@ -18,17 +17,6 @@ _RAW_IP = 101
 _UDP, _TCP = 17, 6
 #: Octets of a message in one packet: an IP packet's 65,535 less the headers.
 _MOST = 65_000
-
-
-@dataclass(frozen=True, slots=True)
-class Datagram:
-    """Something else to be in the capture, as the head of an RTP packet; ``length`` is what it had in all."""
-
-    time: float
-    source: Address
-    destination: Address
-    data: bytes
-    length: int
 
 
 def pcap(messages: Iterable[TracedMessage], datagrams: Iterable[Datagram] = ()) -> bytes:
@@ -100,3 +88,6 @@ def _checksum(octets: bytes) -> int:
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return int(~total & 0xFFFF)
+
+
+__all__ = ["Datagram", "pcap"]

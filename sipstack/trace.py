@@ -16,6 +16,8 @@ MOST_OCTETS = 8 * 1024 * 1024
 MOST_OF_OTHERS = 1024 * 1024
 #: Octets that an archived trace may have when it is unpacked.
 LARGEST = 64 * 1024 * 1024
+#: What stands in it for the transport of the head of a packet.
+_HEAD = "RTP"
 
 #: A header field that has credentials in it, with its continuation lines (:rfc:`3261` §7.3.1).
 _CREDENTIALS = re.compile(
@@ -59,6 +61,17 @@ class TracedMessage:
     def destination(self) -> Address:
         """Who got it."""
         return self.remote if self.sent else self.local
+
+
+@dataclass(frozen=True, slots=True)
+class Datagram:
+    """Something else that went over the wire, as the head of an RTP packet; ``length`` is what it had in all."""
+
+    time: float
+    source: Address
+    destination: Address
+    data: bytes
+    length: int
 
 
 class Trace:
@@ -173,8 +186,10 @@ def without_secrets(data: bytes) -> bytes:
     return _KEY.sub(lambda found: found[1] + b"x" * len(found[2]), data)
 
 
-def dump(messages: Sequence[TracedMessage], offset: float = 0.0) -> bytes:
-    """Messages as they are archived: compressed, and without secrets.
+def dump(
+    messages: Sequence[TracedMessage], offset: float = 0.0, heads: Iterable[Datagram] = ()
+) -> bytes:
+    """Messages, and heads of packets, as they are archived: compressed, and without secrets.
 
     :param offset: seconds to add to each time
     """
@@ -190,10 +205,14 @@ def dump(messages: Sequence[TracedMessage], offset: float = 0.0) -> bytes:
             len(data),
         ]
         parts += [json.dumps(facts).encode(), b"\n", data]
+    for head in heads:
+        ends = [*head.source[:2], *head.destination[:2]]
+        facts = [head.time + offset, head.length, _HEAD, *ends, len(head.data)]
+        parts += [json.dumps(facts).encode(), b"\n", head.data]
     return zlib.compress(b"".join(parts), 1)
 
 
-def load(octets: bytes) -> list[TracedMessage]:
+def load(octets: bytes) -> tuple[list[TracedMessage], list[Datagram]]:
     """What :func:`dump` was given, with the offset in its times.
 
     :raises ValueError: it is no such thing
@@ -204,14 +223,18 @@ def load(octets: bytes) -> list[TracedMessage]:
     except zlib.error as error:
         raise ValueError(str(error)) from error
     found: list[TracedMessage] = []
+    heads: list[Datagram] = []
     at = 0
     while at < len(data):
         end = data.index(b"\n", at)
         time, sent, transport, host, port, peer, peers_port, length = json.loads(data[at:end])
         at = end + 1 + length
-        local, remote = (host, port), (peer, peers_port)
-        found.append(TracedMessage(time, bool(sent), transport, local, remote, data[end + 1 : at]))
-    return found
+        one, other, content = (host, port), (peer, peers_port), data[end + 1 : at]
+        if transport == _HEAD:
+            heads.append(Datagram(time, one, other, content, sent))
+        else:
+            found.append(TracedMessage(time, bool(sent), transport, one, other, content))
+    return found, heads
 
 
 def moved(messages: Iterable[TracedMessage], offset: float) -> list[TracedMessage]:

@@ -177,6 +177,7 @@ HEARD: Fields = {
     "longest_gap_ms": _number("Between two packets."),
     "rejected": _whole("From strangers, in a format not agreed on, unauthenticated, or no RTP."),
     "unauthenticated": _whole("Those that SRTP refused."),
+    "stranger": _text("HOST:PORT of the last who was not taken for the peer.", nullable=True),
     "source_changes": _whole("How often the peer was found at another address."),
     "codec": _text("That the peer sent last.", nullable=True),
     "mos": _number("How that probably sounded, 1 to 4.5 (E-model, ITU-T G.107).", nullable=True),

@@ -1,9 +1,12 @@
 """Where a request comes from, as far as it can be believed."""
 
+import logging
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import falcon
+
+log = logging.getLogger(__name__)
 
 
 def address_reader(trusted: tuple[str, ...]) -> Callable[[falcon.Request], str]:
@@ -13,11 +16,21 @@ def address_reader(trusted: tuple[str, ...]) -> Callable[[falcon.Request], str]:
         that it was asked from at the end of it, so that it is read from there as long as the one who wrote is trusted
     """
     networks = [ip_network(entry, strict=False) for entry in trusted]
+    told = False
 
     def read(req: falcon.Request) -> str:
+        nonlocal told
         peer = req.remote_addr
         current = _address(peer)
-        for hop in reversed((req.get_header("X-Forwarded-For") or "").split(",")):
+        trusts = current is not None and any(current in network for network in networks)
+        forwarded = req.get_header("X-Forwarded-For")
+        if forwarded and not (told or trusts) and current is not None and current.is_loopback:
+            told = True
+            log.warning(
+                "a proxy asks from %s, but is not in http.trusted_proxies: its visitors all count as one",
+                peer,
+            )
+        for hop in reversed((forwarded or "").split(",")):
             if current is None or not any(current in network for network in networks):
                 break
             further = _address(hop)

@@ -130,10 +130,10 @@ class TraceCapture(_Trace):
         id: str,
         activation_id: str,
     ) -> None:
-        """The call's SIP messages as a packet capture."""
+        """The call's SIP messages as a packet capture; with `trace.rtp_headers` also the headers of its RTP packets."""
         _, messages = self.read(req, account_id, id, activation_id)
         resp.content_type = "application/vnd.tcpdump.pcap"
-        resp.data = pcap(messages)
+        resp.data = pcap(messages, self._calling.heads(activation_id))
         resp.set_header("Content-Disposition", f'attachment; filename="{activation_id}.pcap"')
         resp.set_header("Cache-Control", "private, no-cache")
 

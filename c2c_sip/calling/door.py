@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from c2c_sip import logs
-from c2c_sip.calling import channels, headers, hours, policy, routing, variables
+from c2c_sip.calling import channels, headers, hours, numbering, policy, routing, variables
 from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.engine import Engine
@@ -40,7 +40,7 @@ from sipstack.call import Outbound
 from sipstack.message import Uri
 from sipstack.sdes import Mode
 from sipstack.sdp import codec_list
-from sipstack.trace import TracedMessage
+from sipstack.trace import Datagram, TracedMessage
 
 log = logging.getLogger(__name__)
 
@@ -130,6 +130,12 @@ class Calling:
         self._lines = 0
         self._stopping = False
         self._idle = threading.Condition(self._lock)
+
+    def prepare(self) -> None:
+        """Make what every call takes now: the first one would have all others wait for it."""
+        for source in self._sounds.usual:
+            self._engine.media.prepare(source)
+        numbering.prepare(self._config.calling.default_region)
 
     # --- activation
 
@@ -455,6 +461,7 @@ class Calling:
             max_duration=config.calling.max_duration,
             media_timeout=config.media.timeout,
             ignore_early_media=bool(media.get("ignore_early_media")),
+            watch=lambda media: self._tracing.watch(row["id"], media),
             may_go_on=lambda: minutes is None or minutes.are_left(self._wall()),
         )
         settled = threading.Event()
@@ -598,6 +605,10 @@ class Calling:
             self._store.flush()
             found = self._tracing.of(activation_id)
         return found
+
+    def heads(self, activation_id: str) -> list[Datagram]:
+        """The RTP headers of an activation whose :meth:`trace` was found, as far as they are kept."""
+        return self._tracing.heads(activation_id)
 
     def wait(self, activation_id: str, timeout: float) -> None:
         """Block until the activation is connected, has failed or ended, and its record says so; or ``timeout`` seconds."""

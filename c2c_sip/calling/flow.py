@@ -352,6 +352,7 @@ class Flow:
         leg.media.on_lost = lambda: loop.call_soon_threadsafe(self.hang_up, RELAY_LOST, "relay")
         self.legs[plan.call_id] = leg
         self._recorder.leg_dialled(plan)
+        self.plan.watch(leg.media)
         leg.dial()
         return leg
 
@@ -521,10 +522,16 @@ class Flow:
     def _codecs_of(self, leg: Leg) -> tuple[Codec, ...]:
         """What to offer the peer that ``leg`` will be bridged to."""
         shared = leg.remote.codecs if leg.remote else ()
-        # What this one took comes first, so that the other takes the same and nothing is transcoded.
+        # What this one took comes first, so that the other takes the same and nothing is transcoded. What the other sends then
+        # is what this one decodes: its parameters are asked for.
         ours = dict.fromkeys((*leg.codecs, *self.plan.codecs))
-        first = tuple(c for c in ours if any(c.same_as(s) for s in shared))
-        rest = tuple(c for c in self.plan.codecs if c not in first)
+        first = tuple(
+            codec if codec.name == EVENT else replace(codec, fmtp=theirs.fmtp)
+            for codec in ours
+            for theirs in shared
+            if codec.same_as(theirs)
+        )
+        rest = tuple(c for c in self.plan.codecs if not any(c.same_as(known) for known in first))
         # Events are no voice: they stand behind what is.
         return tuple(sorted(first + rest, key=lambda codec: codec.name == EVENT))
 

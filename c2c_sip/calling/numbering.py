@@ -65,6 +65,12 @@ class Reading:
     region: str
 
 
+def prepare(region: str) -> None:
+    """Load what is known of a region's numbers, which takes a moment that a call may not have."""
+    phonenumbers.parse("2025550100", region)
+    phonenumbers.is_emergency_number("2025550100", region)
+
+
 def readings(number: Number, region: str) -> tuple[Reading, ...]:
     """All that a number may be taken for where numbers are written in this region's way; at least one."""
     return _readings(number.digits, number.e164, region)
@@ -181,4 +187,4 @@ def _is_service(bare: str, region: str) -> bool:
     )
 
 
-__all__ = ["ANYWHERE", "REFUSED_KINDS", "Kind", "Reading", "readings"]
+__all__ = ["ANYWHERE", "REFUSED_KINDS", "Kind", "Reading", "prepare", "readings"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from c2c_sip.calling.recording import Tape
 from sipstack.call import Outbound
-from sipstack.media import Source
+from sipstack.media import MediaLeg, Source
 from sipstack.media.tones import PRESS_A_KEY
 from sipstack.message import NameAddr, Uri
 from sipstack.sdes import Mode
@@ -49,10 +49,12 @@ class LegPlan:
         if not self.codecs or first:
             return self.codecs or wanted
         rank = {codec.name: at for at, codec in enumerate(wanted)}
+        # With the parameters that the other leg's peer has asked for, if it has the codec.
+        asked = {codec.name: codec for codec in wanted}
         # Events are no voice: they stand behind what is.
         return tuple(
             sorted(
-                self.codecs,
+                (replace(c, fmtp=asked.get(c.name, c).fmtp) for c in self.codecs),
                 key=lambda c: (c.name == "telephone-event", rank.get(c.name, len(rank))),
             )
         )
@@ -90,6 +92,8 @@ class Plan:
     confirm_seconds: float = 15.0
     #: What it hears meanwhile.
     asking: Source = PRESS_A_KEY
+    #: Given the media of each leg that is dialled, to see what goes through.
+    watch: Callable[[MediaLeg], None] = lambda media: None
     #: Whether a call that is up may go on.
     may_go_on: Callable[[], bool] = lambda: True
     dial_first: Literal["extension", "contact"] = "extension"

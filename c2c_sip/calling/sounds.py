@@ -61,6 +61,11 @@ class Sounds:
         #: By account, identifier and revision; the one that was not asked for for longest is first.
         self._kept: OrderedDict[tuple[str, str, int], Playback] = OrderedDict()
 
+    @property
+    def usual(self) -> tuple[Source, ...]:
+        """What calls are played whose documents say nothing of it."""
+        return (self._default, self._tones.busy, self._tones.congestion)
+
     def reconfigure(self, default: str) -> None:
         """What ``media.ringback`` says now; what is being played goes on.
 

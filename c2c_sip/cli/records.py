@@ -2,18 +2,23 @@
 
 import json
 import re
+import shutil
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
 from c2c_sip.cli.client import Client, ServiceError, Wanted, connected, service_options
 from c2c_sip.cli.common import JSON, fail
-from c2c_sip.cli.terminal import Column, in_colour, local_time, table
+from c2c_sip.cli.terminal import Column, clean, in_colour, local_time, table
+
+if TYPE_CHECKING:
+    from sipstack.trace import TracedMessage
 
 #: Seconds between two looks at a call's ladder.
 LOOK = 0.3
@@ -22,7 +27,8 @@ GREGORIAN = 62_167_219_200
 
 _AGO = re.compile(r"([0-9]{1,6})([smhdw])\Z")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_STATUS = re.compile(r"[ -<]([1-6])[0-9]{2} ")
+#: Of an answer in a ladder.
+_STATUS = re.compile(r"- ([1-6])[0-9]{2} ")
 
 
 def _moment(text: str) -> datetime:
@@ -131,7 +137,8 @@ def trace(
         if follow:
             _follow(client, path, silent)
         elif not silent:
-            click.echo(_coloured(_kept(client, path, "ladder.txt").decode()), nl=False)
+            for line in _ladder(lambda name: _kept(client, path, name)):
+                click.echo(_coloured(line))
         for file, name in ((pcap, "trace.pcap"), (svg, "ladder.svg")):
             if file:
                 _write(file, _kept(client, path, name))
@@ -200,20 +207,44 @@ def _follow(client: Client, path: str, silent: bool) -> None:
 
 def _lines_so_far(client: Client, path: str) -> list[str]:
     try:
-        return client.fetch("GET", f"{path}/ladder.txt").decode().splitlines()
+        return _ladder(lambda name: client.fetch("GET", f"{path}/{name}"))
     except ServiceError as error:
         if error.status != 404:  # nothing has been sent yet
             raise
         return []
 
 
-def _coloured(text: str) -> str:
-    """A ladder with its answers in the colours of what they mean."""
+def _ladder(fetch: Callable[[str], bytes]) -> list[str]:
+    """The lines of a ladder: as the service draws it, in a terminal so that it fits there."""
     if not in_colour():
-        return text
-    lines = []
-    for line in text.split("\n"):
-        found = _STATUS.search(line)
-        colour = {"1": None, "2": "green", "3": "yellow"}.get(found[1], "red") if found else None
-        lines.append(click.style(line, fg=colour) if colour else line)
-    return "\n".join(lines)
+        text = fetch("ladder.txt").decode()
+    else:
+        # Only here: what the service has drawn needs nobody to draw it.
+        from sipstack.ladder import ladder
+
+        kept = json.loads(fetch("trace.json"))["messages"]
+        text = ladder([_message(one) for one in kept], shutil.get_terminal_size().columns)
+    return [clean(line).rstrip() for line in text.splitlines()]
+
+
+def _message(one: dict[str, Any]) -> "TracedMessage":
+    from sipstack.trace import TracedMessage
+
+    sent = one["direction"] == "sent"
+    source, destination = (_address(one[name]) for name in ("source", "destination"))
+    local, remote = (source, destination) if sent else (destination, source)
+    return TracedMessage(
+        one["time"], sent, one["transport"], local, remote, one["message"].encode()
+    )
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _coloured(line: str) -> str:
+    """A ladder's line in the colour of what it means."""
+    found = _STATUS.search(line) if in_colour() else None
+    colour = {"1": None, "2": "green", "3": "yellow"}.get(found[1], "red") if found else None
+    return click.style(line, fg=colour) if colour else line

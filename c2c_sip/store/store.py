@@ -57,6 +57,8 @@ def _sqlite(path: str) -> pw.Database:
 #: The hangup cause of what a crash has ended.
 CUT_OFF = "NORMAL_TEMPORARY_FAILURE"
 #: What a call has taken before it has begun.
+#: What people write between the letters of a name.
+_BETWEEN_LETTERS = " -_.,;:&+/'\"()!"
 _NO_SECONDS = {"duration_seconds": 0, "billing_seconds": 0, "ringing_seconds": 0}
 
 
@@ -220,17 +222,24 @@ class Store:
         return self._account_row(row) if row else None
 
     def account_by(self, field: str, value: str) -> Row | None:
-        """The account of this ``name`` or ``realm``; ``None`` also where a name is not unique."""
+        """The account of this ``name`` or ``realm``; ``None`` also where a name is not unique.
+
+        A name that nobody has as it is written is looked for by its letters and digits, as Kazoo does.
+        """
         if "\0" in value:  # which PostgreSQL has no text with
             return None
-        column = getattr(self.models.Account, field)
+        model = self.models.Account
+        column = getattr(model, field)
+        # Both sides by the database: SQLite's LOWER leaves letters beyond ASCII as they are.
         rows = list(
-            self.models.Account.select()
-            # Both sides by the database: SQLite's LOWER leaves letters beyond ASCII as they are.
-            .where(pw.fn.LOWER(column) == pw.fn.LOWER(value))
-            .limit(2)
-            .dicts()
+            model.select().where(pw.fn.LOWER(column) == pw.fn.LOWER(value)).limit(2).dicts()
         )
+        letters = "".join(c for c in value.lower() if c.isascii() and c.isalnum())
+        if not rows and field == "name" and letters:
+            bare: Any = pw.fn.LOWER(column)
+            for sign in _BETWEEN_LETTERS:
+                bare = pw.fn.REPLACE(bare, sign, "")
+            rows = list(model.select().where(bare == letters).limit(2).dicts())
         return self._account_row(rows[0]) if len(rows) == 1 else None
 
     def _account_row(self, row: Mapping[str, Any]) -> Row:

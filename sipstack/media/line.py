@@ -19,6 +19,8 @@ from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
 Packet = bytes | memoryview
+#: Is given a packet: whether we sent it, to or from whom, itself, and its length.
+See = Callable[[bool, Address, bytes | bytearray | memoryview, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class LegCounters:
 
     The packets received include those that came ``late`` or twice (``duplicate``); the ``lost`` never came.
     ``rejected`` is what came from strangers, in other formats, failed authentication, or was nothing of the kind;
-    ``unauthenticated`` those of them that SRTP or SRTCP refused. Jitter is that of :rfc:`3550`, now, on average and at its
+    ``unauthenticated`` those of them that SRTP or SRTCP refused, and ``stranger`` (HOST:PORT) the last to send RTP that was
+    not taken for the peer. Jitter is that of :rfc:`3550`, now, on average and at its
     worst; ``codec`` is what the peer was last heard to send, ``mos`` how that probably sounded
     (:func:`sipstack.media.quality.mos`). ``peer_lost``, ``peer_jitter_ms`` and ``round_trip_ms`` are what the peer says of
     our stream by RTCP, ``peer_mos`` how that probably sounded there. ``last_received`` is on the clock of the media plane.
@@ -46,6 +49,7 @@ class LegCounters:
     longest_gap_ms: float = 0.0
     rejected: int = 0
     unauthenticated: int = 0
+    stranger: str | None = None
     source_changes: int = 0
     last_received: float | None = None
     codec: str | None = None
@@ -107,6 +111,7 @@ class Line:
         "reported",
         "reporter",
         "rtcp",
+        "see",
         "sent_at",
         "sent_codec",
         "sequence",
@@ -115,6 +120,7 @@ class Line:
         "source",
         "source_changes",
         "ssrc",
+        "stranger",
         "table",
         "talk",
         "tapped",
@@ -123,6 +129,7 @@ class Line:
         "translation",
         "transmit",
         "unauthenticated",
+        "unseen",
         "until_media",
     )
 
@@ -159,6 +166,8 @@ class Line:
         self.last_received = 0.0
         self.rejected = 0
         self.unauthenticated = 0
+        #: Whose RTP was not taken, last.
+        self.stranger: Address | None = None
         self.source_changes = 0
         #: Whether somebody wants to have the audio, to record it.
         self.tapped = False
@@ -199,6 +208,9 @@ class Line:
         #: The share of the packets that is dropped either way, to try out what becomes of a call then.
         self.loss = 0.0
         self.chance = rng.random
+        #: Who wants to see the heads of packets, and of how many still.
+        self.see: See | None = None
+        self.unseen = 0
         self.pressing: deque[EventPacket | None] = deque()
         #: The timestamp of the key that is being pressed.
         self.pressed_at = 0
@@ -223,6 +235,8 @@ class Line:
                 self.receive = partial(_receive_protected, self, self.talk.recv_into)
             if self.loss:
                 self.receive = partial(_receive_some, self, self.receive)
+            if self.see is not None:
+                self.receive = partial(_receive_seen, self, self.receive)
         if self.destination is None:
             return
         if self.talk is not None and self.destination == latch.source:
@@ -233,6 +247,8 @@ class Line:
             self.transmit = partial(_send_protected, self.protector, self.transmit)
         if self.loss:
             self.transmit = partial(_send_some, self, self.transmit)
+        if self.see is not None:
+            self.transmit = partial(_send_seen, self, self.transmit)
 
     def reachable(self, host: str, port: int) -> Address | None:
         """An address that a description names, if packets may go there: a name would have to be looked up."""
@@ -308,6 +324,7 @@ class Line:
             longest_gap_ms=_milliseconds(heard.longest_gap),
             rejected=self.rejected,
             unauthenticated=self.unauthenticated,
+            stranger=_written(self.stranger) if self.stranger is not None else None,
             source_changes=self.source_changes,
             last_received=self.last_received or None,
             codec=codec.name if codec is not None else None,
@@ -317,6 +334,11 @@ class Line:
             round_trip_ms=_milliseconds(trip) if trip is not None else None,
             peer_mos=round(peer_score, 2) if peer_score is not None else None,
         )
+
+
+def _written(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _milliseconds(seconds: float) -> float:
@@ -338,6 +360,20 @@ def is_unspecified(address: str) -> bool:
 
 def _send_to(guard: socket.socket, destination: Address, packet: Packet) -> None:
     guard.sendto(packet, destination)
+
+
+def _receive_seen(line: Line, receive: Callable[[bytearray], int], buffer: bytearray) -> int:
+    size = receive(buffer)
+    source = line.latch.source
+    if line.see is not None and source is not None and not (line.shares_port and is_rtcp(buffer)):
+        line.see(False, source, buffer, size)
+    return size
+
+
+def _send_seen(line: Line, send: Callable[[Packet], object], packet: Packet) -> None:
+    send(packet)
+    if line.see is not None and line.destination is not None:
+        line.see(True, line.destination, packet, len(packet))
 
 
 def _send_protected(protector: Protector, send: Callable[[Packet], object], packet: Packet) -> None:

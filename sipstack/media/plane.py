@@ -26,6 +26,7 @@ from sipstack.media.relay import Relay
 from sipstack.media.tones import Source
 from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
+from sipstack.transport import Address
 
 if TYPE_CHECKING:
     from sipstack.media.worker import Worker
@@ -37,6 +38,8 @@ BIND_ATTEMPTS = 64
 
 #: Is given a packet of the peer's audio: timestamp, payload, encoding, time.
 Tap = Callable[[int, bytes, str, float], None]
+#: Is given how a packet begins: time, source, destination, the first octets, the length of all of it.
+Witness = Callable[[float, Address, Address, bytes, int], None]
 
 
 class MediaLeg:
@@ -58,6 +61,7 @@ class MediaLeg:
         self._relay = relay
         self._number = number
         self._tap: Tap | None = None
+        self._witness: Witness | None = None
         self._final: LegCounters | None = None
 
     def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
@@ -102,6 +106,11 @@ class MediaLeg:
         """Give all of the peer's audio to ``tap``, in a thread of the media plane's; ``None``: no more."""
         self._tap = tap
         self._relay.tell("tap", self._number, tap is not None)
+
+    def watch(self, most: int, witness: Witness) -> None:
+        """Give the heads of the next so many RTP packets either way to ``witness``, in a thread of the media plane's."""
+        self._witness = witness
+        self._relay.tell("watch", self._number, most)
 
     def counters(self) -> LegCounters:
         """The counters so far; those of a relay in another process are up to two seconds old."""
@@ -417,6 +426,15 @@ class MediaPlane:
         leg = self._legs.get(number)
         if leg is not None and leg._tap is not None:
             leg._tap(timestamp, payload, encoding, now)
+
+    def head(
+        self, number: int, now: float, sent: bool, peer: Address, head: bytes, size: int
+    ) -> None:
+        """How a packet of a watched leg begins."""
+        leg = self._legs.get(number)
+        if leg is not None and leg._witness is not None:
+            own = leg.address, leg.rtp_port
+            leg._witness(now, *((own, peer) if sent else (peer, own)), head, size)
 
     def _heard(self, name: str, *content: object) -> None:
         getattr(self, name)(*content)

@@ -17,6 +17,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Protocol
 
 from sipstack.media.dtmf import events
@@ -58,6 +59,8 @@ _HEADER = struct.Struct("!HHII")
 _MARKER = 0x0080
 _TRANSCODE = {("PCMU", "PCMA"): ULAW_TO_ALAW, ("PCMA", "PCMU"): ALAW_TO_ULAW}
 _EVENT = "telephone-event"
+#: Octets of a packet that are shown to who watches a line: RTP's own header, and nothing of what was said.
+HEAD = 12
 
 #: The frames of a source by the names of the encodings.
 Frames = Mapping[str, tuple[bytes, ...]]
@@ -79,6 +82,11 @@ class Listener(Protocol):
 
     def audio(self, number: int, timestamp: int, payload: bytes, encoding: str, now: float) -> None:
         """A packet of a line that is tapped."""
+
+    def head(
+        self, number: int, now: float, sent: bool, peer: Address, head: bytes, size: int
+    ) -> None:
+        """How a packet of a line that is watched begins, and how long it is."""
 
 
 class Relay:
@@ -225,6 +233,22 @@ class Relay:
         line = self._lines[number]
         line.tapped = wanted
         self._wire(line)
+
+    def watch(self, number: int, most: int) -> None:
+        """Give the listener the heads of the next so many packets either way, never what is in them."""
+        line = self._lines[number]
+        line.unseen, line.see = most, partial(self._see, line) if most > 0 else None
+        self._aim(line)
+
+    def _see(
+        self, line: Line, sent: bool, peer: Address, packet: Packet | bytearray, size: int
+    ) -> None:
+        line.unseen -= 1
+        if line.unseen <= 0:
+            line.see = None
+            line.aim()
+        head = bytes(packet[:HEAD])
+        self._listener.head(line.number, self._clock(), sent, peer, head, size)
 
     @property
     def size(self) -> int:
@@ -539,6 +563,8 @@ class Relay:
             # IPv6 has two more fields, which an address from a description has not.
             source = source[:2]
             if source == latch.source:
+                if line.see is not None:
+                    line.see(False, source, buffer, size)
                 self._irregular(line, size, now)
                 continue
             lead, sequence, _, ssrc = _HEADER.unpack_from(buffer)
@@ -551,8 +577,11 @@ class Relay:
                 )
             ):
                 line.rejected += 1
+                line.stranger = source
                 continue
             self._latched(line)
+            if line.see is not None:
+                line.see(False, source, buffer, size)
             self._irregular(line, size, now)
             if line.talk is not None:
                 # What came to the new socket before it was connected may be anybody's.

@@ -27,6 +27,7 @@ from typing import Any
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
+from sipstack.transport import Address
 
 log = logging.getLogger(__name__)
 
@@ -122,6 +123,12 @@ class _Teller:
     def audio(self, number: int, timestamp: int, payload: bytes, encoding: str, now: float) -> None:
         if len(self._waiting) < MOST_WAITING:
             self.tell("audio", number, timestamp, payload, encoding, now)
+
+    def head(
+        self, number: int, now: float, sent: bool, peer: Address, head: bytes, size: int
+    ) -> None:
+        if len(self._waiting) < MOST_WAITING:
+            self.tell("head", number, now, sent, peer, head, size)
 
     def tell(self, *message: object) -> None:
         self._waiting += _framed(message)

@@ -1,5 +1,8 @@
 """The relay beside rtpengine in userspace, in one run: ``python -m tests.bench.relay [--calls 200 400] [--seconds 10]``.
 
+With ``--all`` it also transcodes, encrypts, runs in two processes, and is measured while the API is asked, some ten minutes in all;
+each goal has a verdict. ``--memory 1000`` tells what the whole service takes at rest, and for each of so many bridged calls.
+
 Each call is two ends that send PCMU at 50 packets a second through the relay to each other. Reported for each: CPU
 microseconds a packet (user and system, of the relay and its worker processes), packets lost, the delay that the relay
 adds (from the generator's send to its read, so that its own share is in both), memory at rest and a call's share of it.
@@ -23,7 +26,7 @@ import struct
 import tempfile
 import time
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +46,8 @@ ENDPOINTS = 16
 BURST = 16
 #: Seconds before the measuring begins.
 WARM_UP = 1.5
+#: The first of our relay's ports: below those that the system gives to whoever asks for any.
+PORTS = 10000
 #: Requests a second with ``--api``.
 REQUESTS = 50
 
@@ -116,7 +121,7 @@ def busy_seconds() -> float:
 
 
 def _our_relay(pipe: multiprocessing.connection.Connection, setting: Setting, count: int) -> None:
-    plane = MediaPlane(ports=(30000, 30000 + 4 * count + 40), workers=setting.workers)
+    plane = MediaPlane(ports=(PORTS, PORTS + 4 * count + 40), workers=setting.workers)
     plane.start()
     _serve_calls(pipe, setting, plane, "")
     plane.close()
@@ -132,7 +137,7 @@ def _our_service(pipe: multiprocessing.connection.Connection, setting: Setting, 
             http=Http(listen=f"{HOST}:0"),
             database=Database(url=f"sqlite:///{folder}/bench.db"),
             sip=Sip(listen=(f"udp:{HOST}:0",)),
-            media=Media(ports=(30000, 30000 + 4 * count + 40), workers=setting.workers),
+            media=Media(ports=(PORTS, PORTS + 4 * count + 40), workers=setting.workers),
         )
         service = Service(config)
         service.start()
@@ -396,6 +401,83 @@ COLUMNS = {
 }
 
 
+#: The most that the relay may take of rtpengine's CPU time a packet.
+MOST_CPU = 1.0
+#: Calls up to which no packet may be lost, and the calls and the p99 of added delay, in ms, while the API is asked.
+LOSSLESS = 1200
+BUSY_CALLS, BUSY_P99 = 800, 5.0
+#: What ``--all`` measures, in this order: a title, the setting, the calls.
+ALL: tuple[tuple[str, Setting, tuple[int, ...]], ...] = (
+    ("plain", Setting(), (200, 400, 800, 1200, 1600)),
+    ("while the API is asked 50 times a second", Setting(api=True), (BUSY_CALLS,)),
+    ("transcoding in every call", Setting(transcode=True), (200, 400, 800, 1200, 1600)),
+    ("SRTP on one leg", Setting(srtp=True), (200, 400, 800, 1200, 1600)),
+    ("two processes, and threads", Setting(workers=2), (200, 400, 800, 1200, 1600)),
+)
+
+
+#: CPUs that other programs had, and ms by which the generator was late, from which on a row measures the machine.
+OTHERS, LAG = 0.3, 100.0
+
+
+def is_doubtful(row: dict[str, Any]) -> bool:
+    """Whether something else than the relays had a hand in a row."""
+    return any(
+        figures["other_programs_cpu"] > OTHERS or figures["generator_lag_ms"] > LAG
+        for name, figures in row.items()
+        if name in ("ours", "rtpengine")
+    )
+
+
+def verdicts(calls: int, setting: Setting, row: dict[str, Any]) -> list[tuple[str, bool]]:
+    """Each goal that a row says something of, and whether it is met."""
+    ours, found = row["ours"], []
+    if "cpu_ratio" in row:
+        found.append((f"CPU {row['cpu_ratio']} of rtpengine's", row["cpu_ratio"] <= MOST_CPU))
+    if calls <= LOSSLESS:
+        found.append((f"{ours['lost']} lost", ours["lost"] == 0))
+    if setting.api and calls == BUSY_CALLS and ours["p99_ms"] is not None:
+        found.append((f"p99 {ours['p99_ms']} ms", ours["p99_ms"] <= BUSY_P99))
+    return found
+
+
+def measure(
+    setting: Setting, steps: Sequence[int], seconds: float, alone: bool, quiet: bool
+) -> list[dict[str, Any]]:
+    """Both relays at each step; what comes is shown at once unless ``quiet``."""
+    rows = []
+    for calls in steps:
+        row: dict[str, Any] = {"calls": calls}
+        row["ours"] = load(our_relay, setting, calls, seconds)
+        # rtpengine has no API, and would be measured as before.
+        if not alone and not setting.api:
+            row["rtpengine"] = load(rtpengine, setting, calls, seconds)
+            ratio = row["ours"]["cpu_us_a_packet"] / row["rtpengine"]["cpu_us_a_packet"]
+            row["cpu_ratio"] = round(ratio, 2)
+        row["goals"] = [{"what": what, "met": met} for what, met in verdicts(calls, setting, row)]
+        row["doubtful"] = is_doubtful(row)
+        rows.append(row)
+        if not quiet:
+            _show(row, first=len(rows) == 1)
+    return rows
+
+
+def at_rest(calls: int) -> dict[str, float]:
+    """Memory of the whole service in MiB before a call, and KiB a bridged call, with ``calls`` of them and no packet."""
+    ends = _endpoint(), _endpoint()
+    one, two = (end.getsockname()[1] for end in ends)
+    with our_relay([(one, two)] * calls, Setting(api=True)) as running:
+        time.sleep(2.0)
+        resident = memory(running.pid)
+    for end in ends:
+        end.close()
+    return {
+        "calls": calls,
+        "idle_mib": round(running.idle, 1),
+        "kib_a_call": round(1024 * (resident - running.idle) / calls, 1),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--calls", type=int, nargs="+", default=[200, 400, 800, 1200, 1600])
@@ -407,23 +489,40 @@ def main() -> None:
     kind.add_argument(
         "--api", action="store_true", help=f"{REQUESTS} requests a second to the API meanwhile"
     )
+    kind.add_argument("--all", action="store_true", help="all of these one after the other")
+    kind.add_argument(
+        "--memory", type=int, metavar="CALLS", help="only the memory of so many bridged calls"
+    )
     parser.add_argument("--alone", action="store_true", help="without rtpengine")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.memory:
+        print(json.dumps({"memory": at_rest(options.memory)}))
+        return
     setting = Setting(options.workers, options.transcode, options.srtp, options.api)
-    rows = []
-    for calls in options.calls:
-        row: dict[str, Any] = {"calls": calls}
-        row["ours"] = load(our_relay, setting, calls, options.seconds)
-        if not options.alone:
-            row["rtpengine"] = load(rtpengine, setting, calls, options.seconds)
-            ratio = row["ours"]["cpu_us_a_packet"] / row["rtpengine"]["cpu_us_a_packet"]
-            row["cpu_ratio"] = round(ratio, 2)
-        rows.append(row)
-        if not options.json:
-            _show(row, first=len(rows) == 1)
+    found: dict[str, Any] = {}
+    for title, each, steps in ALL if options.all else (("", setting, tuple(options.calls)),):
+        if title and not options.json:
+            print(f"\n{title}", flush=True)
+        found[title] = measure(each, steps, options.seconds, options.alone, options.json)
+    if options.all:
+        found["memory"] = at_rest(1000)
     if options.json:
-        print(json.dumps(rows))
+        print(json.dumps(found if options.all else found[""]))
+        return
+    if options.all:
+        print("\nmemory at 1,000 bridged calls", found["memory"])
+    goals = [goal for rows in found.values() if isinstance(rows, list) for goal in _missed(rows)]
+    print("\nmissed:" if goals else "\nall goals are met", *goals, sep="\n")
+
+
+def _missed(rows: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"  at {row['calls']} calls: {goal['what']}"
+        for row in rows
+        for goal in row["goals"]
+        if not goal["met"]
+    ]
 
 
 def _show(row: dict[str, Any], first: bool) -> None:
@@ -434,8 +533,10 @@ def _show(row: dict[str, Any], first: bool) -> None:
         if name in row:
             figures = (f"{row[name].get(column, '')!s:>9}" for column in columns)
             print(f"{row['calls']:>5} {name:>9}", *figures, flush=True)
-    if "cpu_ratio" in row:
-        print(f"{'ratio':>15} {'':>9} {row['cpu_ratio']:>9}", flush=True)
+    for goal in row["goals"]:
+        print(f"{'met' if goal['met'] else 'MISSED':>15}  {goal['what']}", flush=True)
+    if row["doubtful"]:
+        print(f"{'DOUBTFUL':>15}  the machine was busy with something else, or full", flush=True)
 
 
 if __name__ == "__main__":

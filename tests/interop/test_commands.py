@@ -300,4 +300,9 @@ def test_a_terminal_has_colour_unless_it_is_not_wanted(shell: Shell, busy: SippU
     plain = in_terminal(shell, "call", "--extension", "101", busy.uri, NO_COLOR="1")
     assert "\x1b" not in plain and "ended" in plain
     assert "\x1b[31m" in in_terminal(shell, "history", "--failed")
+    drawn = in_terminal(shell, "trace", "last").splitlines()
+    plain_lines = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in drawn]
+    assert len(drawn) > 8 and max(map(len, plain_lines)) <= 100
+    coloured_lines = [line for line in drawn if "\x1b[31m" in line]
+    assert coloured_lines and all(re.search(r"- 4[0-9]{2} ", line) for line in coloured_lines)
     assert "\x1b" not in in_terminal(shell, "history", "--failed", NO_COLOR="1")

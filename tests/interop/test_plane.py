@@ -80,6 +80,19 @@ def test_keys_are_pressed_and_heard_through_the_plane(plane: MediaPlane) -> None
     until(lambda: pressed == ["7"])
 
 
+def test_heads_of_packets_are_seen_through_the_plane(plane: MediaPlane) -> None:
+    one, two = bridged(plane)
+    seen: list[tuple[object, ...]] = []
+    one.leg.watch(3, lambda *head: seen.append(head))
+    for _ in range(4):
+        one.say(b"\x11" * 160)
+        assert two.hear() == b"\x11" * 160
+    until(lambda: len(seen) == 3)
+    ours, theirs = (HOST, one.leg.rtp_port), one.socket.getsockname()
+    assert {(head[1], head[2]) for head in seen} == {(theirs, ours)}
+    assert {(len(head[3]), head[4]) for head in seen} == {(12, 172)}  # type: ignore[arg-type]
+
+
 @pytest.mark.skipif(not AVAILABLE, reason="pylibsrtp is not installed")
 def test_a_leg_is_encrypted_through_the_plane(plane: MediaPlane) -> None:
     one, two = bridged(plane)

@@ -1,6 +1,9 @@
 """The trace of a real call between the lab's phones, read by tshark."""
 
+import re
 import shutil
+import socket
+import struct
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -8,12 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.programs import Service, until
+from tests.interop.programs import HOST, Service, until
 
 
 @pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
-    running = Service(tmp_path)
+def collector() -> Iterator[socket.socket]:
+    """What gets each message as HEP3."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.bind((HOST, 0))
+        receiver.setblocking(False)
+        yield receiver
+
+
+@pytest.fixture
+def service(tmp_path: Path, collector: socket.socket) -> Iterator[Service]:
+    hep = f"{HOST}:{collector.getsockname()[1]}"
+    running = Service(tmp_path, f'[trace]\nrtp_headers = 200\nhep = "{hep}"\n')
     running.start("--lab")
     yield running
     running.stop()
@@ -25,6 +38,16 @@ def fetch(service: Service, path: str) -> tuple[str, bytes]:
         return str(answer.headers["Content-Type"]), answer.read()
 
 
+def heads(capture: bytes) -> int:
+    """The packets in a capture of which only the head is there."""
+    found, at = 0, 24
+    while at < len(capture):
+        kept, length = struct.unpack_from("<II", capture, at + 8)
+        found += kept < length
+        at += 16 + kept
+    return found
+
+
 def tshark(capture: Path, *options: str) -> str:
     assert shutil.which("tshark"), "tshark is not installed"
     command = ["tshark", "-r", str(capture), *options]
@@ -33,13 +56,31 @@ def tshark(capture: Path, *options: str) -> str:
     return done.stdout
 
 
+def exported(collector: socket.socket) -> list[bytes]:
+    """The SIP messages in what has come."""
+    found = []
+    while True:
+        try:
+            packet = collector.recv(65_535)
+        except BlockingIOError:
+            return found
+        assert packet[:4] == b"HEP3" and struct.unpack(">H", packet[4:6]) == (len(packet),)
+        at = 6
+        while at < len(packet):
+            _, kind, length = struct.unpack_from(">HHH", packet, at)
+            if kind == 15:
+                found.append(packet[at + 6 : at + length])
+            at += length
+
+
 def test_tshark_reads_the_capture_and_its_list_is_the_ladder(
-    service: Service, tmp_path: Path
+    service: Service, tmp_path: Path, collector: socket.socket
 ) -> None:
     definition = service.define(extension="101")
     activation = service.connect(definition, "+12025550102")
     until(lambda: service.record(definition, activation["id"])["state"] == "connected", 15, "the call")  # fmt: skip
     here = f"{service.base}/clicktocall/{definition}/history/{activation['id']}"
+    until(lambda: heads(fetch(service, f"{here}/trace.pcap")[1]) > 200, 20, "some talk")
     kind, live = fetch(service, f"{here}/ladder.txt")
     assert kind == "text/plain; charset=utf-8" and b"INVITE [SDP]" in live and b"BYE" not in live
     service.http(
@@ -53,6 +94,9 @@ def test_tshark_reads_the_capture_and_its_list_is_the_ladder(
     messages = text["messages"]
     assert {entry["role"] for entry in messages} == {"extension", "contact"}
 
+    sent = {message.decode("utf-8", "replace") for message in exported(collector)}
+    assert sent >= {entry["message"] for entry in messages}
+
     kind, octets = fetch(service, f"{here}/trace.pcap")
     assert kind == "application/vnd.tcpdump.pcap"
     capture = tmp_path / "call.pcap"
@@ -60,7 +104,9 @@ def test_tshark_reads_the_capture_and_its_list_is_the_ladder(
     fields = ("ip.src", "udp.srcport", "ip.dst", "udp.dstport", "sip.Method", "sip.Status-Code", "_ws.malformed")  # fmt: skip
     rows = [
         line.split("\t")
-        for line in tshark(capture, "-T", "fields", *(f"-e{name}" for name in fields)).splitlines()
+        for line in tshark(
+            capture, "-Y", "sip", "-T", "fields", *(f"-e{name}" for name in fields)
+        ).splitlines()
     ]
     seen = [(f"{r[0]}:{r[1]}", f"{r[2]}:{r[3]}", r[4] or r[5]) for r in rows]
     assert not any(row[6] for row in rows)
@@ -68,6 +114,20 @@ def test_tshark_reads_the_capture_and_its_list_is_the_ladder(
     assert seen == told and len(seen) >= 12
     assert tshark(capture, "-Y", "sdp").count("\n") == sum("v=0" in m["message"] for m in messages)
     assert "malformed" not in tshark(capture, "-V").lower()
+    streams = [
+        row.split()
+        for row in tshark(capture, "-q", "-z", "rtp,streams").splitlines()
+        if "g711" in row.lower()
+    ]
+    # Each leg's audio either way: what the lab's phones say, and what they hear.
+    named = {(f"{row[2]}:{row[3]}", f"{row[4]}:{row[5]}") for row in streams}
+    offered = set(re.findall(r"m=audio (\d+) ", "".join(m["message"] for m in messages)))
+    assert len(named) == 4 and {end.rpartition(":")[2] for ends in named for end in ends} == offered
+    assert all(int(row[8]) > 20 for row in streams), streams
+    # Headers, and nothing of what was said.
+    assert set(tshark(capture, "-Y", "rtp", "-T", "fields", "-e", "frame.cap_len").split()) == {
+        str(20 + 8 + 12)
+    }
 
     ladder = fetch(service, f"{here}/ladder.txt")[1].decode().splitlines()[1:]
     assert len(ladder) == len(seen)

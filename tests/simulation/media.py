@@ -55,6 +55,9 @@ class SimulatedLeg:
     def tap(self, tap: Callable[..., None] | None) -> None:
         self.tapped = tap
 
+    def watch(self, most: int, witness: Callable[..., None]) -> None:
+        pass
+
     def press(self, keys: str) -> None:
         self.pressed += keys
 

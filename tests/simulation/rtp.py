@@ -10,6 +10,7 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Collection
+from typing import Any
 
 from sipstack.media.line import Line
 from sipstack.media.relay import Relay
@@ -74,6 +75,8 @@ class World:
         self.rng = random.Random(0)
         #: What the relay has told: (name, line, ...).
         self.told: list[tuple[object, ...]] = []
+        #: The heads of packets that it was asked for: (line, time, sent, peer, octets, length).
+        self.heads: list[tuple[Any, ...]] = []
         self.relay = Relay(
             self,
             self,
@@ -121,6 +124,9 @@ class World:
 
     def key(self, *told: object) -> None:
         self.told.append(("key", *told))
+
+    def head(self, *told: object) -> None:
+        self.heads.append(told)
 
     def audio(self, *told: object) -> None:
         self.told.append(("audio", *told))

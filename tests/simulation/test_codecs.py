@@ -78,3 +78,21 @@ def test_hold_after_it_stays_with_the_codec() -> None:
     outcome = call(holds, speaks(ULAW))
     remote = outcome.media.legs[0].remotes[-1]
     assert remote.codecs[0].name == "PCMU"
+
+
+def test_what_the_extension_s_decoder_wants_is_asked_of_the_contact() -> None:
+    opus = "107 opus/48000/2\r\na=fmtp:107 maxaveragebitrate=20000;stereo=0"
+    outcome = good(
+        speaks(opus), speaks(opus), codecs=codec_list(["PCMU", "opus"]), max_duration=10.0
+    )
+    invites = [
+        message.body.decode()
+        for passage in outcome.network.journal
+        if passage.destination[0] == CUSTOMER
+        and isinstance(message := parse_datagram(passage.data), Request)
+        and message.method == "INVITE"
+        and message.body
+    ]
+    assert "m=audio 20002 RTP/AVP 107 0 101\r\n" in invites[0]
+    assert "a=fmtp:107 maxaveragebitrate=20000;stereo=0\r\n" in invites[0]
+    assert "useinbandfec" not in invites[0]

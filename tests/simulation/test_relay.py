@@ -8,6 +8,7 @@ import pytest
 
 from sipstack.media.dtmf import KeyReader
 from sipstack.media.g711 import ULAW_TO_ALAW
+from sipstack.media.quality import mos
 from sipstack.media.rtcp import (
     Goodbye,
     Packet,
@@ -352,6 +353,11 @@ def test_what_the_peer_reports_is_in_the_counters_and_only_what_the_peer_reports
     world.run(0.1)
     counters = world.relay.remove(desk.number)
     assert (counters.peer_lost, counters.peer_jitter_ms, counters.rejected) == (42, 10.0, 2)
+    # 42 of 150 lost are heard; what came from it was whole.
+    assert counters.packets_sent == 150
+    assert counters.peer_mos == round(mos("PCMU", 42 / 150, 0.01, 0.0) or 0.0, 2)
+    assert counters.mos is not None
+    assert 1.0 < counters.peer_mos < 2.5 < 4.3 < counters.mos
 
 
 def test_rtcp_shares_the_port_where_both_want_it() -> None:
@@ -452,7 +458,7 @@ def test_an_encrypted_leg_is_plain_on_the_other_and_takes_nothing_else() -> None
     plain = [phone.unprotect(packet) for packet in desk.raw]
     assert [packet[12:] for packet in plain if packet] == [b"\x22" * 160] * 250
     assert phone.failed == 0
-    assert counters.rejected == 500
+    assert (counters.rejected, counters.unauthenticated) == (500, 500)
     secret = [phone.unprotect_rtcp(packet) for packet in desk.reports]
     assert isinstance(reports(list(filter(None, secret)))[-1], Goodbye)
 
@@ -530,6 +536,7 @@ def test_a_stranger_neither_hears_nor_is_heard(seed: int) -> None:
         counters = world.relay.remove(end.number)
         assert counters.packets_received == 750
         assert counters.rejected == stranger.sent
+        assert counters.stranger == "{}:{}".format(*stranger.address)
         assert counters.source_changes == 0
 
 
@@ -667,3 +674,25 @@ def test_no_datagram_whatsoever_makes_the_relay_raise(seed: int) -> None:
     assert sum(f.rejected + f.packets_received for f in figures) <= sent + 2
     assert all(f.rejected > 0 for f in figures)
     assert len(world.by_fd) == 0
+
+
+def test_who_watches_a_line_sees_how_packets_begin_and_only_so_many() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    world.relay.watch(desk.number, 60)
+    desk.talk(4.0)
+    customer.talk(4.0, 0.01)
+    world.run(5.0)
+    assert len(desk.heard) == len(customer.heard) == 200, "nothing is lost by it"
+    assert len(world.heads) == 60
+    came = [head for head in world.heads if not head[2]]
+    sent = [head for head in world.heads if head[2]]
+    assert len(came) == len(sent) == 30
+    for _, _, _, peer, octets, length in world.heads:
+        assert peer == desk.address and len(octets) == 12 and length == 172
+    numbers = [struct.unpack(">H", head[4][2:4])[0] for head in came]
+    assert numbers == [(numbers[0] + step) & 0xFFFF for step in range(30)]
+    assert {struct.unpack(">I", head[4][8:12])[0] for head in came} == {0xFFF0}
+    world.relay.watch(desk.number, 0)
+    world.run(1.0)
+    assert len(world.heads) == 60

@@ -47,6 +47,21 @@ def test_a_user_signs_in(api: Api, who: Any, proof: Any, version: str) -> None:
     assert api.get("", token=token).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["Acme & Sons, Inc.", "ACME & sons, inc.", "acmesonsinc", "Acme Sons-Inc"])  # fmt: skip
+def test_an_account_s_name_is_known_by_its_letters_and_digits_as_in_kazoo(
+    api: Api, name: str
+) -> None:
+    assert api.patch("", {"name": "Acme & Sons, Inc."}).status_code == 200
+    assert sign_in(api, {"credentials": MD5, "account_name": name}).status_code == 201
+    for other in ("Acme", "acme sons", "&", "acmesonsinc%"[:-1] + "x"):
+        assert sign_in(api, {"credentials": MD5, "account_name": other}).status_code == 401
+    api.store.create_account("Acme Sons Inc", realm="second.example")
+    known = sign_in(api, {"credentials": MD5, "account_name": "Acme & Sons, Inc."})
+    assert known.status_code == 201
+    # Two have these letters: neither is meant.
+    assert sign_in(api, {"credentials": MD5, "account_name": "acmesonsinc"}).status_code == 401
+
+
 @pytest.mark.parametrize(
     "data",
     [

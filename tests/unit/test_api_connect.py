@@ -474,3 +474,20 @@ def test_nothing_secret_is_told_to_the_public(api: Api, one: str) -> None:
     answer = api.post(f"{one}/connect", {"contact": NUMBER}, token=None)
     text = json.dumps(answer.json)
     assert '"100"' not in text and "Sales" not in text
+
+
+def test_a_proxy_next_door_that_is_not_trusted_is_told_of_once(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Else all visitors are one address, and one of them can have the others shut out."""
+    one = f"/clicktocall/{api.create()['id']}"
+    for forwarded in ("203.0.113.1", "203.0.113.2"):
+        headers = {"X-Forwarded-For": forwarded}
+        answer = api.post(f"{one}/connect", {"contact": NUMBER}, token=None, headers=headers)
+        assert answer.status_code == 200
+    told = [record.getMessage() for record in caplog.records if "trusted_proxies" in record.msg]
+    assert len(told) == 1 and "127.0.0.1" in told[0]
+    caplog.clear()
+    trusting = api.with_http(trusted_proxies=("127.0.0.1",))
+    trusting.post(f"{one}/connect", {"contact": NUMBER}, token=None, headers=headers)
+    assert not [record for record in caplog.records if "trusted_proxies" in record.msg]

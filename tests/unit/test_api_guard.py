@@ -1,6 +1,8 @@
 """The guard as the public meets it: the API with the real door, behind which nobody picks up."""
 
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +19,7 @@ from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config, Guard, Trunk
 from c2c_sip.service import account_of
 from c2c_sip.store import Store
+from sipstack.media.tones import PLANS
 from sipstack.message import Uri
 from sipstack.trace import Trace
 from tests.unit.conftest import Api
@@ -84,6 +87,36 @@ def reason(answer: Any) -> str:
     ((_, rules),) = data.items()
     ((_, detail),) = rules.items()
     return str(detail["reason"])
+
+
+# --- the first of them
+
+
+def test_what_every_call_takes_is_made_before_the_first(make: Make) -> None:
+    """Else it has all others wait: two periods of ringback are 60 ms of the processor, a country's numbers 10."""
+    api = make()
+    made: list[Any] = []
+    api.calling._engine.media.prepare = made.append  # type: ignore[attr-defined]
+    api.calling.prepare()  # type: ignore[attr-defined]
+    tones = PLANS["us"]
+    assert made == [tones.ringback, tones.busy, tones.congestion]
+
+
+@pytest.mark.parametrize("region", ["US", "DE"])
+def test_a_region_s_numbers_are_known_before_the_first_is_read(region: str) -> None:
+    """In a process of its own, where nothing has been read yet."""
+    program = f"""
+import sys
+from c2c_sip.calling import numbering
+from c2c_sip.calling.contact import read_contact
+assert "phonenumbers.data.region_{region}" not in sys.modules
+numbering.prepare("{region}")
+known = set(sys.modules)
+numbering.readings(read_contact("030 123456 7", "{region}"), "{region}")
+print([name for name in set(sys.modules) - known if name.endswith("_{region}")])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
 
 
 # --- looking is not calling

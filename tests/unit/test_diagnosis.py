@@ -169,14 +169,15 @@ def test_audio_that_never_came_is_looked_for_at_the_address_that_is_wrong(
 ) -> None:
     mute = replace(
         CONTACT,
-        media=LegCounters(rejected=7),
+        media=LegCounters(rejected=7, stranger="203.0.113.77:4000"),
         announced=ours,
         described=theirs,
         evidence=Evidence(target=host),
     )
     found = explain(call(mute, legs=(EXTENSION, mute)))
     assert found.name == "one_way_audio"
-    assert word in found.text and "7 packets" in found.text
+    assert word in found.text
+    assert "7 packets came from 203.0.113.77:4000 instead" in found.text
 
 
 def test_nothing_is_said_of_audio_where_none_was_to_come() -> None:

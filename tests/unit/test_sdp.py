@@ -1,5 +1,6 @@
 """Descriptions, offers and answers."""
 
+import re
 from random import Random
 
 import pytest
@@ -130,6 +131,45 @@ def test_ipv6_and_rtcp_attributes_are_read() -> None:
 def test_codecs_are_the_same_by_name_rate_and_channels() -> None:
     assert Codec(97, "pcmu", 8000).same_as(CODECS["PCMU"])
     assert not Codec(97, "PCMU", 16000).same_as(CODECS["PCMU"])
+
+
+#: As a browser's softphone offers: bundled, ICE-lite, both streams with an address of their own.
+BUNDLED = (
+    "a=group:BUNDLE 0 1\r\na=ice-lite\r\na=msid-semantic: WMS *\r\n"
+    "m=audio 4000 RTP/AVPF 111 9 0 110\r\nc=IN IP4 198.51.100.7\r\na=rtcp:4003 IN IP4 198.51.100.8\r\n"
+    "a=mid:0\r\na=ice-ufrag:Rk0s\r\na=ice-pwd:oFh1x0bYcMTi0yL9mkk6b1Fq\r\n"
+    "a=candidate:1 1 udp 2130706431 203.0.113.66 5555 typ host\r\na=end-of-candidates\r\n"
+    "a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level\r\na=rtcp-fb:111 transport-cc\r\na=setup:actpass\r\n"
+    "a=rtpmap:111 opus/48000/2\r\na=rtpmap:110 telephone-event/8000\r\na=rtcp-mux\r\na=ssrc:77 cname:x\r\n"
+    "m=video 4000 RTP/AVPF 96\r\nc=IN IP4 198.51.100.9\r\na=mid:1\r\na=bundle-only\r\na=rtpmap:96 VP8/90000\r\n"
+    "m=application 4000 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n"
+)
+
+
+def test_bundled_and_ice_attributes_are_passed_over_and_other_streams_refused() -> None:
+    body, remote = media().answer(offer(BUNDLED, head=""))
+    # Its own c= and a=rtcp count; no candidate does, nor the address of another stream.
+    assert (remote.address, remote.port) == ("198.51.100.7", 4000)
+    assert (remote.rtcp_address, remote.rtcp_port, remote.rtcp_mux) == ("198.51.100.8", 4003, True)
+    assert [(c.payload_type, c.name) for c in remote.codecs] == [
+        (0, "PCMU"),
+        (110, "telephone-event"),
+    ]
+    text = body.decode()
+    assert re.findall(r"^m=(.*?)\r$", text, re.M) == [
+        "audio 20000 RTP/AVPF 0 110",
+        "video 0 RTP/AVPF 96",
+        "application 0 UDP/DTLS/SCTP webrtc-datachannel",
+    ]
+    assert not re.search("BUNDLE|ice|candidate|mid|setup|extmap", text)
+
+
+def test_a_stream_that_is_held_and_one_of_no_port_leave_the_other_of_two() -> None:
+    body, remote = media().answer(
+        offer("m=audio 0 RTP/AVP 0\r\nm=audio 4000 RTP/AVP 0 8\r\na=sendonly\r\na=ptime:30\r\n")
+    )
+    assert (remote.port, remote.direction, remote.ptime) == (4000, "sendonly", 30)
+    assert body.decode().index("m=audio 0 RTP/AVP 0\r\n") < body.decode().index("m=audio 20000")
 
 
 @settings(max_examples=300, deadline=None)

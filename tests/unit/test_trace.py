@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -125,7 +126,9 @@ def test_what_is_archived_comes_back_without_secrets() -> None:
     secret = request(more='Authorization: Digest response="5ec4e7"\r\n')
     peer: Address = ("2001:db8::7", 5060)
     entries = [message(1.5, data=secret), message(2.25, False, peer, b"\x00\xff", "TLS")]
-    again = load(dump(entries, 1000.0))
+    heads = [Datagram(1.75, OURS, ("2001:db8::7", 4000), b"\x80\x00\n\n", 172)]
+    again, seen = load(dump(entries, 1000.0, heads))
+    assert seen == [replace(heads[0], time=1001.75)]
     assert [entry.time for entry in again] == [1001.5, 1002.25]
     assert again[1].data == b"\x00\xff" and again[1].remote == peer and not again[1].sent
     assert b"5ec4e7" not in dump(entries) and b"5ec4e7" not in again[0].data
@@ -152,6 +155,17 @@ def test_a_ladder_has_an_arrow_for_each_message_in_its_direction() -> None:
     assert len(lines) == 1 + len(CALL)
     assert lines[1].lstrip().startswith("0.000") and "|<" in lines[1] and ">|" in lines[2]
     assert ladder([]) == ""
+
+
+def test_a_ladder_is_cut_to_the_width_that_there_is() -> None:
+    wide = ladder(CALL).splitlines()
+    assert ladder(CALL, 1000).splitlines() == wide
+    narrow = ladder(CALL, 80).splitlines()
+    assert len(narrow) == len(wide)
+    assert max(map(len, narrow)) <= 80 < max(map(len, wide))
+    # The arrows' ends stay, and the names of the columns whole.
+    assert narrow[0].split() == wide[0].split()
+    assert [line[-2:] for line in narrow[1:]] == [line[-2:] for line in wide[1:]]
 
 
 def test_a_peer_at_our_own_address_is_drawn_too() -> None:
@@ -297,6 +311,15 @@ def test_of_old_activations_the_trace_is_forgotten(store: Store) -> None:
     store.flush()
     kept = [number for number in range(100) if store.traces.get(f"a{number}") is not None]
     assert kept == list(range(kept[0], 100)) and 10 <= len(kept) <= 60
+
+
+def test_old_traces_make_room_for_new_ones_that_are_large(store: Store) -> None:
+    for number in range(40):
+        octets = bytes(1000)
+        store.traces.keep(f"a{number}", float(number), lambda octets=octets: octets, 1000, 20_000)
+        store.flush()
+    kept = [number for number in range(40) if store.traces.get(f"a{number}") is not None]
+    assert kept == list(range(kept[0], 40)) and 18 <= len(kept) <= 23
 
 
 def test_what_is_up_when_the_service_stops_is_kept_too(store: Store) -> None:

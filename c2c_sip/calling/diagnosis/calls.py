@@ -7,6 +7,7 @@ import ipaddress
 from c2c_sip.calling.diagnosis.facts import CallFacts, Diagnosis, LegFacts
 from c2c_sip.calling.diagnosis.words import after, clean, join, role_of, start
 from sipstack.call import REDIRECTIONS
+from sipstack.media import LegCounters
 from sipstack.media.latch import is_private
 from sipstack.message import REASONS
 
@@ -441,7 +442,7 @@ def _never_came(leg: LegFacts) -> str:
     text = f"The {role_of(leg.role)}'s audio never arrived: "
     theirs, ours = leg.described.rpartition(":")[0], leg.announced.rpartition(":")[0]
     host = leg.evidence.target.rpartition(":")[0]
-    strangers = leg.media.rejected if leg.media is not None else 0
+    media = leg.media or LegCounters()
     if _is_inner(ours) and not _is_inner(host) and host:
         text += f"we told it to send to {leg.announced}, which from outside leads nowhere; set sip.public_address"
     elif _is_inner(theirs) and theirs != host and not _is_inner(host):
@@ -454,8 +455,12 @@ def _never_came(leg: LegFacts) -> str:
             f"its SDP names {leg.described or 'no address'}, and nothing came from there to {leg.announced}; see "
             "media.ports in the firewall, and sip.public_address"
         )
-    if strangers:
-        text += f". {strangers} packets that came from elsewhere, or were not what was agreed on, were not taken"
+    if media.stranger is not None:
+        text += f". {media.rejected} packets came from {media.stranger} instead, and were not taken"
+    elif media.unauthenticated:
+        text += f". {media.unauthenticated} packets were not authentic: the SRTP keys of the two sides differ"
+    elif media.rejected:
+        text += f". {media.rejected} packets were not what was agreed on, and were not taken"
     return text + "."
 
 
