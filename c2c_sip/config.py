@@ -534,6 +534,7 @@ class Trace:
     """What went over the wire: of how many activations it is kept, and where it is sent besides."""
 
     calls: int = _setting(1000, _whole(0, 1_000_000))
+    total_mb: int = _setting(200, _whole(1, 1_000_000))
     rtp_headers: int = _setting(0, _whole(0, 100_000))
     hep: str = _setting("", _text("HOST:PORT", _HOST_PORT))
     hep_agent: int = _setting(2001, _whole(0, 2**32 - 1))

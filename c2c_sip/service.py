@@ -219,6 +219,7 @@ class Service:
             self.trace,
             self.store.traces,
             most=config.trace.calls,
+            room=config.trace.total_mb * 1_000_000,
             heads=config.trace.rtp_headers,
             later=self._engine.later,
             offset=time.time() - time.monotonic(),

@@ -20,8 +20,10 @@ _ALGORITHMS: dict[str, tuple[int, Callable[[bytes], str]]] = {
 }
 """By name: strength for comparison, and the hash."""
 
-_PARAM = re.compile(r'\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s,"]+)\s*')
+#: Possessive: a long value is looked at once, and nothing of it is kept to go back to.
+_PARAM = re.compile(r'\s*+,?\s*+([A-Za-z0-9_-]++)\s*+=\s*+("(?:[^"\\]++|\\.)*+"|[^\s,"]++)\s*+')
 _MOST_PARAMS = 32
+_MOST_QOPS = 8
 
 
 class DigestError(ParseError):
@@ -70,6 +72,11 @@ def _algorithm(params: dict[str, str]) -> tuple[int, Callable[[bytes], str], boo
     session = name.endswith("-SESS")
     known = _ALGORITHMS.get(name.removesuffix("-SESS"))
     return (*known, session) if known is not None else None
+
+
+def _offered(challenge: dict[str, str]) -> list[str]:
+    """The protections that a challenge offers; behind the first few no honest one has any."""
+    return [q.strip().lower() for q in challenge.get("qop", "").split(",", _MOST_QOPS) if q.strip()]
 
 
 def _compute(
@@ -134,7 +141,7 @@ class DigestClient:
             algorithm = _algorithm(params)
             if algorithm is None or "nonce" not in params or "realm" not in params:
                 continue
-            offered = [q.strip().lower() for q in params.get("qop", "").split(",") if q.strip()]
+            offered = _offered(params)
             if offered and not {"auth", "auth-int"} & set(offered):
                 continue
             if best is None or algorithm[0] > best[0]:
@@ -190,7 +197,7 @@ class DigestClient:
         _, digest, session = algorithm
         user, realm, nonce = self._credentials.username, challenge["realm"], challenge["nonce"]
         params = {"username": user, "realm": realm, "nonce": nonce, "uri": uri}
-        offered = [q.strip().lower() for q in challenge.get("qop", "").split(",")]
+        offered = _offered(challenge)
         if "auth" in offered or "auth-int" in offered:
             # The newest last, so that it is the oldest nonces that are forgotten.
             self._counts[nonce] = self._counts.pop(nonce, 0) + 1

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from c2c_sip.store.traces import ROOM
 from sipstack.media import MediaLeg
 from sipstack.trace import Datagram, Trace, TracedMessage, dump, load, moved
 from sipstack.transport import Address
@@ -16,9 +17,14 @@ class Archive(Protocol):
     """The part of the store that keeps traces."""
 
     def keep(
-        self, activation_id: str, created: float, make: Callable[[], bytes], most: int
+        self,
+        activation_id: str,
+        created: float,
+        make: Callable[[], bytes],
+        most: int,
+        room: int,
     ) -> None:
-        """Store the trace that ``make`` gives, and forget the oldest beyond ``most``."""
+        """Store the trace that ``make`` gives, and forget the oldest beyond ``most``, or ``room`` octets."""
 
     def get(self, activation_id: str) -> bytes | None:
         """A trace, if it is kept still."""
@@ -28,6 +34,7 @@ class Tracing:
     """Follows activations from their first INVITE until some seconds after their end.
 
     :param most: activations whose traces are kept
+    :param room: octets that these may have together
     :param heads: RTP packets of each leg of which the headers are kept too
     :param later: has a function called after some seconds, in the engine's thread
     :param offset: seconds from the clock of the messages to the epoch
@@ -39,6 +46,7 @@ class Tracing:
         archive: Archive,
         *,
         most: int,
+        room: int = ROOM,
         heads: int = 0,
         later: Callable[[float, Callable[[], None]], None],
         offset: float,
@@ -48,6 +56,7 @@ class Tracing:
         self._most = most
         self._later = later
         self._offset = offset
+        self._room = room
         self._most_heads = heads
         #: What was seen of the RTP of calls that are not over. Appended to in the relays' threads.
         self._heads: dict[str, list[Datagram]] = {}
@@ -101,6 +110,10 @@ class Tracing:
             started, offset = messages[0].time + self._offset, self._offset
             heads = self._heads.get(activation_id, [])
             self._archive.keep(
-                activation_id, started, lambda: dump(messages, offset, heads), self._most
+                activation_id,
+                started,
+                lambda: dump(messages, offset, heads),
+                self._most,
+                self._room,
             )
         self._heads.pop(activation_id, None)

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from sipstack.message.errors import ParseError
 from sipstack.message.uri import (
@@ -13,6 +12,7 @@ from sipstack.message.uri import (
     Uri,
     hostport_text,
     parse_hostport,
+    remember,
     split_usual,
 )
 
@@ -202,7 +202,12 @@ class NameAddr:
         :raises ParseError: it is neither.
         """
         # The same address stands in each message of a call, and a trunk's routes in all of them.
-        return _remembered(text) if len(text) < WORTH_REMEMBERING else cls._parse(text)
+        known = _KNOWN.get(text)
+        if known is None:
+            known = cls._parse(text)
+            if len(text) < WORTH_REMEMBERING:
+                remember(_KNOWN, text, known)
+        return known
 
     @classmethod
     def _parse(cls, text: str) -> "NameAddr":
@@ -253,9 +258,7 @@ class NameAddr:
         return replace(self, params=(*others, ("tag", tag)))
 
 
-@lru_cache(maxsize=1024)
-def _remembered(text: str) -> NameAddr:
-    return NameAddr._parse(text)
+_KNOWN: dict[str, NameAddr] = {}
 
 
 def _quoted_end(text: str) -> int:

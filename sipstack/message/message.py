@@ -237,6 +237,8 @@ class Message:
         lines = self._indexed().get(name)
         if lines is None:
             return []
+        if len(lines) == 1 and "," not in lines[0]:  # as nearly always
+            return [NameAddr.parse(lines[0])]
         return [
             NameAddr.parse(value)
             for line in lines

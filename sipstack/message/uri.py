@@ -3,10 +3,12 @@
 import ipaddress
 import re
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import TypeVar
 from urllib.parse import unquote
 
 from sipstack.message.errors import ParseError
+
+T = TypeVar("T")
 
 #: Parameters in the order they were written; the value is ``None`` where there is no equals sign.
 Params = tuple[tuple[str, str | None], ...]
@@ -25,6 +27,8 @@ FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"]')
 _LONGEST = 2048
 #: Characters above which nothing is kept, so that no peer can fill the memory with long ones.
 WORTH_REMEMBERING = 200
+#: Texts of which it is known what they were read as; a peer may send as many as it likes.
+MOST_REMEMBERED = 1024
 MOST_PARAMS = 64
 #: A port that there is, without leading zeros.
 PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
@@ -61,7 +65,12 @@ class Uri:
         :raises ParseError: 400 where it is none; 416 is for the caller to say, who knows which schemes serve.
         """
         # The same few stand in each message of a call, and the servers' own in all of them.
-        return _remembered(text) if len(text) < WORTH_REMEMBERING else cls._parse(text)
+        known = _KNOWN.get(text)
+        if known is None:
+            known = cls._parse(text)
+            if len(text) < WORTH_REMEMBERING:
+                remember(_KNOWN, text, known)
+        return known
 
     @classmethod
     def _parse(cls, text: str) -> "Uri":
@@ -152,9 +161,14 @@ class Uri:
         return sorted(_pairs(self.headers)) == sorted(_pairs(other.headers))
 
 
-@lru_cache(maxsize=1024)
-def _remembered(text: str) -> Uri:
-    return Uri._parse(text)
+_KNOWN: dict[str, Uri] = {}
+
+
+def remember(known: dict[str, T], text: str, value: T) -> None:
+    """Keep what a text was read as. All are forgotten when there are too many: those in use are soon back."""
+    if len(known) >= MOST_REMEMBERED:
+        known.clear()
+    known[text] = value
 
 
 def _unescaped(text: str) -> str:
@@ -238,11 +252,8 @@ def split_usual(text: str) -> Params:
     pieces = text[1:].split(";")
     if len(pieces) > MOST_PARAMS:
         raise ParseError(400, "Too many parameters")
-    params: list[tuple[str, str | None]] = []
-    for piece in pieces:
-        name, equals, value = piece.partition("=")
-        params.append((name, value if equals else None))
-    return tuple(params)
+    parts = [piece.partition("=") for piece in pieces]
+    return tuple([(name, value if equals else None) for name, equals, value in parts])
 
 
 def _params(texts: list[str]) -> Params:

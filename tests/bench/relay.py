@@ -416,6 +416,19 @@ ALL: tuple[tuple[str, Setting, tuple[int, ...]], ...] = (
 )
 
 
+#: CPUs that other programs had, and ms by which the generator was late, from which on a row measures the machine.
+OTHERS, LAG = 0.3, 100.0
+
+
+def is_doubtful(row: dict[str, Any]) -> bool:
+    """Whether something else than the relays had a hand in a row."""
+    return any(
+        figures["other_programs_cpu"] > OTHERS or figures["generator_lag_ms"] > LAG
+        for name, figures in row.items()
+        if name in ("ours", "rtpengine")
+    )
+
+
 def verdicts(calls: int, setting: Setting, row: dict[str, Any]) -> list[tuple[str, bool]]:
     """Each goal that a row says something of, and whether it is met."""
     ours, found = row["ours"], []
@@ -442,6 +455,7 @@ def measure(
             ratio = row["ours"]["cpu_us_a_packet"] / row["rtpengine"]["cpu_us_a_packet"]
             row["cpu_ratio"] = round(ratio, 2)
         row["goals"] = [{"what": what, "met": met} for what, met in verdicts(calls, setting, row)]
+        row["doubtful"] = is_doubtful(row)
         rows.append(row)
         if not quiet:
             _show(row, first=len(rows) == 1)
@@ -521,6 +535,8 @@ def _show(row: dict[str, Any], first: bool) -> None:
             print(f"{row['calls']:>5} {name:>9}", *figures, flush=True)
     for goal in row["goals"]:
         print(f"{'met' if goal['met'] else 'MISSED':>15}  {goal['what']}", flush=True)
+    if row["doubtful"]:
+        print(f"{'DOUBTFUL':>15}  the machine was busy with something else, or full", flush=True)
 
 
 if __name__ == "__main__":

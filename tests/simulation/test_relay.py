@@ -8,6 +8,7 @@ import pytest
 
 from sipstack.media.dtmf import KeyReader
 from sipstack.media.g711 import ULAW_TO_ALAW
+from sipstack.media.quality import mos
 from sipstack.media.rtcp import (
     Goodbye,
     Packet,
@@ -352,6 +353,11 @@ def test_what_the_peer_reports_is_in_the_counters_and_only_what_the_peer_reports
     world.run(0.1)
     counters = world.relay.remove(desk.number)
     assert (counters.peer_lost, counters.peer_jitter_ms, counters.rejected) == (42, 10.0, 2)
+    # 42 of 150 lost are heard; what came from it was whole.
+    assert counters.packets_sent == 150
+    assert counters.peer_mos == round(mos("PCMU", 42 / 150, 0.01, 0.0) or 0.0, 2)
+    assert counters.mos is not None
+    assert 1.0 < counters.peer_mos < 2.5 < 4.3 < counters.mos
 
 
 def test_rtcp_shares_the_port_where_both_want_it() -> None:
@@ -452,7 +458,7 @@ def test_an_encrypted_leg_is_plain_on_the_other_and_takes_nothing_else() -> None
     plain = [phone.unprotect(packet) for packet in desk.raw]
     assert [packet[12:] for packet in plain if packet] == [b"\x22" * 160] * 250
     assert phone.failed == 0
-    assert counters.rejected == 500
+    assert (counters.rejected, counters.unauthenticated) == (500, 500)
     secret = [phone.unprotect_rtcp(packet) for packet in desk.reports]
     assert isinstance(reports(list(filter(None, secret)))[-1], Goodbye)
 

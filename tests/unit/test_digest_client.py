@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from sipstack.account import Account, Attempt
-from sipstack.digest import Credentials, DigestClient, DigestServer
+from sipstack.digest import Credentials, DigestClient, DigestError, DigestServer
 from sipstack.message import Request, Response, Uri
 
 HASHES: dict[str, Callable[[bytes], str]] = {
@@ -129,6 +129,14 @@ def test_the_counts_of_old_nonces_are_forgotten_and_not_those_in_use() -> None:
     kept = digest.preempt("BYE", URI)
     assert kept is not None
     assert params(kept[1])["nc"] == "00000002"
+
+
+def test_of_a_qop_without_end_only_the_beginning_is_read() -> None:
+    few = challenge('Digest realm="p", nonce="n", qop="x, ,AUTH"')
+    assert params(client().authorize(few, "INVITE", URI)[1])["qop"] == "auth"
+    many = challenge(f'Digest realm="p", nonce="n", qop="{"x," * 1000}auth"')
+    with pytest.raises(DigestError):
+        client().authorize(many, "INVITE", URI)
 
 
 def test_a_challenge_that_cannot_be_answered_is_no_try_and_asks_for_no_password() -> None:

@@ -16,7 +16,10 @@ from sipstack.message import (
     make_response,
     parse_datagram,
 )
+from sipstack.message import headers as header_values
+from sipstack.message import uri as uris
 from sipstack.message.headers import split_values
+from sipstack.message.uri import MOST_REMEMBERED, WORTH_REMEMBERING
 
 INVITE = (
     "INVITE sip:bob@biloxi.example.com;transport=udp SIP/2.0\r\n"
@@ -163,6 +166,18 @@ def test_escapes_are_undone_once_where_they_are_asked_for() -> None:
     assert uri.unescaped_user == "user@"
     assert uri.has_param("lr")
     assert uri.param("name") == "value%41"
+
+
+def test_what_is_remembered_of_addresses_is_bounded_and_read_as_before() -> None:
+    for number in range(2 * MOST_REMEMBERED + 10):
+        address = NameAddr.parse(f"<sip:u{number}@example.test>;tag={number}")
+        assert (address.uri.user, address.tag) == (f"u{number}", str(number))
+    assert len(header_values._KNOWN) <= MOST_REMEMBERED
+    assert len(uris._KNOWN) <= MOST_REMEMBERED
+    assert NameAddr.parse("<sip:u1@example.test>") is NameAddr.parse("<sip:u1@example.test>")
+    longer = f"<sip:{'u' * WORTH_REMEMBERING}@example.test>"
+    assert NameAddr.parse(longer) == NameAddr.parse(longer)
+    assert longer not in header_values._KNOWN
 
 
 def test_splitting_reads_no_value_and_each_is_read_once() -> None:

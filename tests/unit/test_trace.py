@@ -313,6 +313,15 @@ def test_of_old_activations_the_trace_is_forgotten(store: Store) -> None:
     assert kept == list(range(kept[0], 100)) and 10 <= len(kept) <= 60
 
 
+def test_old_traces_make_room_for_new_ones_that_are_large(store: Store) -> None:
+    for number in range(40):
+        octets = bytes(1000)
+        store.traces.keep(f"a{number}", float(number), lambda octets=octets: octets, 1000, 20_000)
+        store.flush()
+    kept = [number for number in range(40) if store.traces.get(f"a{number}") is not None]
+    assert kept == list(range(kept[0], 40)) and 18 <= len(kept) <= 23
+
+
 def test_what_is_up_when_the_service_stops_is_kept_too(store: Store) -> None:
     trace = Trace()
     tracing = Tracing(trace, store.traces, most=5, later=lambda *_: None, offset=0.0)

@@ -27,7 +27,7 @@ def join(texts: Iterable[str]) -> str:
 
 def role_of(role: str) -> str:
     """Who a leg goes to, in words."""
-    return "transfer's target" if role == "transfer" else role
+    return "transfer target" if role == "transfer" else role
 
 
 def start(who: str) -> str:
