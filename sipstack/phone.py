@@ -5,6 +5,7 @@ It runs on the asyncio loop that it was started on; the audio has a thread of it
 
 import asyncio
 import logging
+import random
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -33,8 +34,8 @@ from sipstack.useragent import UserAgent
 
 log = logging.getLogger(__name__)
 
-#: Ports for RTP where the caller names none.
-PORTS = (30000, 39999)
+#: Where the ports for RTP are where the caller names none, and how many of them there are.
+PORTS, PORT_COUNT = (30000, 59999), 4000
 #: Seconds that a registrar has to answer the first REGISTER, and that calls have to end when the phone is closed.
 PATIENCE, FAREWELL = 35.0, 2.0
 #: Events of one call that are kept: a peer may send re-INVITEs without end.
@@ -75,6 +76,12 @@ def listening(text: str) -> tuple[str, str, int]:
     if match is None or int(match[3]) > 65535:
         raise ValueError("udp:ADDRESS:PORT, tcp:ADDRESS:PORT or tls:ADDRESS:PORT")
     return match[1], match[2].strip("[]"), int(match[3])
+
+
+def some_ports(rng: random.Random) -> tuple[int, int]:
+    """A range of ports for RTP that begins anywhere: all who begin at the same one are in each other's way."""
+    first = rng.randrange(PORTS[0], PORTS[1] - PORT_COUNT, 2)
+    return first, first + PORT_COUNT - 1
 
 
 async def open_transport(text: str, tls: Tls = Tls()) -> UdpTransport | StreamTransport:
@@ -124,7 +131,7 @@ class Phone:
         srtp: Mode = Mode.OFF,
         tls: Tls = Tls(),
         tls_server_name: str = "",
-        ports: tuple[int, int] = PORTS,
+        ports: tuple[int, int] | None = None,
         media: MediaPlane | None = None,
         on_call: "Callable[[PhoneCall], Awaitable[None]] | None" = None,
         trace: Trace | None = None,
@@ -145,7 +152,7 @@ class Phone:
         self._trace = trace
         self._on_call = on_call
         self._rng = Entropy()
-        self._own_media = MediaPlane(ports) if media is None else None
+        self._own_media = MediaPlane(ports or some_ports(self._rng)) if media is None else None
         self._media = media or self._own_media
         self._tasks: set[asyncio.Task[None]] = set()
         self._registration: Registration | None = None
@@ -341,7 +348,7 @@ class Phone:
             host = self.transport.address_towards(source)[0]
             media = self._open(call, host, {source[0]})
         except (OSError, NoPortsLeft) as error:
-            log.warning("a call is refused: %s", error)
+            log.error("a call is refused, for want of ports: %s", error)
             incoming.reject(503)
             return
         self.calls.add(call)

@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from email.parser import BytesParser
-from email.policy import HTTP
 from typing import Any
 
 import falcon
@@ -195,6 +193,10 @@ def _form(req: falcon.Request, kind: str) -> dict[str, str]:
 
 def _multipart(req: falcon.Request, found: bytes) -> dict[str, str]:
     head = f"Content-Type: {req.content_type}\r\n\r\n".encode("latin-1", "replace")
+    # Only here: half a megabyte, and few send these.
+    from email.parser import BytesParser
+    from email.policy import HTTP
+
     message = BytesParser(policy=HTTP).parsebytes(head + found)
     if not message.is_multipart():
         raise _malformed("the form is not multipart/form-data")

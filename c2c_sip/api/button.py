@@ -4,7 +4,6 @@ import base64
 import hashlib
 from collections.abc import Callable
 from functools import cached_property
-from html import escape
 from typing import Any
 
 import falcon
@@ -13,6 +12,7 @@ from c2c_sip.api import errors
 from c2c_sip.api.body import read_contact
 from c2c_sip.api.connect import Connect
 from c2c_sip.api.errors import ApiError
+from c2c_sip.api.markup import escape
 from c2c_sip.api.unchanging import Unchanging
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.store import Store

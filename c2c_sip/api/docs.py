@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import html
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import falcon
 
 from c2c_sip.api.describe import Operation, operation
+from c2c_sip.api.markup import escape
 from c2c_sip.api.unchanging import Unchanging
 
 Json = dict[str, Any]
@@ -72,7 +72,7 @@ class Docs:
 
 def _rendered(description: Json) -> Iterator[str]:
     info = description["info"]
-    title = html.escape(f"{info['title']} {info['version']}")
+    title = escape(f"{info['title']} {info['version']}")
     yield '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width">'
     yield f"<title>{title}</title><style>{_STYLE}</style></head><body><main><h1>{title}</h1>"
@@ -94,11 +94,11 @@ def _rendered(description: Json) -> Iterator[str]:
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text, quote=False))
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
 
 
 def _operation(path: str, verb: str, found: Json, description: Json) -> Iterator[str]:
-    yield f'<h3 id="{found["operationId"]}">{verb.upper()} {html.escape(path)}</h3>'
+    yield f'<h3 id="{found["operationId"]}">{verb.upper()} {escape(path)}</h3>'
     yield f"<p>{_inline(found['summary'])}."
     security = found.get("security")
     if security == []:
@@ -146,13 +146,11 @@ def _table(caption: str, rows: list[tuple[str, str, str]]) -> str:
     if not rows:
         return ""
     body = "".join(
-        f"<tr><th scope=row><code>{html.escape(name)}</code></th><td>{html.escape(kind)}</td>"
+        f"<tr><th scope=row><code>{escape(name)}</code></th><td>{escape(kind)}</td>"
         f"<td>{_inline(text)}</td></tr>"
         for name, kind, text in rows
     )
-    return (
-        f'<div class="scroll"><table><caption>{html.escape(caption)}</caption>{body}</table></div>'
-    )
+    return f'<div class="scroll"><table><caption>{escape(caption)}</caption>{body}</table></div>'
 
 
 def _kind(schema: Json) -> str:

@@ -1,8 +1,8 @@
 """The one page that a person sees who follows a link that is not to dial at once: a question, and a button."""
 
-from html import escape
-
 import falcon
+
+from c2c_sip.api.markup import escape
 
 _PAGE = """<!doctype html>
 <html lang="en">

@@ -1,6 +1,7 @@
 """The lab without a service: the trunk, and phones that do as a script says. ``c2c-sip lab``."""
 
 import asyncio
+import random
 import secrets
 from collections.abc import Sequence
 
@@ -10,11 +11,8 @@ from c2c_sip.lab.scripted import ScriptedPhone
 from c2c_sip.lab.trunk import LabTrunk
 from sipstack.ladder import text_of
 from sipstack.media import MediaPlane
-from sipstack.phone import RegistrationFailed
+from sipstack.phone import RegistrationFailed, some_ports
 from sipstack.transport.udp import UdpTransport
-
-#: Ports of the phones' audio: not those of the service, which may be what is tested.
-PORTS = (40000, 49999)
 
 
 class ScriptedPhones:
@@ -26,7 +24,7 @@ class ScriptedPhones:
         #: Known to the lab's trunk only.
         self.accounts = {script.user: secrets.token_urlsafe(12) for script in scripts}
         self.aliases = {number: script.user for script in scripts for number in script.numbers}
-        self._media = MediaPlane(PORTS)
+        self._media = MediaPlane(some_ports(random.SystemRandom()))
         self._phones: list[ScriptedPhone] = []
 
     async def start(self, trunk: LabTrunk) -> None:

@@ -10,7 +10,6 @@ from concurrent.futures import Future
 from typing import Any
 
 import peewee as pw
-from playhouse.db_url import connect as connect_url
 
 from c2c_sip.store import secrets
 from c2c_sip.store.audit import NOBODY, Actor, Audit
@@ -95,6 +94,9 @@ class Store:
                 return cls(_sqlite(url.removeprefix("sqlite:///")), media_directory)
             if not re.match(r"postgres(ql)?://", url):
                 raise StoreError(f"no such database: {url.partition(':')[0]}")
+            # Only here: it brings everything there is for every database.
+            from playhouse.db_url import connect as connect_url
+
             database = connect_url(re.sub(r"^postgres(ql)?://", "psycopg3://", url))
             return cls(database, media_directory)
         except (pw.PeeweeException, ImportError, RuntimeError) as error:

@@ -17,17 +17,19 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from random import Random, SystemRandom
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
 from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
 from sipstack.media.tones import Source
-from sipstack.media.worker import Worker
 from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
+
+if TYPE_CHECKING:
+    from sipstack.media.worker import Worker
 
 log = logging.getLogger(__name__)
 
@@ -265,11 +267,16 @@ class MediaPlane:
         #: The figures of all legs that are closed, and what was told last of those and the others.
         self._past: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
-        self._relays: list[_Driver] = (
-            [Worker(self._heard, self._died, f"relay {n + 1}", first) for n in range(workers)]
-            if workers
-            else [_Thread(self, rng or SystemRandom(), first)]
-        )
+        self._relays: list[_Driver]
+        if workers:
+            # Only here: multiprocessing takes memory, also of who has no use for it.
+            from sipstack.media.worker import Worker
+
+            self._relays = [
+                Worker(self._heard, self._died, f"relay {n + 1}", first) for n in range(workers)
+            ]
+        else:
+            self._relays = [_Thread(self, rng or SystemRandom(), first)]
         self._cues: dict[Source, Cue] = {}
         #: The legs of each relay, and the sources that it has been taught.
         self._load = dict.fromkeys(self._relays, 0)
@@ -432,7 +439,7 @@ class MediaPlane:
     def _heard(self, name: str, *content: object) -> None:
         getattr(self, name)(*content)
 
-    def _died(self, relay: Worker) -> None:
+    def _died(self, relay: "Worker") -> None:
         with self._lock:
             self._taught[relay].clear()
             lost = [leg for leg in self._legs.values() if leg._relay is relay]

@@ -13,21 +13,26 @@ class PortPairs:
     """
 
     def __init__(self, first: int, last: int, rest: float = 5.0) -> None:
-        start = first + first % 2
-        self._free = deque((port, 0.0) for port in range(start, last, 2))
+        #: Those that nobody has had yet: most of them never will be had, and so are not written down one by one.
+        self._fresh = range(first + first % 2, last, 2)
+        #: Those that were given back, and when each may be had again.
+        self._free: deque[tuple[int, float]] = deque()
         self._rest = rest
-        self.capacity = len(self._free)
+        self.capacity = len(self._fresh)
 
     @property
     def in_use(self) -> int:
         """Pairs that are given out."""
-        return self.capacity - len(self._free)
+        return self.capacity - len(self._fresh) - len(self._free)
 
     def take(self, now: float) -> int:
         """The RTP port of a pair.
 
         :raises NoPortsLeft: there is none.
         """
+        if self._fresh:
+            port, self._fresh = self._fresh[0], self._fresh[1:]
+            return port
         if not self._free:
             raise NoPortsLeft("all RTP ports are in use")
         for _ in range(min(len(self._free), 64)):

@@ -33,7 +33,9 @@ HOSTILE = '"\'><img src=x onerror="window.pwned=1"><script>window.pwned=1</scrip
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    running = Service(tmp_path_factory.mktemp("console"))
+    folder = tmp_path_factory.mktemp("console")
+    (folder / "recordings").mkdir()
+    running = Service(folder, f'[recording]\ndirectory = "{folder}/recordings"\n')
     running.start("--lab")
     yield running
     running.stop()
@@ -300,6 +302,20 @@ def test_a_click_to_call_is_made_tried_out_watched_and_read(
         page.goto(f"{service.url}/console#/history?search=front&result=success")
         page.get_by_role("table").get_by_role("link").click()
         expect(page.get_by_text("Front desk (deleted)")).to_be_visible(timeout=SECONDS)
+
+
+def test_a_recorded_call_s_recording_can_be_fetched(
+    visiting: Callable[..., Any], service: Service
+) -> None:
+    definition = service.define(name="Recorded", extension="101", record=True)
+    activation = connected(service, definition)
+    with visiting() as visit:
+        page = visit.sign_in(f"#/history/{activation}")
+        page.get_by_role("button", name="Hang up").click()
+        with page.expect_download(timeout=SECONDS) as downloaded:
+            page.get_by_role("button", name="Recording").click(timeout=SECONDS)
+        assert downloaded.value.path().read_bytes()[:4] == b"RIFF"
+        assert downloaded.value.suggested_filename == f"{activation}.recording.wav"
 
 
 # --- two who edit the same

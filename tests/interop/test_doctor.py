@@ -67,6 +67,7 @@ class Patient:
         sections = self.parts | parts
         text = "".join(f"[{name}]\n{body}\n" for name, body in sections.items())
         self.config.write_text(LIMITS + text + trunk)
+        self.config.chmod(0o600)
 
     def examine(self, *options: str, code: int | None = None) -> dict[str, tuple[str, str, str]]:
         """(result, text, remedy) by check; of one that is there twice, the worse."""
@@ -119,6 +120,7 @@ def test_a_service_that_runs_and_one_that_does_not_are_well(
     port = free_port(socket.SOCK_STREAM)
     text = service.config.read_text().replace(f'"{HOST}:0"', f'"{HOST}:{port}"')
     service.config.write_text(text)
+    service.config.chmod(0o600)
     patient = Patient(service.folder)
     (service.folder / "patient.toml").symlink_to(service.config)
     before = patient.examine(code=0)
@@ -280,6 +282,17 @@ def test_a_malformed_configuration_is_all_that_is_looked_at(patient: Patient) ->
     patient.config.write_text("[http")
     result, text, _ = patient.examine(code=1)["configuration"]
     assert result == "fail" and "not TOML" in text
+
+
+def test_a_secret_that_everybody_may_read(patient: Patient, kamailio: Kamailio) -> None:
+    patient.write(kamailio.trunk("2000"))
+    assert patient.examine()["configuration"][:2] == ("ok", f"{patient.config} is valid")
+    patient.config.chmod(0o644)
+    result, text, remedy = patient.examine()["configuration"]
+    assert result == "warn" and "secret" in text and remedy == f"chmod o-rwx {patient.config}"
+    patient.write()
+    patient.config.chmod(0o644)
+    assert patient.examine()["configuration"][0] == "ok"  # there is none in it
 
 
 # --- the network

@@ -1,13 +1,16 @@
 """The command line: exit codes, what goes to which stream, and no traceback for a mistake of the user's."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
-from c2c_sip.cli import main
+from c2c_sip.cli import COMMANDS, main
 
 Run = Callable[..., Result]
 
@@ -121,4 +124,33 @@ def test_the_page_of_commands_has_each_of_them() -> None:
         for name in line.removeprefix("## ").split(",")
     }
     # Those for other people's SIP programs have a page of their own.
-    assert titles | {"lab", "uac", "uas"} == set(main.commands)
+    assert titles | {"lab", "uac", "uas"} == set(COMMANDS)
+
+
+def test_every_command_is_where_it_is_said_to_be() -> None:
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+    assert main.get_command(context, "nonsense") is None
+
+
+def test_the_service_loads_no_command_but_its_own() -> None:
+    code = (
+        "import sys, click\n"
+        "from c2c_sip.cli import main\n"
+        "main.get_command(click.Context(main), 'serve')\n"
+        "import c2c_sip.service\n"
+        "print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    loaded = set(done.stdout.split())
+    commands = {name for name in loaded if name.startswith("c2c_sip.cli.")}
+    assert commands == {"c2c_sip.cli.serving", "c2c_sip.cli.common"}
+    # Each of these takes half a megabyte or more, and is for what not everybody does.
+    for heavy in (
+        *("multiprocessing", "pickle", "html.entities", "zoneinfo", "email.policy", "rich"),
+        *("playhouse.db_url", "prometheus_client", "c2c_sip.lab", "pyVoIP"),
+    ):
+        assert heavy not in loaded, heavy

@@ -52,6 +52,7 @@ def unreachable(why: str) -> CallFacts:
         ("reinvite_unanswered", lost(lost_by="re-INVITE")),
         ("fault", call(connected=None, why="fault", guilty=None)),
         ("no_way", call(connected=None, why="no way", role="contact", detail="sip.listen has no TLS address for IPv6")),
+        ("dns_dead", call(connected=None, why="no way", role="extension", detail="no address for nobody.test: no answer from the name servers: LifetimeTimeout")),
         ("tls_failed", unreachable("no TLS: WRONG_VERSION_NUMBER")),
         ("unreachable", unreachable("Network is unreachable")),
         ("spoke", call(replace(CONTACT, ended_by="peer"), legs=(EXTENSION, replace(CONTACT, media=LegCounters(packets_received=880, lost=120))))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import tomllib
 import wave
 from dataclasses import fields
@@ -18,6 +19,7 @@ from c2c_sip.lab.journal import Journal
 from c2c_sip.lab.script import USUAL, LabScript, PhoneScript, ScriptError, read
 from sipstack.media.g711 import encode
 from sipstack.media.tones import Tone
+from sipstack.phone import PORT_COUNT, PORTS, some_ports
 
 EXAMPLE = Path(__file__).parents[2] / "conf" / "examples" / "lab.toml"
 
@@ -120,6 +122,15 @@ def test_a_script_beside_a_service_has_none_of_its_phones(tmp_path: Path) -> Non
         "phone[0].user",
         "phone[1].numbers",
     ]
+
+
+def test_two_programs_on_one_machine_do_not_take_the_same_ports() -> None:
+    """A lab beside a program that had its first ports refused each call with 503."""
+    ranges = [some_ports(random.Random(seed)) for seed in range(20)]
+    assert len(set(ranges)) > 15
+    for first, last in ranges:
+        assert PORTS[0] <= first < last <= PORTS[1] and first % 2 == 0
+        assert last - first + 1 == PORT_COUNT
 
 
 def test_an_event_is_one_line_whatever_a_peer_puts_into_it() -> None:

@@ -1,11 +1,14 @@
 """All checks, in the order in which one leads to the next."""
 
+import re
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 
 from c2c_sip import config
 from c2c_sip.cli.doctor import firewall, machine, signalling
 from c2c_sip.cli.doctor.findings import Finding, fail, not_checked, ok, warn
-from c2c_sip.config import ConfigError
+from c2c_sip.config import Config, ConfigError
 from c2c_sip.doubts import doubts_of
 
 
@@ -22,10 +25,12 @@ async def examine(
         found = [fail("configuration", problem, "") for problem in error.problems[:-1]]
         found.append(fail("configuration", error.problems[-1], remedy))
         return [*found, not_checked("all else", "the settings have to be right first")]
-    doubts = doubts_of(settings)
-    found = [warn("configuration", doubt.text, doubt.remedy) for doubt in doubts]
-    if not doubts:
-        found.append(ok("configuration", "is valid"))
+    found = [warn("configuration", doubt.text, doubt.remedy) for doubt in doubts_of(settings)]
+    found += _readable_secrets(settings)
+    if not found:
+        file = path or environ.get("C2C_SIP_CONFIG") or config.DEFAULT_PATH
+        there = f"{file} is valid" if Path(file).exists() else "there is none: the defaults hold"
+        found.append(ok("configuration", there))
     running = machine.running_service(settings)
     found.append(machine.service(settings, running))
     found.append(machine.http_port(settings, running))
@@ -40,3 +45,25 @@ async def examine(
     found += machine.directories(settings)
     found.append(machine.descriptors(settings, running))
     return found
+
+
+def _readable_secrets(settings: Config) -> list[Finding]:
+    """The files of the settings that everybody may read although there are secrets in them."""
+    secret = re.compile(r"trunk\[[0-9]+\]\.password|guard\.captcha_secret|database\.url")
+    files = {
+        origin.source
+        for name, origin in settings.origins.items()
+        if origin.kind == "file"
+        and secret.fullmatch(name)
+        # A path to SQLite's file is none.
+        and not (name == "database.url" and settings.database.url.startswith("sqlite:"))
+    }
+    return [
+        warn(
+            "configuration",
+            f"{file} has a secret in it, and everybody may read it",
+            f"chmod o-rwx {file}",
+        )
+        for file in sorted(files)
+        if Path(file).stat().st_mode & stat.S_IROTH
+    ]

@@ -43,6 +43,6 @@ export const hours = (bars, told) => {
 export const gauge = (share, kind) => {
   const wide = Math.min(1, Math.max(0, share)) * 100;
   return svg("svg", { class: "gauge", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
-    svg("rect", { class: "room", width: 100, height: 8, rx: 4 }),
-    svg("rect", { class: kind, width: Math.max(wide, 1.5), height: 8, rx: 4 }));
+    svg("rect", { class: "room", width: 100, height: 8 }),
+    svg("rect", { class: kind, width: Math.max(wide, 1.5), height: 8 }));
 };
