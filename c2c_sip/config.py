@@ -385,6 +385,7 @@ class Database:
     )
     media_directory: str = _setting("", _text())
     media_quota: int = _setting(256_000_000, _whole(64_000, 999_999_999))
+    node: str = _setting("", _text())
 
     def __repr__(self) -> str:
         return f"Database({self.url.partition(':')[0]!r})"
