@@ -11,7 +11,7 @@ from c2c_sip.api.access import Access, Row
 from c2c_sip.api.answers import LINK_MADE, NEVER_CALLED
 from c2c_sip.api.body import read_data
 from c2c_sip.api.describe import Operation, operation
-from c2c_sip.api.errors import invalid, not_found
+from c2c_sip.api.errors import ApiError, invalid, not_found
 from c2c_sip.api.jsonschema import of_document
 from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, canonical, read_contact
 from c2c_sip.calling.door import Calling
@@ -84,7 +84,11 @@ class NeverCallMe:
         self._store = store
         self._access = access
 
-    @operation(Operation(answer={"type": "object", "required": ["never_call"]}, who="anybody"))
+    @operation(
+        Operation(
+            answer={"type": "object", "required": ["never_call"]}, who="anybody", problems=(409,)
+        )
+    )
     def on_post(
         self,
         req: falcon.Request,
@@ -97,9 +101,11 @@ class NeverCallMe:
         if self._store.clicktocall(account_id, id) is None:
             raise not_found()
         row = self._store.activation(id, activation_id)
-        # Not before the INVITE to it has left: else anybody could have anybody's number blocked, and it would never ring.
-        if row is None or not row.get("called") or row.get("cdr_id") is None:
+        if row is None or row.get("rule") is not None or not row.get("called"):
             raise not_found()
+        if row.get("cdr_id") is None:
+            # The INVITE to it has not left: else anybody could have anybody's number blocked, and it would never ring.
+            raise ApiError(409, "conflict", {"message": "the contact has not been called"})
         by = Actor(method="public", client=self._access.address(req)[:64])
         self._store.guard.never_call(account_id, row["called"], "activation", time.time(), by)
         envelope.success(req, resp, {"never_call": True})

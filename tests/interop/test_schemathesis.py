@@ -35,7 +35,7 @@ def service(tmp_path: Path) -> Iterator[Service]:
     running.stop()
 
 
-@pytest.mark.timeout(1800 if FULL else 180)
+@pytest.mark.timeout(1800 if FULL else 600)
 @pytest.mark.parametrize("how", ["with credentials", "without"])
 def test_schemathesis_finds_no_failure(service: Service, tmp_path: Path, how: str) -> None:
     account = service.account

@@ -336,10 +336,11 @@ def test_only_a_call_that_took_place_can_be_opted_out_of(make: Make) -> None:
         f"{path}/connect/{refused['id']}",
         f"{path}/connect/{'0' * 32}",
         f"{other}/connect/{made}",
-        # Whoever types in another's number, and nobody here picks up, has called nobody.
-        f"{path}/connect/{unrung}",
     ):
         assert api.request("POST", f"{wrong}/never_call", token=None).status_code == 404
+    # Whoever types in another's number, and nobody here picks up, has called nobody.
+    early = api.request("POST", f"{path}/connect/{unrung}/never_call", token=None)
+    assert early.status_code == 409
     assert api.get("/never_call").json["data"] == []
 
 
