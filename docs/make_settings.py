@@ -20,7 +20,7 @@ PAGE = ROOT / "docs" / "settings.md"
 _NOTE = """\
 # All settings
 
-<!-- Made by `python docs/make_settings.py` from c2c_sip/config.py and the comments of conf/c2c_sip.toml: edit those. -->
+<!-- Made by `python docs/make_settings.py` from c2c_sip/config/sections.py and the comments of conf/c2c_sip.toml: edit those. -->
 
 In one file, `--config FILE`, else `$C2C_SIP_CONFIG`, else `/etc/c2c-sip/c2c_sip.toml`; what is not there has its default.
 [conf/c2c_sip.toml](../conf/c2c_sip.toml) is such a file with everything in it. Each setting can be given by its environment

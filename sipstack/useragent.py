@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import ipaddress
 import logging
 import random
 from collections.abc import Callable, Coroutine, Sequence
@@ -11,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from sipstack.account import Account, account_at
+from sipstack.acquaintance import Acquaintance
 from sipstack.agent import BODIES, Dialogue, Handlers, Timer
-from sipstack.alarms import Alarm, Alarms
 from sipstack.entropy import Entropy
 from sipstack.incoming import IncomingCall, refused_timing
 from sipstack.message import (
@@ -29,29 +28,13 @@ from sipstack.message import (
     parse_datagram,
 )
 from sipstack.resolver import ResolveError, Resolver, Target, kinds_of, literal_target
+from sipstack.running import Client, Running, Server
 from sipstack.session import capabilities, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
 from sipstack.tally import Tally
 from sipstack.trace import Trace
-from sipstack.transaction import (
-    Deliver,
-    Effect,
-    InviteClient,
-    InviteServer,
-    Key,
-    NonInviteClient,
-    NonInviteServer,
-    Terminated,
-    TimedOut,
-    Timers,
-    Transmit,
-    TransportFailed,
-    cancelled_key,
-    client_key,
-    server_key,
-)
+from sipstack.transaction import Timers, cancelled_key, client_key, server_key
 from sipstack.transport import Address, Transport
-from sipstack.transport.quota import Quota
 from sipstack.transport.stream import StreamTransport
 from sipstack.transport.stun import (
     TRANSACTION,
@@ -61,6 +44,7 @@ from sipstack.transport.stun import (
     parse_answer,
 )
 from sipstack.transport.udp import UdpTransport
+from sipstack.ways import Ways
 
 log = logging.getLogger(__name__)
 
@@ -76,16 +60,10 @@ _VIA = 90
 NO_STREAM = 600.0
 #: Seconds that it has to take one, where datagrams would do.
 STREAM_PATIENCE = 1.5
-#: Messages a second, and at once, that a host may send which we have nothing to do with.
-STRANGERS = (50.0, 500.0)
 #: Seconds to wait after each sending of a ping (RFC 8489 §6.2.1, but less stubborn: the next one comes soon).
 PING_WAITS = (0.5, 1.0, 2.0, 4.0)
-#: Hosts that we have something to do with, to which that does not apply.
-KNOWN = 4096
 #: What an ICMP message says of who it is about.
 NOBODY_THERE = "nobody listens there, as ICMP says"
-#: Seconds between two lines in the log about a host that sends too much.
-DEAF = 60.0
 
 
 class UserAgent:
@@ -129,30 +107,19 @@ class UserAgent:
             rng=rng,
         )
         self._name = name
-        self._public_address = public_address
         self._refuse_invite = refuse_invite
         self._on_invite = on_invite
         self._on_request = on_request
         self._accounts = accounts
-        #: INVITEs that came in, by what stays the same on each way that they may come (RFC 3261 §8.2.2.2).
-        self._invited: dict[tuple[str, str | None, int], Key] = {}
-        self._clients: dict[Key, _Client] = {}
-        self._servers: dict[Key, _Server] = {}
-        self._alarms: Alarms[_Client | _Server] = Alarms(loop, self._tick)
+        self._ways = Ways(self._transports, public_address)
+        self._running = Running(loop, timers, self._transmit, self._ways, self.tally)
         #: With the context that each was made in: as with the loop's own callbacks, what comes for it is done in that.
         self._calls: dict[tuple[str, str], tuple[Dialogue, Context]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._secret = self.token().encode()
         self._no_stream: dict[Address, float] = {}
-        #: Where servers see us, and the address of ours that it was so for.
-        self._seen_as: dict[tuple[str, str], tuple[Address, Address]] = {}
         self._pings: dict[bytes, tuple[Address, asyncio.Future[Binding]]] = {}
-        self._strangers = Quota(*STRANGERS)
-        self._deaf_since = float("-inf")
-        #: Hosts that we sent requests to, or that take part in a call, the last one at the end.
-        self._known: dict[str, None] = {}
-        #: Why those could not be reached that could not, by transport and address, the last one at the end.
-        self._troubles: dict[tuple[str, Address], str] = {}
+        self._acquaintance = Acquaintance()
         for transport in self._transports:
             transport.receiver = self._receive
             if isinstance(transport, StreamTransport):
@@ -165,12 +132,12 @@ class UserAgent:
     @property
     def transactions(self) -> int:
         """Transactions that have not ended."""
-        return len(self._clients) + len(self._servers)
+        return len(self._running.clients) + len(self._running.servers)
 
     @property
     def transactions_by_side(self) -> dict[str, int]:
         """The same of those that we began (``client``), and of the others' (``server``)."""
-        return {"client": len(self._clients), "server": len(self._servers)}
+        return {"client": len(self._running.clients), "server": len(self._running.servers)}
 
     @property
     def calls(self) -> int:
@@ -179,11 +146,7 @@ class UserAgent:
 
     def close(self) -> None:
         """Forget all transactions, stop their timers and close the transports. Sends nothing."""
-        entries: list[_Client | _Server] = [*self._clients.values(), *self._servers.values()]
-        for entry in entries:
-            self._alarms.set(entry, None)
-        self._clients.clear()
-        self._servers.clear()
+        self._running.close()
         for task in self._tasks:
             task.cancel()
         for transport in self._transports:
@@ -215,7 +178,7 @@ class UserAgent:
         default = account.transport if account else ""
         literal = literal_target(uri, default or "UDP")
         if literal is not None:
-            reachable, why = self._usable([literal], uri, account)
+            reachable, why = self._ways.usable([literal], uri, account)
             if reachable:
                 then(reachable)
             else:
@@ -228,35 +191,13 @@ class UserAgent:
             except ResolveError as error:
                 failed(str(error))
                 return
-            reachable, why = self._usable(targets, uri, account)
+            reachable, why = self._ways.usable(targets, uri, account)
             if reachable:
                 then(reachable)
             else:
                 failed(why)
 
         self._spawn(ask())
-
-    def _usable(
-        self, targets: Sequence[Target], uri: Uri, account: Account | None
-    ) -> tuple[list[Target], str]:
-        """Those of ``targets`` that there is a way to from here, with the name of each, and why not to the others."""
-        if account is not None and uri in (account.next_hop, account.registrar_hop):
-            for target in targets:
-                account.learn(*target.address)
-        usable: list[Target] = []
-        why = ""
-        for target in targets:
-            try:
-                self._transport_for(target).address_towards(target.address)
-            except OSError as error:
-                why = f"{target.address[0]}: {error}"
-                continue
-            # The name that was asked for, not what DNS made of it. A server of a trunk has the trunk's name whatever
-            # its Contact and Record-Route call it, which mostly is an address.
-            known = account is not None and account.owns(target.address)
-            name = account.server_name if account is not None and known else uri.host
-            usable.append(replace(target, server_name=name))
-        return usable, why
 
     def server_failed(self, target: Target, retry_after: float | None = None) -> None:
         """Have ``target`` come last among the targets for a while."""
@@ -267,24 +208,14 @@ class UserAgent:
 
     def trouble(self, target: Target) -> str:
         """Why ``target`` could not be reached the last time."""
-        return self._troubles.get((target.transport, target.address), "")
-
-    def _note_trouble(self, transport: str, peer: Address, why: str) -> None:
-        self._troubles.pop((transport, peer), None)
-        self._troubles[transport, peer] = why
-        if len(self._troubles) > KNOWN:
-            del self._troubles[next(iter(self._troubles))]
+        return self._ways.trouble(target)
 
     def _unreachable(self, peer: Address, server_name: str, why: str, transport: Transport) -> None:
         """A connection could not be made, or broke: what was sent on it counts as undelivered."""
-        self._note_trouble(transport.name, peer, why)
-        for entry in list(self._clients.values()):
-            if (
-                entry.transport is transport
-                and entry.target.address == peer
-                and server_name in ("", entry.target.server_name)
-            ):
-                self._run_in_context(entry, entry.machine.transport_failed(self._loop.time()))
+        self._ways.note_trouble(transport.name, peer, why)
+        self._running.undelivered(
+            transport, peer, why, lambda entry: server_name in ("", entry.target.server_name)
+        )
         for watcher in self.connection_watchers:
             watcher(Target(transport.name, peer, server_name))
 
@@ -293,23 +224,15 @@ class UserAgent:
 
         Believed only for a request of which the message quotes the branch, which who is not on the way cannot know.
         """
-        for entry in list(self._clients.values()):
-            if entry.transport is transport and entry.target.address == peer:
-                branch = entry.machine.request.via.branch or ""
-                if branch.encode() in quoted:
-                    self._note_trouble(transport.name, peer, NOBODY_THERE)
-                    self._run_in_context(entry, entry.machine.transport_failed(self._loop.time()))
+
+        def is_quoted(entry: Client) -> bool:
+            return (entry.machine.request.via.branch or "").encode() in quoted
+
+        self._running.undelivered(transport, peer, NOBODY_THERE, is_quoted)
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as seen from ``target``."""
-        own = host, port = self._own_address(self._transport_for(target), target.address)
-        ours, seen = self._seen_as.get((target.transport, target.address[0]), (own, own))
-        if ours == own and not self._public_address:
-            host, port = seen
-        params: tuple[tuple[str, str | None], ...] = ()
-        if target.transport != "UDP":
-            params = (("transport", target.transport.lower()),)
-        return NameAddr("", Uri("sip", user or None, None, host, port, params, ()), ())
+        return self._ways.contact(target, user)
 
     async def ping(self, target: Target) -> Binding | None:
         """Ask ``target``, over UDP, by STUN where it sees us; ``None`` where no answer comes.
@@ -319,10 +242,10 @@ class UserAgent:
         transaction = self._rng.getrandbits(8 * TRANSACTION).to_bytes(TRANSACTION, "big")
         answer: asyncio.Future[Binding] = self._loop.create_future()
         self._pings[transaction] = target.address, answer
-        self._know(target.address[0])
+        self._acquaintance.know(target.address[0])
         try:
             for seconds in PING_WAITS:
-                self._transport_for(target).send(binding_request(transaction), target.address)
+                self._ways.transport_for(target).send(binding_request(transaction), target.address)
                 done, _ = await asyncio.wait([answer], timeout=seconds)
                 if done:
                     return answer.result()
@@ -335,16 +258,14 @@ class UserAgent:
 
         :raises OSError: there is no way to it.
         """
-        self._transport_for(target).send(b"\r\n\r\n", target.address, target.server_name)
+        self._ways.transport_for(target).send(b"\r\n\r\n", target.address, target.server_name)
 
     def seen_as(self, target: Target, address: Address) -> None:
         """The server at ``target`` says that it sees us at ``address``, behind a NAT: it is told that one from now on.
 
         Only where datagrams come and go by the same port, and only what is said to the server itself.
         """
-        if target.transport == "UDP":
-            own = self._own_address(self._transport_for(target), target.address)
-            self._seen_as[target.transport, target.address[0]] = own, address
+        self._ways.seen_as(target, address)
 
     def send_request(self, request: Request, target: Target, handlers: Handlers) -> None:
         """Send ``request`` in a client transaction of its own.
@@ -366,7 +287,7 @@ class UserAgent:
         except OSError as error:
             self._unsendable(error, handlers)
             return
-        self._start_client(request, target, handlers)
+        self._running.begin(request, self._ways.transport_for(target), target, handlers)
 
     def _by_stream(self, request: Request, target: Target) -> Target | None:
         """The TCP target for a request that is too large for UDP, if one may be there."""
@@ -378,7 +299,7 @@ class UserAgent:
             return None
         stream = replace(target, transport="TCP")
         try:
-            transport = self._transport_for(stream)
+            transport = self._ways.transport_for(stream)
         except OSError:
             return None
         if isinstance(transport, StreamTransport):
@@ -412,23 +333,21 @@ class UserAgent:
     ) -> None:
         """Send ``cancel`` with the Via of the ``invite`` it cancels (:rfc:`3261` §9.1)."""
         cancel.insert_first("Via", str(invite.via))
-        self._start_client(cancel, target, handlers)
+        self._running.begin(cancel, self._ways.transport_for(target), target, handlers)
 
     def send(self, message: Message, target: Target) -> None:
         """Send an ACK of a 2xx: a transaction by itself, with a Via of its own."""
         try:
             if message.get("Via") is None:
                 self._add_via(message, target)
-            self._transmit(message, self._transport_for(target), target)
+            self._transmit(message, self._ways.transport_for(target), target)
         except OSError as error:
             # The 2xx comes again, and so does the ACK.
             log.warning("cannot send to %s: %s", target.address[0], error)
 
     def abandon(self, invite: Request) -> None:
         """Destroy the client transaction of ``invite`` without a word."""
-        entry = self._clients.pop(client_key(invite), None)
-        if entry is not None:
-            self._alarms.set(entry, None)
+        self._running.abandon(invite)
 
     def attach(self, dialogue: Dialogue) -> None:
         """Requests for the Call-ID and tag of ``dialogue`` go to it from now on."""
@@ -440,32 +359,16 @@ class UserAgent:
 
     # --- sending
 
-    def _transport_for(self, target: Target) -> Transport:
-        v6 = ":" in target.address[0]
-        for transport in self._transports:
-            if transport.name == target.transport and (":" in transport.local_address[0]) == v6:
-                return transport
-        family = "IPv6" if v6 else "IPv4"
-        raise OSError(f"sip.listen has no {target.transport} address for {family}")
-
-    def _own_address(self, transport: Transport, destination: Address) -> Address:
-        host, port = transport.address_towards(destination)
-        if self._public_address and not is_inside(destination[0]):
-            host = self._public_address
-        return host, port
-
     def own_host(self, target: Target) -> tuple[str, str]:
         """(the local IP literal on the route to ``target``, the one to be told to it) for RTP.
 
         :raises OSError: there is no route or no transport.
         """
-        transport = self._transport_for(target)
-        local = transport.address_towards(target.address)[0]
-        return local, self._own_address(transport, target.address)[0]
+        return self._ways.own_host(target)
 
     def _add_via(self, message: Message, target: Target) -> None:
-        transport = self._transport_for(target)
-        host, port = self._own_address(transport, target.address)
+        transport = self._ways.transport_for(target)
+        host, port = self._ways.own_address(transport, target.address)
         branch = f"z9hG4bK{self.token()}"
         via = Via(transport.name, host, port, (("rport", None), ("branch", branch)))
         message.push_via(via)
@@ -474,7 +377,7 @@ class UserAgent:
         octets = message.serialize()
         destination = target.address
         if isinstance(message, Request):
-            self._know(destination[0])
+            self._acquaintance.know(destination[0])
         transport.send(octets, destination, target.server_name)
         if self.trace is not None:
             self.trace.add(
@@ -487,15 +390,6 @@ class UserAgent:
                 remote=destination,
             )
 
-    def _start_client(self, request: Request, target: Target, handlers: Handlers) -> None:
-        transport = self._transport_for(target)
-        machine = (InviteClient if request.method == "INVITE" else NonInviteClient)(
-            request, transport.reliable, self.timers
-        )
-        entry = _Client(machine, transport, target, handlers)
-        self._clients[machine.key] = entry
-        self._run(entry, machine.start(self._loop.time()), None)
-
     def _unsendable(self, error: OSError, handlers: Handlers) -> None:
         log.warning("cannot send: %s", error)
         # Later, as any other answer: nobody expects one before the request was started.
@@ -506,70 +400,12 @@ class UserAgent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # --- running transactions
-
-    def _run(
-        self, entry: "_Client | _Server", effects: list[Effect], source: Address | None
-    ) -> None:
-        for effect in effects:
-            match effect:
-                case Transmit(message):
-                    try:
-                        self._transmit(message, entry.transport, entry.target)
-                    except OSError as error:
-                        log.warning("cannot send to %s: %s", entry.target.address[0], error)
-                        why = error.strerror or str(error)
-                        self._note_trouble(entry.transport.name, entry.target.address, why)
-                        failed = entry.machine.transport_failed(self._loop.time())
-                        self._run(entry, failed, None)
-                case Deliver(message):
-                    if isinstance(message, Response) and message.status >= 200:
-                        self._conclude(entry, message.status)
-                    entry.deliver(message, source)
-                case TimedOut():
-                    self._conclude(entry, "timeout")
-                    entry.failed(408)
-                case TransportFailed():
-                    self._conclude(entry, "unreachable")
-                    entry.failed(503)
-                case Terminated():
-                    self._alarms.set(entry, None)
-                    if isinstance(entry, _Client):
-                        self._clients.pop(entry.machine.key, None)
-                    else:
-                        self._servers.pop(entry.machine.key, None)
-                        self._invited.pop(entry.merged, None)
-                    return
-        self._alarms.set(entry, entry.machine.deadline)
-
-    def _tick(self, entry: "_Client | _Server") -> None:
-        # A timer may come a clock's resolution early; the deadline itself is what is meant.
-        now = max(self._loop.time(), entry.machine.deadline or 0.0)
-        effects = entry.machine.tick(now)
-        for effect in effects:
-            # A 100 is said for the first time.
-            if isinstance(effect, Transmit) and getattr(effect.message, "status", 0) != 100:
-                self.tally.sent_again += 1
-        self._run_in_context(entry, effects)
-
-    def _run_in_context(
-        self, entry: "_Client | _Server", effects: list[Effect], source: Address | None = None
-    ) -> None:
-        """Where it is the network or a timer that goes on with a transaction, not who has begun it."""
-        # A copy, for a context cannot be entered twice, and one thing may lead to another.
-        entry.context.copy().run(self._run, entry, effects, source)
-
-    def _conclude(self, entry: "_Client | _Server", outcome: int | str) -> None:
-        """Count a transaction, once: a 2xx may come again, and a request that was answered can still time out."""
-        if not entry.concluded:
-            entry.concluded = True
-            side = "client" if isinstance(entry, _Client) else "server"
-            self.tally.concluded(side, entry.machine.request.method, outcome)
-
     # --- receiving
 
     def _receive(self, octets: bytes, source: Address, transport: Transport) -> None:
-        if source[0] not in self._known and not self._listen_to(source[0], len(octets)):
+        if source[0] not in self._acquaintance.known and not self._acquaintance.listens_to(
+            source[0], len(octets), self._loop.time()
+        ):
             return
         try:
             if not octets.strip(b"\r\n\0 "):
@@ -604,30 +440,10 @@ class UserAgent:
         if binding is not None and answer is not None and asked == source and not answer.done():
             answer.set_result(binding)
 
-    def _listen_to(self, stranger: str, octets: int) -> bool:
-        """Whether to look at what comes from a host that we have nothing to do with yet."""
-        now = self._loop.time()
-        if self._strangers.takes(stranger, octets, now):
-            return True
-        if now - self._deaf_since > DEAF:
-            self._deaf_since = now
-            log.warning("%s sends too much, and is not listened to for now", stranger)
-        return False
-
-    def _know(self, host: str) -> None:
-        """Listen to ``host`` whatever it sends.
-
-        It must be so: anybody may send datagrams in its name, and nobody must be able to make us deaf to a trunk.
-        """
-        self._known.pop(host, None)
-        self._known[host] = None
-        if len(self._known) > KNOWN:
-            del self._known[next(iter(self._known))]
-
     def _receive_response(
         self, response: Response, octets: bytes, source: Address, transport: Transport
     ) -> None:
-        entry = self._clients.get(client_key(response))
+        entry = self._running.clients.get(client_key(response))
         if entry is None:
             return  # a response to nothing
         wrong = check_response(response)
@@ -635,8 +451,7 @@ class UserAgent:
             log.debug("from %s: response dropped: %s", source[0], wrong.reason)
             return
         self._record(response, octets, source, transport)
-        effects = entry.machine.receive(response, self._loop.time())
-        self._run_in_context(entry, effects, source)
+        self._running.receive_response(entry, response, source)
 
     def _receive_request(
         self, request: Request, octets: bytes, source: Address, transport: Transport
@@ -646,24 +461,23 @@ class UserAgent:
             self._refuse(wrong, source, transport)
             return
         note_source(request, source)
-        held = self._servers.get(server_key(request))
+        held = self._running.servers.get(server_key(request))
         if held is not None:
             if request.method != "ACK":
                 self.tally.came_again += 1
             self._record(request, octets, source, transport)
-            effects = held.machine.receive(request, self._loop.time())
-            self._run_in_context(held, effects, source)
+            self._running.receive_again(held, request, source)
             return
         tag = request.to.tag
         call, context = self._calls.get((request.call_id, tag or ""), (None, None))
         if request.method == "ACK":
             if call is not None and context is not None:
-                self._know(source[0])
+                self._acquaintance.know(source[0])
                 self._record(request, octets, source, transport)
                 context.copy().run(call.acknowledged, request)
             return
         if request.method == "CANCEL":
-            cancelled = self._servers.get(cancelled_key(request))
+            cancelled = self._running.servers.get(cancelled_key(request))
             self._answer(request, 481 if cancelled is None else 200, None, source, transport)
             if cancelled is not None and isinstance(cancelled.call, IncomingCall):
                 cancelled.call.cancelled(request)
@@ -683,33 +497,26 @@ class UserAgent:
             headers = [("Unsupported", ", ".join(unknown))]
             self._answer(request, 420, None, source, transport, headers)
             return
-        if len(self._servers) >= SERVER_TRANSACTIONS:
+        if len(self._running.servers) >= SERVER_TRANSACTIONS:
             headers = [("Retry-After", "5")]
             self._answer(request, 503, None, source, transport, headers)
             return
-        self._know(source[0])
-        entry = self._serve(request, source, transport)
-        entry.call = call
-        self._run(entry, entry.machine.start(self._loop.time()), source)
+        self._acquaintance.know(source[0])
+        self._running.start(self._serve(request, source, transport), call, source)
 
-    def _serve(self, request: Request, source: Address, transport: Transport) -> "_Server":
+    def _serve(self, request: Request, source: Address, transport: Transport) -> Server:
         """A server transaction for ``request``, not started yet."""
-        machine = (InviteServer if request.method == "INVITE" else NonInviteServer)(
-            request, transport.reliable, self.timers
-        )
         target = Target(transport.name, _reply_to(request, source, transport))
-        entry = _Server(machine, transport, target, self)
-        self._servers[machine.key] = entry
-        return entry
+        return self._running.serve(request, transport, target)
 
     def _receive_invite(self, request: Request, source: Address, transport: Transport) -> None:
         """An INVITE that may become a call to us."""
         assert self._on_invite is not None
         merged = (request.call_id, request.from_.tag, request.cseq.number)
-        if merged in self._invited:
+        if merged in self._running.invited:
             self._answer(request, 482, None, source, transport)
             return
-        if len(self._servers) >= SERVER_TRANSACTIONS:
+        if len(self._running.servers) >= SERVER_TRANSACTIONS:
             headers = [("Retry-After", "5")]
             self._answer(request, 503, None, source, transport, headers)
             return
@@ -720,17 +527,12 @@ class UserAgent:
         try:
             call = IncomingCall(self, request, entry, contact, account)
         except ParseError as error:
-            del self._servers[entry.machine.key]
+            self._running.dismiss(entry)
             headers = refused_timing(error)
             self._answer(request, error.status, error.reason, source, transport, headers)
             return
         self._record(request, request.serialize(), source, transport)
-        entry.call = call
-        entry.merged = merged
-        self._invited[merged] = entry.machine.key
-        # The transaction's own delivery of the INVITE is what the call is made of already.
-        effects = entry.machine.start(self._loop.time())
-        self._run(entry, [e for e in effects if not isinstance(e, Deliver)], source)
+        self._running.start_invited(entry, call, merged, source)
         self._on_invite(call, source)
 
     def _receive_stray(self, request: Request, source: Address, transport: Transport) -> None:
@@ -797,81 +599,6 @@ class UserAgent:
                 local=transport.address_towards(source),
                 remote=source,
             )
-
-    def respond(self, entry: "_Server", response: Response) -> None:
-        """Send ``response`` through the server transaction of ``entry``."""
-        if response.status >= 200:
-            self._conclude(entry, response.status)
-        self._run(entry, entry.machine.respond(response, self._loop.time()), None)
-
-
-class _Entry(Alarm):
-    """A transaction, whose alarm is its next deadline."""
-
-    def __init__(self, transport: Transport, target: Target) -> None:
-        self.transport = transport
-        self.target = target
-        #: Whether its outcome was counted.
-        self.concluded = False
-        #: That of who has begun it.
-        self.context = copy_context()
-
-
-class _Client(_Entry):
-    def __init__(
-        self,
-        machine: InviteClient | NonInviteClient,
-        transport: Transport,
-        target: Target,
-        handlers: Handlers,
-    ) -> None:
-        super().__init__(transport, target)
-        self.machine = machine
-        self._handlers = handlers
-
-    def deliver(self, message: Message, source: Address | None) -> None:
-        assert isinstance(message, Response)
-        self._handlers.response(message, source or self.target.address)
-
-    def failed(self, status: int) -> None:
-        self._handlers.failure(status)
-
-
-class _Server(_Entry):
-    def __init__(
-        self,
-        machine: InviteServer | NonInviteServer,
-        transport: Transport,
-        target: Target,
-        agent: UserAgent,
-    ) -> None:
-        super().__init__(transport, target)
-        self.machine = machine
-        self.call: Dialogue
-        self.merged: tuple[str, str | None, int] = ("", None, 0)
-        self._agent = agent
-
-    def deliver(self, message: Message, source: Address | None) -> None:
-        assert isinstance(message, Request)
-        if message.method == "ACK":
-            self.call.acknowledged(message)
-            return
-        try:
-            self.call.receive(message, self)
-        except ParseError as error:
-            self.respond(make_response(message, error.status, error.reason))
-
-    def respond(self, response: Response) -> None:
-        self._agent.respond(self, response)
-
-    def failed(self, status: int) -> None:
-        # The call's own timer for the missing ACK is what ends it; a lost refusal ends nothing.
-        log.debug("no ACK for %s (%s)", self.machine.request.method, status)
-
-
-def is_inside(host: str) -> bool:
-    """Whether an IP literal is of an inner network, which a NAT's public address does not concern."""
-    return ipaddress.ip_address(host).is_private
 
 
 def _reply_to(request: Request, source: Address, transport: Transport) -> Address:

@@ -235,7 +235,7 @@ def test_a_stranger_is_answered_so_often_and_no_more_and_a_server_of_ours_always
             them._receive(one, ("192.0.2.66", 9), theirs)
         assert 300 < answered < 700
         # Whoever they have something to do with is listened to, also if somebody else shouts in its name.
-        them._know("192.0.2.67")
+        them._acquaintance.know("192.0.2.67")
         answered = 0
         for one in octets:
             them._receive(one, ("192.0.2.67", 9), theirs)

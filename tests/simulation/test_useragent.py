@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sipstack import useragent
+from sipstack import acquaintance, useragent
 from sipstack.agent import Handlers
 from sipstack.call import Answered
 from sipstack.message import Request, Response, Uri, Via, make_response, parse_datagram
@@ -250,14 +250,14 @@ def test_a_host_that_floods_is_not_heard_until_it_stops_but_whoever_we_asked_is(
 def test_of_those_that_we_have_to_do_with_the_oldest_are_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(useragent, "KNOWN", 2)
+    monkeypatch.setattr(acquaintance, "KNOWN", 2)
 
     async def work(agent: UserAgent, network: VirtualNetwork) -> None:
         handlers = Handlers(lambda response, source: None, lambda status: None)
         for number in (2, 3, 2, 4):
             host = f"192.0.2.{number}"
             agent.send_request(request("OPTIONS", host), Target("UDP", (host, 5060)), handlers)
-        assert list(agent._known) == ["192.0.2.2", "192.0.2.4"]
+        assert list(agent._acquaintance.known) == ["192.0.2.2", "192.0.2.4"]
 
     simulate(work)
 

@@ -1,0 +1,190 @@
+"""From a file and the environment to a :class:`~c2c_sip.config.sections.Config`, with all that is wrong at once."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import Field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from c2c_sip.config.checks import Wrong
+from c2c_sip.config.sections import SECTIONS, Config, Guard, Origin, Trunk
+
+DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
+ENVIRONMENT_PREFIX = "C2C_SIP_"
+#: What of it is no setting, but for the command line.
+NOT_SETTINGS = frozenset({"C2C_SIP_CONFIG", "C2C_SIP_URL", "C2C_SIP_API_KEY"})
+
+
+class ConfigError(Exception):
+    """All that is wrong with a configuration, one line each in ``problems``."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def load(path: str | None, environ: Mapping[str, str]) -> Config:
+    """The configuration: of ``path``, else of ``$C2C_SIP_CONFIG``, else of the usual file, else the defaults.
+
+    ``C2C_SIP_SECTION__KEY`` in ``environ`` overrides a setting, ``C2C_SIP_TRUNK__0__KEY`` one of the first trunk;
+    lists are written with commas.
+
+    :raises ConfigError: with every mistake at once.
+    """
+    named = path or environ.get("C2C_SIP_CONFIG")
+    chosen = Path(named or DEFAULT_PATH)
+    document: dict[str, Any] = {}
+    if named or chosen.exists():
+        try:
+            document = tomllib.loads(chosen.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError([f"{chosen}: cannot be read: {error}"]) from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError([f"{chosen}: not TOML: {error}"]) from error
+        except RecursionError as error:
+            raise ConfigError([f"{chosen}: not TOML: nested too deeply"]) from error
+    problems: list[str] = []
+    variables = _override(document, environ, problems)
+    config = _read(document, problems)
+    if problems:
+        raise ConfigError(problems)
+    return replace(config, origins=_origins(document, variables, str(chosen)))
+
+
+def check_setting(name: str, value: Any) -> Any:
+    """One setting's value as it is taken, of ``http.listen`` for instance; of any trunk, ``trunk.domain``.
+
+    :raises ConfigError: it is not accepted.
+    """
+    section, _, key = name.partition(".")
+    kind = Trunk if section == "trunk" else SECTIONS[section]
+    (entry,) = (each for each in fields(kind) if each.name == key)
+    try:
+        return entry.metadata["check"](value)
+    except Wrong as error:
+        raise ConfigError([f"{name}: got {value!r}, accepted: {error}"]) from error
+
+
+def _override(
+    document: dict[str, Any], environ: Mapping[str, str], problems: list[str]
+) -> dict[str, str]:
+    """Put what the environment says over what the file says; the variables, by the full names of what they set."""
+    variables: dict[str, str] = {}
+    for name in sorted(environ):
+        if not name.startswith(ENVIRONMENT_PREFIX) or name in NOT_SETTINGS:
+            continue
+        keys = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        match keys:
+            case [section, key] if isinstance(document.setdefault(section, {}), dict):
+                _override_one(document[section], key, environ[name])
+                variables[f"{section}.{key}"] = name
+            case ["trunk", index, key] if index.isdecimal() and int(index) < 64:
+                trunks = document.setdefault("trunk", [])
+                if isinstance(trunks, list):
+                    while len(trunks) <= int(index):
+                        trunks.append({})
+                    if isinstance(trunks[int(index)], dict):
+                        _override_one(trunks[int(index)], key, environ[name])
+                        variables[f"trunk[{int(index)}].{key}"] = name
+            case _:
+                problems.append(
+                    f"{name}: accepted: {ENVIRONMENT_PREFIX}SECTION__KEY or {ENVIRONMENT_PREFIX}TRUNK__NUMBER__KEY"
+                )
+    return variables
+
+
+def _override_one(section: dict[str, Any], key: str, value: str) -> None:
+    # What the file gives in the other way, KEY or KEY_file, is overridden with it.
+    section.pop(key.removesuffix("_file") if key.endswith("_file") else f"{key}_file", None)
+    section[key] = value
+
+
+def _origins(
+    document: Mapping[str, Any], variables: Mapping[str, str], path: str
+) -> Mapping[str, Origin]:
+    """Where each setting of a document comes from in which nothing is wrong."""
+    sections = {name: document[name] for name in SECTIONS if name in document}
+    sections |= {f"trunk[{index}]": one for index, one in enumerate(document.get("trunk", []))}
+    found: dict[str, Origin] = {}
+    for where, given in sections.items():
+        known = {entry.name for entry in fields(SECTIONS.get(where, Trunk))}
+        for key, value in given.items():
+            if key not in known:
+                name = key.removesuffix("_file")
+                found[f"{where}.{name}"] = Origin("file", str(value), is_secret=True)
+            elif variable := variables.get(f"{where}.{key}"):
+                found[f"{where}.{key}"] = Origin("environment", variable)
+            else:
+                found[f"{where}.{key}"] = Origin("file", path)
+    return found
+
+
+def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
+    sections: dict[str, Any] = {}
+    for name, given in document.items():
+        if name == "trunk":
+            continue
+        if name not in SECTIONS:
+            known = ", ".join([*SECTIONS, "trunk"])
+            problems.append(f"{name}: unknown section; accepted: {known}")
+        elif not isinstance(given, dict):
+            problems.append(f"{name}: got {given!r}, accepted: a section [{name}]")
+        else:
+            sections[name] = _section(name, SECTIONS[name], given, problems)
+    trunks = document.get("trunk", [])
+    if not isinstance(trunks, list) or not all(isinstance(trunk, dict) for trunk in trunks):
+        problems.append("trunk: accepted: sections [[trunk]]")
+        trunks = []
+    read = tuple(
+        _section(f"trunk[{index}]", Trunk, trunk, problems) for index, trunk in enumerate(trunks)
+    )
+    names = [trunk.name for trunk in read]
+    for index, name in enumerate(names):
+        if name and name in names[:index]:
+            problems.append(f"trunk[{index}].name: got {name!r}, accepted: a name of its own")
+    for index, trunk in enumerate(read):
+        if trunk.register and not trunk.username:
+            problems.append(
+                f"trunk[{index}].username: got '', accepted: the account to register, or register = false"
+            )
+        if trunk.keepalive_by == "stun" and trunk.transport != "udp":
+            problems.append(
+                f"trunk[{index}].keepalive_by: got 'stun', accepted: options or crlf where transport is not udp"
+            )
+    guard = sections.get("guard", Guard())
+    if guard.challenge == "captcha" and not guard.captcha_url:
+        problems.append("guard.captcha_url: got '', accepted: the URL that verifies a captcha")
+    return replace(Config(), **sections, trunks=read)
+
+
+def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: list[str]) -> Any:
+    known: dict[str, Field[Any]] = {entry.name: entry for entry in fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in given.items():
+        name = key
+        if key.endswith("_file") and key.removesuffix("_file") in known:
+            name = key.removesuffix("_file")
+            if name in given:
+                problems.append(f"{where}.{key}: got {name} too, accepted: one of the two")
+                continue
+            try:
+                value = Path(str(value)).read_text("utf-8").rstrip("\r\n")
+            except (OSError, ValueError) as error:
+                problems.append(f"{where}.{key}: got {value!r}, which cannot be read: {error}")
+                continue
+        if name not in known:
+            accepted = ", ".join(known)
+            problems.append(f"{where}.{key}: unknown setting; accepted: {accepted}")
+            continue
+        try:
+            values[name] = known[name].metadata["check"](value)
+        except Wrong as error:
+            # What may be a secret is not repeated: neither one by its nature nor one that came from a file of its own.
+            secret = known[name].metadata["secret"] or name != key
+            shown = "..." if secret else repr(value)
+            problems.append(f"{where}.{key}: got {shown}, accepted: {error}")
+    if kind is Trunk:
+        for name in ("name", "domain"):
+            if name not in given:
+                problems.append(f"{where}.{name}: missing")
+    return kind(**values)
