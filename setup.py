@@ -46,6 +46,7 @@ setup(
         "fuzz": ["atheris>=2.3"],
         "test": [
             "pylibsrtp>=0.12,<2",
+            "psycopg[binary]>=3.1,<4",
             "pytest>=8",
             "pytest-timeout>=2.3",
             "hypothesis>=6.100",

@@ -66,6 +66,8 @@ MOST_DESCRIPTORS = 65536
 #: Seconds that one thread may keep the interpreter while the relay's thread waits for it. With Python's own 5 ms, RTP
 #: would be late by as much whenever the API works on something.
 SWITCH_INTERVAL = 0.0005
+#: Seconds beyond the longest call after which what another node has left open is nobody's.
+FORGOTTEN = 3600.0
 
 
 class Service:
@@ -105,13 +107,17 @@ class Service:
         :raises c2c_sip.store.StoreError: the database cannot be used.
         """
         _allow_descriptors()
-        self.store = Store.open(self.config.database.url, self.config.database.media_directory)
+        database = self.config.database
+        self.store = Store.open(database.url, database.media_directory, node_of(self.config))
+        # What another node has left open for longer than any call lasts is over, whatever became of that node.
+        before = time.time() - self.config.calling.max_duration - FORGOTTEN
         try:
-            left_up = self.store.open_dialogs()
+            left_up = self.store.open_dialogs(before)
             left_open = self.store.close_open_activations(
                 time.time(),
                 self._cut_off,
                 lambda row: cut_off(row["state"], row["result"] == "success").text,
+                before,
             )
             if left_open:
                 log.warning("%d activations were cut off when the service last ended", left_open)
@@ -336,6 +342,11 @@ class Service:
         if self.lab is not None:
             self.lab.stop()
         self.store.close()
+
+
+def node_of(config: Config) -> str:
+    """What a service is called among several on one database; the same after each start."""
+    return config.database.node or f"{socket.gethostname()} {config.http.listen}"
 
 
 def _allow_descriptors() -> None:

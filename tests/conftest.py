@@ -1,9 +1,23 @@
-"""How property tests draw: the same examples in each run, unless ``HYPOTHESIS_PROFILE=explore`` asks for many others."""
+"""How property tests draw: the same examples in each run, unless ``HYPOTHESIS_PROFILE=explore`` asks for many others.
+
+And the PostgreSQL of the tests that want one.
+"""
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+
+from tests.postgres import Postgres, running
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.register_profile("explore", max_examples=20_000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL, which is started for the first test that wants one."""
+    with running() as made:
+        yield made

@@ -48,11 +48,8 @@ class HistoryRecords:
     def _found(self, account_id: str, text: str) -> Any:
         if "\0" in text:  # which no text has, and PostgreSQL fails on
             return pw.SQL("1 = 0")
-        model, definition = self._activation, self._clicktocall
-        named = definition.select(definition.id).where(
-            definition.account == account_id, self._has(self._name(), text)
-        )
-        found = self._has(model.contact, text) | model.clicktocall.in_(named)
+        model = self._activation
+        found = self._has(model.contact, text) | self._is_named(account_id, text)
         number = _SEPARATORS.sub("", text)
         if _NUMBER.fullmatch(number):
             found |= self._has(model.contact, number) | self._has(model.called, number)
@@ -63,11 +60,21 @@ class HistoryRecords:
         # Both sides by the database: SQLite's LOWER leaves letters beyond ASCII as they are.
         return find(pw.fn.LOWER(column), pw.fn.LOWER(text)) > 0
 
-    def _name(self) -> Any:
-        document = self._clicktocall.document
+    def _is_named(self, account_id: str, text: str) -> Any:
+        """That an activation is of a click-to-call with a text in its name."""
+        model, definition = self._activation, self._clicktocall
+        query = definition.select(definition.id).where(definition.account == account_id)
         if self._sqlite:
-            return pw.fn.JSON_EXTRACT(document, "$.name")
-        return pw.fn.JSON_EXTRACT_PATH_TEXT(document.cast("JSON"), "name")
+            name = pw.fn.JSON_EXTRACT(definition.document, "$.name")
+            return model.clicktocall.in_(query.where(self._has(name, text)))
+        # PostgreSQL reads no JSON with a NUL or half a surrogate in it, of which one would fail all.
+        rows = query.select_extend(definition.document).dicts()
+        wanted = text.lower()
+        named = [
+            r["id"] for r in rows if wanted in json.loads(r["document"]).get("name", "").lower()
+        ]
+        # As one value, however many they are.
+        return model.clicktocall == pw.fn.ANY(pw.Value(named, converter=False, unpack=False))
 
     def _named(self, rows: Iterable[Row]) -> list[Row]:
         found = [dict(row) for row in rows]

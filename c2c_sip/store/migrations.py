@@ -248,6 +248,9 @@ _WEBHOOKS = (
 #: Why a call ended as it did.
 _EXPLANATIONS = ("ALTER TABLE activation ADD COLUMN explanation TEXT",)
 
+#: Whose call it is: another's start does not end it.
+_NODES = ("ALTER TABLE activation ADD COLUMN node VARCHAR(255)",)
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: _FIRST,
     2: _DIALOGS,
@@ -257,6 +260,7 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     6: _VARIABLES,
     7: _WEBHOOKS,
     8: _EXPLANATIONS,
+    9: _NODES,
 }
 NEWEST = max(MIGRATIONS)
 

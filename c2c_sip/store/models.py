@@ -117,6 +117,8 @@ def bind(database: pw.Database) -> Any:
         variables = pw.TextField(null=True)
         # Why it ended as it did, in a sentence.
         explanation = pw.TextField(null=True)
+        # Whose call it is, of several services on one database.
+        node = pw.CharField(255, null=True)
 
         class Meta:
             table_name = "activation"

@@ -22,6 +22,7 @@ from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
 from c2c_sip.store.pages import Span, as_texts, contains, page
 from c2c_sip.store.row import Row, find_row
+from c2c_sip.store.server import connect
 from c2c_sip.store.traces import TraceRecords
 from c2c_sip.store.users import UserRecords
 from c2c_sip.store.webhooks import WebhookRecords
@@ -65,8 +66,9 @@ _NO_SECONDS = {"duration_seconds": 0, "billing_seconds": 0, "ringing_seconds": 0
 class Store:
     """One database, opened by :meth:`open`. May be used from any thread: each reads on a connection of its own."""
 
-    def __init__(self, database: pw.Database, media_directory: str = "") -> None:
+    def __init__(self, database: pw.Database, media_directory: str = "", node: str = "") -> None:
         self._database = database
+        self._node = node or None
         self.models = bind(database)
         try:
             migrate(database)
@@ -82,23 +84,20 @@ class Store:
         self.webhooks = WebhookRecords(self.models, self._writer, self.audit)
 
     @classmethod
-    def open(cls, url: str, media_directory: str = "") -> "Store":
+    def open(cls, url: str, media_directory: str = "", node: str = "") -> "Store":
         """Open ``sqlite:///FILE`` or ``postgresql://…`` and bring it up to date.
 
         :param media_directory: where uploaded audio is kept; empty: in the database
+        :param node: who uses it, of several that share a server's
 
         :raises StoreError: it cannot be opened, or is newer than the program.
         """
         try:
             if url.startswith("sqlite:///"):
-                return cls(_sqlite(url.removeprefix("sqlite:///")), media_directory)
+                return cls(_sqlite(url.removeprefix("sqlite:///")), media_directory, node)
             if not re.match(r"postgres(ql)?://", url):
                 raise StoreError(f"no such database: {url.partition(':')[0]}")
-            # Only here: it brings everything there is for every database.
-            from playhouse.db_url import connect as connect_url
-
-            database = connect_url(re.sub(r"^postgres(ql)?://", "psycopg3://", url))
-            return cls(database, media_directory)
+            return cls(connect(url), media_directory, node)
         except (pw.PeeweeException, ImportError, RuntimeError) as error:
             raise StoreError(f"the database cannot be opened: {error}") from error
 
@@ -521,7 +520,7 @@ class Store:
         self, row: Mapping[str, Any], also: tuple[Change, ...] = ()
     ) -> "Future[Any]":
         """Add a record, and what is ``also`` to be on disk once the future has a result."""
-        made = new_row("activation", _NO_SECONDS | dict(row))
+        made = new_row("activation", _NO_SECONDS | {"node": self._node} | dict(row))
         made.also = also
         return self._writer.make(made)
 
@@ -540,10 +539,27 @@ class Store:
                 changes[name] = json.dumps(changes[name])
         self._writer.change(Change("cdr", id, changes))
 
-    def open_dialogs(self) -> list[Row]:
-        """What is known of the legs that a crash has left up; asked before they are closed."""
+    def _left(self, before: float) -> tuple[Any, Any]:
+        """Which activations and which legs this node, when it starts, has to end: its own, and nobody's.
+
+        Of a file there is one user. Of several nodes on one server the others' calls are up; but for those from
+        ``before`` then: no call lasts that long, and their node has not come back to end them.
+        """
+        model, cdr = self.models.Activation, self.models.Cdr
+        if isinstance(self._database, pw.SqliteDatabase):
+            return model.ended.is_null(), cdr.ended.is_null()
+        ours = model.node.is_null() | (model.node == self._node) | (model.created < before)
+        legs = cdr.activation.in_(model.select(model.id).where(ours))
+        return model.ended.is_null() & ours, cdr.ended.is_null() & legs
+
+    def open_dialogs(self, before: float = 0.0) -> list[Row]:
+        """What is known of the legs that a crash has left up; asked before they are closed.
+
+        :param before: see :meth:`close_open_activations`
+        """
         model = self.models.Cdr
-        query = model.select(model.dialog).where(model.ended.is_null(), model.dialog.is_null(False))
+        _, left = self._left(before)
+        query = model.select(model.dialog).where(left, model.dialog.is_null(False))
         return [json.loads(row["dialog"]) for row in query.dicts()]
 
     def close_open_activations(
@@ -551,16 +567,19 @@ class Store:
         now: float,
         also: Callable[[Row], tuple[Change, ...]] = lambda row: (),
         explain: Callable[[Row], str] = lambda row: "",
+        before: float = 0.0,
     ) -> int:
-        """End what a crash has left open; how many that were.
+        """End what a crash of this node has left open; how many that were.
 
         :param also: what is to be made for the row of each of them
         :param explain: why it ended as it did
+        :param before: when what is open still began, in Unix seconds, that is nobody's any more, whoever's it was
         """
         activation, cdr = self.models.Activation, self.models.Cdr
+        left, legs = self._left(before)
 
         def work() -> int:
-            for row in list(activation.select().where(activation.ended.is_null()).dicts()):
+            for row in list(activation.select().where(left).dicts()):
                 row["account_id"] = row.pop("account")
                 row["clicktocall_id"] = row.pop("clicktocall")
                 for change in also(row):
@@ -568,7 +587,7 @@ class Store:
                 if not row["explanation"]:
                     told = {"explanation": explain(row)}
                     self._writer.execute(Change("activation", row["id"], told))
-            cdr.update(ended=now, cause=CUT_OFF, dialog=None).where(cdr.ended.is_null()).execute()
+            cdr.update(ended=now, cause=CUT_OFF, dialog=None).where(legs).execute()
             return int(
                 activation.update(
                     state="ended",
@@ -577,7 +596,7 @@ class Store:
                     cause=pw.fn.COALESCE(activation.cause, CUT_OFF),
                     ended=now,
                 )
-                .where(activation.ended.is_null())
+                .where(left)
                 .execute()
             )
 

@@ -10,6 +10,7 @@ for each other.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
@@ -28,6 +29,12 @@ T = TypeVar("T")
 BATCH = 256
 #: Seconds that a change which nobody waits for may wait for others.
 LINGER = 0.02
+#: Seconds between two tries where the database is out of reach, and until what is queued at the end is given up.
+RETRY, FAREWELL = 1.0, 5.0
+#: Times that changes are tried which the database does not take although it answers.
+TRIES = 10
+#: Changes that are kept for a database that is out of reach.
+MOST_KEPT = 100_000
 
 
 @dataclass(slots=True)
@@ -51,10 +58,15 @@ class _Entry:
 
     work: Callable[[], Any] | Change
     future: "Future[Any] | None" = None
+    #: How often the database, which was there, has not taken it.
+    tries: int = 0
 
 
 class Writer:
-    """Writes to ``database`` in transactions, in order."""
+    """Writes to ``database`` in transactions, in order.
+
+    While it is out of reach, what somebody waits for fails at once; changes that nobody waits for are kept until it is back.
+    """
 
     def __init__(self, database: pw.Database) -> None:
         self._database = database
@@ -65,6 +77,9 @@ class Writer:
         self._asleep = False
         self._waited_for = 0
         self._closed = False
+        #: Whether the last batch failed, and by when all is given up once the writer is closed.
+        self._failing = False
+        self._give_up: float | None = None
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -137,8 +152,10 @@ class Writer:
                 self._asleep = True
                 self._news.wait()
             self._asleep = False
-            if not self._waited_for and not self._closed:
-                self._news.wait_for(lambda: self._waited_for or self._closed, LINGER)
+            if self._entries and not self._waited_for and (self._failing or not self._closed):
+                pause = RETRY if self._failing else LINGER
+                closed = self._closed
+                self._news.wait_for(lambda: self._waited_for or self._closed > closed, pause)
             entries = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
             self._waited_for -= sum(entry.future is not None for entry in entries)
         return entries
@@ -146,12 +163,14 @@ class Writer:
     def _commit(self, entries: list[_Entry]) -> None:
         if not entries:
             return
+        answers = False
         try:
             # A server may have been restarted since the last write; asked before there is anything to lose.
             if not self._database.is_closed() and not self._answers():
                 self._database.close()
             if self._database.is_closed():
                 self._database.connect()
+            answers = True
             try:
                 with self._database.atomic():
                     results = self._write(entries)
@@ -163,14 +182,16 @@ class Writer:
                 with self._database.atomic():
                     results, failed = self._write_apart(entries)
         except Exception as error:
-            log.exception("nothing could be written")
+            if not self._failing:
+                log.exception("nothing could be written")
             # A connection to a server may be gone; the next batch begins with a fresh one.
             if not self._database.is_closed():
                 self._database.close()
-            for entry in entries:
-                if entry.future is not None:
-                    entry.future.set_exception(error)
+            self._not_written(entries, error, answers)
             return
+        if self._failing:
+            self._failing = False
+            log.warning("the database can be written again")
         for at, entry in enumerate(entries):
             problem = failed.get(at)
             if problem is not None and (
@@ -183,6 +204,38 @@ class Writer:
                 entry.future.set_result(results[at])
             else:
                 entry.future.set_exception(problem)
+
+    def _not_written(self, entries: list[_Entry], error: Exception, answers: bool) -> None:
+        """Tell those who wait, also those behind them in the queue, and put the rest back to its head."""
+        with self._news:
+            self._failing = True
+            queued = [
+                e
+                for e in self._entries
+                if e.future is None or e.future.set_running_or_notify_cancel()
+            ]
+            self._entries.clear()
+            self._waited_for = 0
+            if self._closed:
+                now = time.monotonic()
+                self._give_up = self._give_up or now + FAREWELL
+            for entry in entries:
+                entry.tries += answers
+            kept = [
+                entry
+                for entry in (*entries, *queued)
+                if entry.future is None and entry.tries < TRIES
+            ]
+            if self._give_up is not None and time.monotonic() > self._give_up:
+                kept = []
+            kept = kept[-MOST_KEPT:]
+            self._entries.extend(kept)
+        lost = sum(entry.future is None for entry in (*entries, *queued)) - len(kept)
+        if lost:
+            log.error("%d changes are lost: %s", lost, error)
+        for entry in (*entries, *queued):
+            if entry.future is not None:
+                entry.future.set_exception(error)
 
     def _write(self, entries: Sequence[_Entry]) -> list[Any]:
         """Do a batch, the changes of one row together."""

@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import falcon.testing
+import psycopg
 import pytest
 
 from c2c_sip.api import create_app
@@ -18,6 +20,7 @@ from c2c_sip.calling.door import Readiness
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.config import Config
 from c2c_sip.store import Store
+from tests.postgres import Postgres
 
 
 class FakeCalling:
@@ -186,6 +189,27 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     return path, account
 
 
+@pytest.fixture(scope="session")
+def server_template(postgres: Postgres, template: tuple[Path, dict[str, Any]]) -> str:
+    """The name of the same database on a server."""
+    name = postgres.make()
+    Store.open(postgres.url(name)).close()
+    with sqlite3.connect(template[0]) as source, psycopg.connect(postgres.url(name)) as target:
+        for table in ("account", "user_", "api_key", "audit"):
+            rows = source.execute(f"SELECT * FROM {table}")
+            columns = [column[0] for column in rows.description]
+            marks = ", ".join(["%s"] * len(columns))
+            statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks})"
+            target.cursor().executemany(statement.encode(), rows.fetchall())
+    return name
+
+
+@pytest.fixture
+def kept_in() -> str:
+    """Which kind of database a test has; see :mod:`tests.unit.databases`."""
+    return "sqlite"
+
+
 @pytest.fixture
 def account(template: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
     """``id``, ``realm``, ``api_key``, ``username``, ``password`` of the account there is."""
@@ -193,10 +217,26 @@ def account(template: tuple[Path, dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def store(template: tuple[Path, dict[str, Any]], tmp_path: Path) -> Iterator[Store]:
-    """A store with that account."""
-    shutil.copy(template[0], tmp_path / "c2c.db")
-    store = Store.open(f"sqlite:///{tmp_path}/c2c.db")
+def url(
+    kept_in: str,
+    request: pytest.FixtureRequest,
+    template: tuple[Path, dict[str, Any]],
+    tmp_path: Path,
+) -> Iterator[str]:
+    """A database with that account."""
+    if kept_in == "sqlite":
+        shutil.copy(template[0], tmp_path / "c2c.db")
+        yield f"sqlite:///{tmp_path}/c2c.db"
+        return
+    name = request.getfixturevalue("server_template")
+    with request.getfixturevalue("postgres").database(name) as made:
+        yield made
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """A store on it."""
+    store = Store.open(url)
     yield store
     store.close()
 

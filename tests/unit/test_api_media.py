@@ -11,6 +11,7 @@ from c2c_sip.config import Config, Database
 from c2c_sip.store import Store, StoreError
 from sipstack.media import wav
 from tests.unit.conftest import Api, FakeCalling
+from tests.unit.databases import each_database  # noqa: F401 - a fixture
 
 
 def sound(samples: int = 800, rate: int = 8000, kind: int = 1, bits: int = 16) -> bytes:
@@ -29,14 +30,19 @@ def sound(samples: int = 800, rate: int = 8000, kind: int = 1, bits: int = 16) -
 
 @pytest.fixture(params=["database", "directory"])
 def media(
-    request: pytest.FixtureRequest, api: Api, store: Store, tmp_path: Path, calling: FakeCalling
+    request: pytest.FixtureRequest,
+    api: Api,
+    store: Store,
+    url: str,
+    tmp_path: Path,
+    calling: FakeCalling,
 ) -> Any:
     """The API with audio in the database, and in a directory."""
     if request.param == "database":
         yield api
         return
     store.close()
-    there = Store.open(f"sqlite:///{tmp_path}/c2c.db", str(tmp_path / "audio"))
+    there = Store.open(url, str(tmp_path / "audio"))
     calling.store = there
     yield Api(there, calling, api.account)
     there.close()
@@ -201,9 +207,11 @@ def test_an_upload_is_in_the_log_without_its_octets(api: Api) -> None:
     assert rows[0]["changes"]["content_length"] == {"to": len(sound())}
 
 
-def test_octets_are_for_the_owner_of_the_process_only(tmp_path: Path, store: Store) -> None:
+def test_octets_are_for_the_owner_of_the_process_only(
+    tmp_path: Path, store: Store, url: str
+) -> None:
     store.close()
-    there = Store.open(f"sqlite:///{tmp_path}/c2c.db", str(tmp_path / "audio"))
+    there = Store.open(url, str(tmp_path / "audio"))
     account = there.accounts()[0]["id"]
     made = there.media.create(account, {"name": "x"})
     there.media.put(account, made["id"], sound(), "audio/wav", 1)

@@ -15,6 +15,7 @@ from c2c_sip.calling.links import Link
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.config import Calling, Config, Sip, Trunk
 from c2c_sip.store import Store
+from tests.unit.databases import each_database  # noqa: F401 - a fixture
 
 NOON = 20_000 * DAY + DAY / 2
 CONTACT = "+4930123456"

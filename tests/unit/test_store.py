@@ -1,6 +1,6 @@
 """The store: what is kept is kept whatever dies, what is not ours is not given out."""
 
-import os
+import contextlib
 import secrets
 import signal
 import sqlite3
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import peewee as pw
+import psycopg
 import pytest
 
 from c2c_sip.store import Filter, Span, Store, StoreError, Taken, migrations
@@ -23,24 +24,17 @@ from c2c_sip.store import secrets as store_secrets
 from c2c_sip.store import store as store_module
 from c2c_sip.store.writer import Writer
 
-#: A database to run these tests on as well: postgresql://…, an empty one.
-POSTGRES = os.environ.get("C2C_SIP_TEST_POSTGRES")
 Opened = Callable[[], Store]
 
 
-@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRES else [])])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, of each kind."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/fresh.db"
         return
-    assert POSTGRES
-    yield POSTGRES
-    store = Store.open(POSTGRES)
-    database: Any = store._database
-    for table in ("cdr", "activation", "clicktocall", "token", "api_key", "user_", "account"):
-        database.execute_sql(f"DROP TABLE {table}")
-    database.execute_sql("DROP TABLE schema_version")
-    store.close()
+    with request.getfixturevalue("postgres").database() as made:
+        yield made
 
 
 @pytest.fixture
@@ -106,21 +100,58 @@ def test_a_database_is_made_where_there_is_none_and_opened_where_there_is_one(
     second.close()
 
 
-def test_a_database_of_a_newer_program_is_refused_and_left_alone(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/c2c.db"
+def ask(url: str, statement: str) -> list[Any]:
+    """The rows that a statement gives, asked for beside the store."""
+    if url.startswith("sqlite:///"):
+        with (
+            contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database,
+            database,
+        ):
+            return database.execute(statement).fetchall()
+    with psycopg.connect(url) as server:
+        cursor = server.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_a_database_of_a_newer_program_is_refused_and_left_alone(url: str) -> None:
     Store.open(url).close()
-    with sqlite3.connect(tmp_path / "c2c.db") as database:
-        database.execute("INSERT INTO schema_version VALUES (999)")
+    ask(url, "INSERT INTO schema_version VALUES (999)")
     with pytest.raises(StoreError, match="999"):
         Store.open(url)
-    with sqlite3.connect(tmp_path / "c2c.db") as database:
-        assert database.execute("SELECT MAX(version) FROM schema_version").fetchone() == (999,)
+    assert ask(url, "SELECT MAX(version) FROM schema_version") == [(999,)]
+
+
+@pytest.mark.parametrize("version", [1, 3, 7])
+def test_an_old_database_is_brought_up_to_date_with_what_is_in_it(
+    url: str, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    with monkeypatch.context() as then:
+        # Only a database as it was: today's models do not fit it.
+        then.setattr(migrations, "NEWEST", version)
+        Store.open(url).close()
+    one, two, three = "a" * 32, "b" * 32, "c" * 32
+    ask(url, f"INSERT INTO account VALUES ('{one}', NULL, 'Acme', 'acme.example', '{{}}', 1, 1.0)")
+    ask(
+        url,
+        f"INSERT INTO clicktocall VALUES ('{two}', '{one}', '{{\"name\": \"Sales\"}}', 1, 2.0, 2.0, NULL)",
+    )
+    ask(
+        url,
+        "INSERT INTO activation (id, account_id, clicktocall_id, contact, created, state, duration_seconds,"
+        f" billing_seconds, ringing_seconds) VALUES ('{three}', '{one}', '{two}', '100', 3.0, 'connected', 0, 0, 0)",
+    )
+    store = Store.open(url, node="one")
+    (row,) = store.histories.of_account(one, WHOLE, search="sales")
+    assert (row["id"], row["explanation"], row["node"]) == (three, None, None)
+    assert store.close_open_activations(9.0) == 1, "it is nobody else's"
+    assert store.users.check(one, "md5", "0" * 32) is None
+    assert ask(url, "SELECT MAX(version) FROM schema_version") == [(migrations.NEWEST,)]
+    store.close()
 
 
 def test_a_step_that_fails_leaves_nothing_of_it_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = f"sqlite:///{tmp_path}/c2c.db"
     Store.open(url).close()
     step = migrations.NEWEST + 1
     broken = {**migrations.MIGRATIONS, step: ("CREATE TABLE half (id INTEGER)", "NONSENSE")}
@@ -128,10 +159,9 @@ def test_a_step_that_fails_leaves_nothing_of_it_behind(
     monkeypatch.setattr(migrations, "NEWEST", step)
     with pytest.raises(StoreError):
         Store.open(url)
-    with sqlite3.connect(tmp_path / "c2c.db") as database:
-        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-        assert "half" not in tables
-        assert database.execute("SELECT MAX(version) FROM schema_version").fetchone() == (step - 1,)
+    assert ask(url, "SELECT MAX(version) FROM schema_version") == [(step - 1,)]
+    with pytest.raises((sqlite3.OperationalError, psycopg.errors.UndefinedTable)):
+        ask(url, "SELECT * FROM half")
 
 
 def test_the_steps_are_numbered_without_gaps() -> None:
@@ -292,8 +322,7 @@ def test_a_write_after_the_end_fails_instead_of_waiting_for_ever(
     assert "the store is closed" in caplog.text
 
 
-def test_closing_writes_what_is_queued(tmp_path: Path, cheap: None) -> None:
-    url = f"sqlite:///{tmp_path}/c2c.db"
+def test_closing_writes_what_is_queued(url: str, cheap: None) -> None:
     store = Store.open(url)
     made = account(store)
     clicktocall = store.create_clicktocall(made["id"], {"name": "n", "extension": "1"})
@@ -374,9 +403,8 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_what_was_promised_survives_a_kill_and_is_ended_at_the_next_start(
-    tmp_path: Path, cheap: None
+    url: str, cheap: None
 ) -> None:
-    url = f"sqlite:///{tmp_path}/c2c.db"
     store = Store.open(url)
     made = account(store)
     clicktocall = store.create_clicktocall(made["id"], {"name": "n", "extension": "1"})
@@ -729,3 +757,12 @@ def test_the_records_of_an_account_are_searched_by_contact_and_by_name(fresh: St
     assert found("+1 415-55") == found("(415)") == [1.0]
     assert found("bob@") == [2.0]
     assert found("100%") == found("\0") == []
+
+
+def test_a_name_that_is_no_text_to_postgresql_hides_no_other_from_a_search(fresh: Store) -> None:
+    one = account(fresh)["id"]
+    for name in ("Sales", "nul\0", "half \ud83d"):
+        made = fresh.create_clicktocall(one, {"name": name, "extension": "1", "more": name})
+        activation(fresh, one, made["id"])
+    rows = fresh.histories.of_account(one, WHOLE, search="sales")
+    assert [row["clicktocall_name"] for row in rows] == ["Sales"]

@@ -21,6 +21,7 @@ from sipstack.trace import (
     without_secrets,
 )
 from sipstack.transport import Address
+from tests.unit.databases import each_database  # noqa: F401 - a fixture
 
 OURS: Address = ("192.0.2.1", 5060)
 DESK: Address = ("192.0.2.7", 5062)

@@ -21,6 +21,7 @@ from c2c_sip.outgoing import NotSent, fault, post
 from c2c_sip.store import Store
 from c2c_sip.store.webhooks import WebhookRecords
 from tests.unit.conftest import Api
+from tests.unit.databases import each_database  # noqa: F401 - a fixture
 from tests.unit.test_fields import Desk
 
 LOOPBACK = [ip_network("127.0.0.0/8")]

@@ -3,21 +3,21 @@
 import contextlib
 import errno
 import os
-import re
 import resource
 import shutil
 import sqlite3
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import peewee as pw
-from playhouse.db_url import connect
 
 from c2c_sip.cli.client import Client, ServiceError, url_of
 from c2c_sip.cli.doctor.findings import Finding, fail, ok, warn
 from c2c_sip.cli.doctor.sockets import PROC, Holder, bind_error, holder, inodes, is_of, owners
 from c2c_sip.config import Config
+from c2c_sip.store.server import connect
 
 #: Sockets of a call, and what a process has open besides.
 SOCKETS, BESIDE = 6, 100
@@ -209,9 +209,10 @@ def _server(url: str) -> Finding:
     check = "database"
     remedy = "see whether PostgreSQL runs and what database.url says; c2c-sip has to be installed as c2c-sip[postgres]"
     try:
-        one = connect(re.sub(r"^postgres(ql)?://", "psycopg3://", url))
+        one = connect(url)
+        execute: Any = one.execute_sql
         with one.connection_context():
-            (only_read,) = one.execute_sql("SHOW transaction_read_only").fetchone()
+            (only_read,) = execute("SHOW transaction_read_only").fetchone()
     except (pw.PeeweeException, ImportError, RuntimeError) as error:
         return fail(check, f"PostgreSQL does not answer: {str(error).strip()}", remedy)
     if only_read == "on":

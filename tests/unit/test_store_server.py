@@ -1,0 +1,172 @@
+"""A database that goes away and comes back, and several nodes on one."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import peewee as pw
+import pytest
+
+from c2c_sip.store import Store, migrations
+from c2c_sip.store import writer as writer_module
+from c2c_sip.store.server import connect
+from c2c_sip.store.writer import Change, Writer
+from tests.postgres import Postgres
+from tests.unit.test_store import WHOLE, account, activation, ask, cheap, leg  # noqa: F401 - a fixture
+
+
+class _Flaky(pw.SqliteDatabase):
+    """A database that is out of reach while ``away``."""
+
+    away = False
+
+    def connect(self, *arguments: Any, **more: Any) -> Any:
+        if self.away:
+            raise pw.OperationalError("connection refused")
+        return super().connect(*arguments, **more)  # type: ignore[no-untyped-call]
+
+    def begin(self, *arguments: Any, **more: Any) -> Any:
+        if self.away:
+            raise pw.OperationalError("server closed the connection unexpectedly")
+        return super().begin(*arguments, **more)  # type: ignore[no-untyped-call]
+
+
+def test_changes_wait_for_a_database_that_is_away_and_who_waits_is_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_module, "RETRY", 0.02)
+    database = _Flaky(tmp_path / "x.db")
+    writer = Writer(database)
+    run: Any = database.execute_sql
+    writer.submit(lambda: run("CREATE TABLE t (id TEXT PRIMARY KEY, n INTEGER)")).result(5)
+    database.away = True
+    names = [f"{number:04}" for number in range(2 * writer_module.BATCH)]
+    for name in names:
+        writer.change(Change("t", name, {"n": 0}, new=True))
+        writer.change(Change("t", name, {"n": 1}))
+    # Behind all of them, and not after they are written.
+    with pytest.raises(pw.OperationalError):
+        writer.submit(lambda: None).result(5)
+    # More tries than a database that answers would get.
+    time.sleep(3 * writer_module.TRIES * writer_module.RETRY)
+    database.away = False
+    end = time.monotonic() + 30
+    while writer.waiting and time.monotonic() < end:
+        time.sleep(0.01)
+    writer.submit(lambda: None).result(5)
+    writer.close()
+    assert ask(f"sqlite:///{tmp_path}/x.db", "SELECT id, n FROM t") == [(n, 1) for n in names]
+
+
+def test_closing_gives_up_a_database_that_stays_away_and_says_what_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_module, "RETRY", 0.02)
+    monkeypatch.setattr(writer_module, "FAREWELL", 0.1)
+    database = _Flaky(tmp_path / "x.db")
+    database.away = True
+    writer = Writer(database)
+    for name in "ab":
+        writer.change(Change("t", name, {"n": 0}, new=True))
+    writer.close()
+    assert "2 changes are lost: connection refused" in caplog.text
+
+
+def test_a_change_that_the_database_never_takes_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_module, "RETRY", 0.01)
+    writer = Writer(pw.SqliteDatabase(tmp_path / "x.db"))
+    writer.change(Change("no_such_table", "a", {"n": 0}, new=True))
+    end = time.monotonic() + 30
+    while "changes are lost" not in caplog.text and time.monotonic() < end:
+        time.sleep(0.01)
+    assert "1 changes are lost: no such table" in caplog.text
+    assert writer.submit(lambda: 1).result(5) == 1
+    writer.close()
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_server_that_was_restarted_is_connected_to_anew(postgres: Postgres) -> None:
+    with postgres.database() as url:
+        store = Store.open(url)
+        made = account(store)
+        definition = store.create_clicktocall(made["id"], {"name": "n", "extension": "1"})["id"]
+        row = activation(store, made["id"], definition)
+        postgres.stop()
+        try:
+            with pytest.raises(pw.OperationalError):
+                store.accounts()
+            store.update_activation(row["id"], state="ended")
+            with pytest.raises(pw.OperationalError):
+                store.create_token(made["id"], None, "x")
+        finally:
+            postgres.start()
+        # By this thread, whose connection is gone.
+        assert [one["id"] for one in store.accounts()] == [made["id"]]
+        assert store.check_token(store.create_token(made["id"], None, "x"))
+        store.flush()
+        found = store.activation(definition, row["id"])
+        assert found is not None and found["state"] == "ended"
+        # And where it was restarted while nobody asked.
+        postgres.stop()
+        postgres.start()
+        assert store.accounts() and store.webhooks.waiting(0.0) == []
+        store.flush()
+        store.close()
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_start_ends_what_is_its_node_s_and_leaves_the_others_calls_alone(
+    postgres: Postgres,
+) -> None:
+    with postgres.database() as url:
+        one, two = Store.open(url, node="one"), Store.open(url, node="two")
+        made = account(one)
+        definition = one.create_clicktocall(made["id"], {"name": "n", "extension": "1"})["id"]
+        rows = {}
+        for name, store, created in (("own", one, 90.0), ("other", two, 90.0), ("old", two, 10.0)):
+            rows[name] = activation(store, made["id"], definition, created=created)
+            dialled = leg(store, made["id"], rows[name]["id"])
+            store.update_cdr(dialled["id"], dialog={"of": name})
+            store.flush()
+        assert sorted(each["of"] for each in one.open_dialogs(50.0)) == ["old", "own"]
+        assert one.close_open_activations(100.0, before=50.0) == 2
+        states = {name: one.activation(definition, row["id"]) for name, row in rows.items()}
+        assert {name: row and row["state"] for name, row in states.items()} == {
+            "own": "ended",
+            "old": "ended",
+            "other": "initiated",
+        }
+        assert len([cdr for cdr in one.cdrs(made["id"], WHOLE) if cdr["ended"] is None]) == 1
+        assert two.open_dialogs() == [{"of": "other"}]
+        assert two.close_open_activations(101.0) == 1
+        one.close()
+        two.close()
+
+
+def test_who_a_server_knows_may_have_any_password() -> None:
+    database: Any = connect(
+        "postgres://jo%40acme:p%2F%40s%25@db.example:5433/c2c?connect_timeout=9"
+    )
+    assert database.database == "c2c"
+    wanted = {"user": "jo@acme", "password": "p/@s%", "host": "db.example", "port": 5433}
+    assert wanted.items() <= database.connect_params.items()
+    assert int(database.connect_params["connect_timeout"]) == 9
+
+
+def test_two_nodes_may_start_on_an_empty_database_at_the_same_time(postgres: Postgres) -> None:
+    with postgres.database() as url:
+        opened: list[Store] = []
+        threads = [
+            threading.Thread(target=lambda: opened.append(Store.open(url))) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert len(opened) == 4
+        assert ask(url, "SELECT COUNT(*) FROM schema_version") == [(migrations.NEWEST,)]
+        for store in opened:
+            store.close()
