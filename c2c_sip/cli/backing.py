@@ -2,7 +2,7 @@
 
 import click
 
-from c2c_sip.cli.common import CONFIG, JSON, fail, load, show
+from c2c_sip.cli.common import CONFIG, JSON, fail, load, show, something
 from c2c_sip.config import Config
 from c2c_sip.store import StoreError
 
@@ -27,7 +27,7 @@ def _media(settings: Config) -> None:
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=something)
 @click.option("--overwrite", is_flag=True, help="Even if FILE is there already.")
 @CONFIG
 @JSON
@@ -47,7 +47,7 @@ def backup(file: str, overwrite: bool, path: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=something)
 @CONFIG
 @JSON
 def restore(file: str, path: str | None, as_json: bool) -> None:

@@ -1,18 +1,16 @@
 """``call``, ``channels`` and ``hangup``: calls as they go."""
 
-import contextlib
 import json
 import signal
 import time
-from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
 import click
 
+from c2c_sip.cli.clicktocalls import named
 from c2c_sip.cli.client import Client, ServiceError, Wanted, connected, service_options
-from c2c_sip.cli.common import JSON, fail
+from c2c_sip.cli.common import JSON, as_interrupt, fail, something
 from c2c_sip.cli.terminal import Column, clean, in_colour, table
 
 #: Seconds between two looks at a call.
@@ -31,11 +29,20 @@ _WORDS = {
 
 
 @click.command()
-@click.argument("contact")
+@click.argument("contact", type=something)
 @click.option(
-    "--click-to-call", "definition", metavar="ID", help="Through this one; its ID or its name."
+    "--click-to-call",
+    "definition",
+    type=something,
+    metavar="ID",
+    help="Through this one; its ID or its name.",
 )
-@click.option("--extension", metavar="E", help="From this extension, whatever click-to-calls say.")
+@click.option(
+    "--extension",
+    type=something,
+    metavar="E",
+    help="From this extension, whatever click-to-calls say.",
+)
 @click.option("--no-wait", is_flag=True, help="Do not wait for the end of the call.")
 @service_options
 @JSON
@@ -95,16 +102,7 @@ def _chosen(client: Client, wanted: str | None) -> str:
         raise click.UsageError(
             f"there is {many}: say which by --click-to-call (c2c-sip clicktocall list), or give --extension"
         )
-    try:
-        return str(client.ask("GET", f"{path}/{quote(wanted, safe='')}")["data"]["id"])
-    except ServiceError as error:
-        if error.status != 404:
-            raise
-    found = client.listed(path, {"filter_name": wanted}, most=2)
-    if len(found) != 1:
-        many = "more than one click-to-call is" if found else "no click-to-call is"
-        fail(f"{many} named {wanted}; see: c2c-sip clicktocall list")
-    return str(found[0]["id"])
+    return str(named(client, wanted)["id"])
 
 
 def _for_extension(client: Client, extension: str) -> tuple[str, bool]:
@@ -135,7 +133,7 @@ def _follow(
     states = _Plain() if quiet or not in_colour() else _Live()
     leaving = False
     record = started
-    with _as_interrupt(signal.SIGTERM), states:
+    with as_interrupt(signal.SIGTERM), states:
         while True:
             try:
                 if not quiet:
@@ -151,20 +149,6 @@ def _follow(
                     raise
                 leaving = True
                 states.note("hanging up")
-
-
-@contextlib.contextmanager
-def _as_interrupt(number: int) -> Iterator[None]:
-    """Take another signal for Ctrl-C: a call that nobody watches any more is not to go on."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(number, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)
 
 
 class _Plain:
@@ -282,7 +266,7 @@ def channels(service: Wanted, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("call_id", required=False)
+@click.argument("call_id", required=False, type=something)
 @click.option("--all", "everything", is_flag=True, help="All calls of the account.")
 @service_options
 @JSON

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import click
 
 from c2c_sip.cli.client import Client, ServiceError, Wanted, connected, service_options
-from c2c_sip.cli.common import JSON, fail
-from c2c_sip.cli.terminal import Column, facts, table
+from c2c_sip.cli.common import JSON, fail, something
+from c2c_sip.cli.terminal import Column, clean, facts, table
 
 _LIST = (
     Column("ID"),
@@ -67,18 +67,18 @@ def clicktocall_create(
 
 
 @clicktocall.command("show")
-@click.argument("id")
+@click.argument("wanted", metavar="ID", type=something)
 @service_options
 @JSON
-def clicktocall_show(id: str, service: Wanted, as_json: bool) -> None:
-    """Show all that one says, with what holds where it says nothing."""
+def clicktocall_show(wanted: str, service: Wanted, as_json: bool) -> None:
+    """Show all that one says, with what holds where it says nothing. ID may be its name."""
     with connected(service) as client:
-        found = _ask(client, "GET", id)
+        found = named(client, wanted)
     _show(found, as_json)
 
 
 @clicktocall.command("update")
-@click.argument("id")
+@click.argument("wanted", metavar="ID", type=something)
 @_FIELDS
 @click.option("--unset", multiple=True, metavar="NAME", help="Take a field away.")
 @click.option("--replace", is_flag=True, help="Take all other fields away too.")
@@ -86,7 +86,7 @@ def clicktocall_show(id: str, service: Wanted, as_json: bool) -> None:
 @service_options
 @JSON
 def clicktocall_update(
-    id: str,
+    wanted: str,
     fields: tuple[str, ...],
     unset: tuple[str, ...],
     replace: bool,
@@ -94,41 +94,54 @@ def clicktocall_update(
     service: Wanted,
     as_json: bool,
 ) -> None:
-    """Change fields of one."""
-    wanted = _document(fields, document)
+    """Change fields of one. ID may be its name."""
+    changes = _document(fields, document)
     for name in unset:
-        _put(wanted, name, None)
-    if not wanted:
+        _put(changes, name, None)
+    if not changes:
         raise click.UsageError("give --set, --unset or --json-document")
     with connected(service) as client:
-        changed = _ask(client, "POST" if replace else "PATCH", id, wanted)
+        path = _path(client, named(client, wanted)["id"])
+        changed = client.ask("POST" if replace else "PATCH", path, changes)["data"]
     _show(changed, as_json)
 
 
 @clicktocall.command("delete")
-@click.argument("id")
+@click.argument("wanted", metavar="ID", type=something)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @service_options
 @JSON
-def clicktocall_delete(id: str, yes: bool, service: Wanted, as_json: bool) -> None:
-    """Take one away; its buttons and URLs call nobody any more."""
+def clicktocall_delete(wanted: str, yes: bool, service: Wanted, as_json: bool) -> None:
+    """Take one away; its buttons and URLs call nobody any more. ID may be its name."""
     with connected(service) as client:
+        found = named(client, wanted)
         if not yes and sys.stdin.isatty():
-            name = _ask(client, "GET", id)["name"]
-            click.confirm(f"Delete {name}?", abort=True, err=True)
-        gone = _ask(client, "DELETE", id)
+            click.confirm(f"Delete {clean(found['name'])}?", abort=True, err=True)
+        gone = client.ask("DELETE", _path(client, found["id"]))["data"]
     click.echo(json.dumps(gone) if as_json else f"deleted {gone['id']}")
 
 
-def _ask(client: Client, method: str, id: str, body: Any = None) -> dict[str, Any]:
+def named(client: Client, wanted: str) -> dict[str, Any]:
+    """The document of the click-to-call that has ``wanted`` as its id, or as its name and no other has."""
     try:
-        path = client.of_account(f"clicktocall/{quote(id, safe='')}")
-        found: dict[str, Any] = client.ask(method, path, body)["data"]
+        found: dict[str, Any] = client.ask("GET", _path(client, wanted))["data"]
+        return found
     except ServiceError as error:
         if error.status != 404:
             raise
-        fail(f"there is no click-to-call {id}; see: c2c-sip clicktocall list")
-    return found
+    same = client.listed(client.of_account("clicktocall"), {"filter_name": wanted}, most=2)
+    if len(same) != 1:
+        many = (
+            f"more than one click-to-call is named {wanted}"
+            if same
+            else f"there is no click-to-call {wanted}"
+        )
+        fail(f"{clean(many)}; see: c2c-sip clicktocall list")
+    return named(client, same[0]["id"])
+
+
+def _path(client: Client, id: str) -> str:
+    return client.of_account(f"clicktocall/{quote(id, safe='')}")
 
 
 def _show(document: dict[str, Any], as_json: bool) -> None:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
-from c2c_sip.cli.common import CONFIG, fail, load, open_store
+from c2c_sip.cli.common import CONFIG, fail, load, open_store, something
 from c2c_sip.config import Config
 
 #: Seconds that the service may take for an answer.
@@ -216,13 +216,15 @@ def service_options(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="KEY",
         help="Of the account; without one, the database is asked to let us in. [$C2C_SIP_API_KEY]",
     )
-    @click.option("--account", default="", metavar="ID", help="The account; else the first.")
+    @click.option(
+        "--account", type=something, metavar="ID", help="The account; else the key's, or the first."
+    )
     @CONFIG
     @functools.wraps(command)
     def with_service(
-        *args: Any, path: str | None, url: str, api_key: str, account: str, **options: Any
+        *args: Any, path: str | None, url: str, api_key: str, account: str | None, **options: Any
     ) -> Any:
-        return command(*args, service=Wanted(path, url, api_key, account), **options)
+        return command(*args, service=Wanted(path, url, api_key, account or ""), **options)
 
     return with_service
 

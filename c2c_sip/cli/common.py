@@ -1,9 +1,12 @@
 """What the commands share: their options, how they end, and how they show facts."""
 
+import contextlib
 import json
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -16,6 +19,31 @@ CONFIG = click.option(
     "--config", "path", metavar="FILE", help="The configuration file, TOML.", default=None
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def something(text: str) -> str:
+    """Text that is not empty, as the type of an argument or an option.
+
+    What names nothing never means everything, or the first: ``hangup "$CALL"`` in a script that has no ``CALL`` must not
+    hang up all calls.
+    """
+    if not text.strip():
+        raise click.BadParameter("must not be empty")
+    return text
+
+
+@contextlib.contextmanager
+def as_interrupt(number: int) -> Iterator[None]:
+    """Take another signal for Ctrl-C: what was begun is to be ended, not left behind."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def fail(message: str) -> NoReturn:

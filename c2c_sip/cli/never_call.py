@@ -7,8 +7,9 @@ from typing import Any
 import click
 
 from c2c_sip.calling.contact import Unreadable, canonical, read_contact
-from c2c_sip.cli.common import CONFIG, JSON, fail, load, open_store
+from c2c_sip.cli.common import CONFIG, JSON, fail, load, open_store, something
 from c2c_sip.config import Config
+from c2c_sip.store import Store
 
 
 @click.group("never-call")
@@ -24,19 +25,25 @@ def _number(settings: Config, text: str) -> str:
         raise click.UsageError(f"{text}: {error.message}") from error
 
 
+def _known(store: Store, account_id: str | None) -> None:
+    if account_id is not None and store.account(account_id) is None:
+        fail(f"there is no account {account_id}; see: c2c-sip account list")
+
+
 @never_call.command("add")
 @click.argument("number")
-@click.option("--account", "account_id", default="", metavar="ID", help="Only for this account.")
+@click.option(
+    "--account", "account_id", type=something, metavar="ID", help="Only for this account."
+)
 @CONFIG
-def never_call_add(number: str, account_id: str, path: str | None) -> None:
+def never_call_add(number: str, account_id: str | None, path: str | None) -> None:
     """Never call NUMBER again."""
     settings = load(path)
     wanted = _number(settings, number)
     store = open_store(settings)
     try:
-        if account_id and store.account(account_id) is None:
-            fail(f"there is no account {account_id}")
-        store.guard.never_call(account_id, wanted, "operator", time.time())
+        _known(store, account_id)
+        store.guard.never_call(account_id or "", wanted, "operator", time.time())
     finally:
         store.close()
     click.echo(wanted)
@@ -44,15 +51,18 @@ def never_call_add(number: str, account_id: str, path: str | None) -> None:
 
 @never_call.command("remove")
 @click.argument("number")
-@click.option("--account", "account_id", default="", metavar="ID", help="From this account's list.")
+@click.option(
+    "--account", "account_id", type=something, metavar="ID", help="From this account's list."
+)
 @CONFIG
-def never_call_remove(number: str, account_id: str, path: str | None) -> None:
+def never_call_remove(number: str, account_id: str | None, path: str | None) -> None:
     """Let NUMBER be called again."""
     settings = load(path)
     wanted = _number(settings, number)
     store = open_store(settings)
     try:
-        if not store.guard.call_again(account_id, wanted):
+        _known(store, account_id)
+        if not store.guard.call_again(account_id or "", wanted):
             fail(f"{wanted} is not on the list")
     finally:
         store.close()
@@ -60,15 +70,18 @@ def never_call_remove(number: str, account_id: str, path: str | None) -> None:
 
 
 @never_call.command("list")
-@click.option("--account", "account_id", default="", metavar="ID", help="This account's list.")
+@click.option("--account", "account_id", type=something, metavar="ID", help="This account's list.")
 @CONFIG
 @JSON
-def never_call_list(account_id: str, path: str | None, as_json: bool) -> None:
+def never_call_list(account_id: str | None, path: str | None, as_json: bool) -> None:
     """List the numbers."""
     store = open_store(load(path))
     rows: list[dict[str, Any]] = []
     try:
-        while more := store.guard.never_calls(account_id, 1000, rows[-1]["number"] if rows else ""):
+        _known(store, account_id)
+        while more := store.guard.never_calls(
+            account_id or "", 1000, rows[-1]["number"] if rows else ""
+        ):
             rows += more
     finally:
         store.close()

@@ -13,8 +13,9 @@ from urllib.parse import quote
 
 import click
 
+from c2c_sip.cli.clicktocalls import named
 from c2c_sip.cli.client import Client, ServiceError, Wanted, connected, service_options
-from c2c_sip.cli.common import JSON, fail
+from c2c_sip.cli.common import JSON, fail, something
 from c2c_sip.cli.terminal import Column, clean, in_colour, local_time, table
 
 if TYPE_CHECKING:
@@ -57,7 +58,13 @@ _HISTORY = (
 
 
 @click.command()
-@click.option("--click-to-call", "definition", metavar="ID", help="Only of this one.")
+@click.option(
+    "--click-to-call",
+    "definition",
+    type=something,
+    metavar="ID",
+    help="Only of this one; its ID or its name.",
+)
 @click.option(
     "--since", type=_moment, metavar="WHEN", help="As 90m, 6h, 7d, 2026-01-31 or 2026-01-31T12:00."
 )
@@ -83,15 +90,13 @@ def history(
 ) -> None:
     """List what was called, newest first."""
     query: dict[str, Any] = {}
-    if definition:
-        query["filter_clicktocall_id"] = definition
     if since is not None:
         query["created_from"] = int(since.timestamp()) + GREGORIAN
     if failed:
         query["filter_result"] = "error"
     with connected(service) as client:
-        if definition:  # which tells of an ID that there is not
-            client.ask("GET", client.of_account(f"clicktocall/{quote(definition, safe='')}"))
+        if definition:
+            query["filter_clicktocall_id"] = named(client, definition)["id"]
         items = client.listed(client.of_account("history"), query, most)
     if as_json:
         click.echo(json.dumps(items))
@@ -114,7 +119,7 @@ def _row(item: dict[str, Any]) -> list[Any]:
 
 
 @click.command()
-@click.argument("activation")
+@click.argument("activation", type=something)
 @click.option("--follow", "-f", is_flag=True, help="Go on while the call lives.")
 @click.option("--pcap", metavar="FILE", help="Write a capture for Wireshark; - is stdout.")
 @click.option("--svg", metavar="FILE", help="Write the ladder as a picture; - is stdout.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from c2c_sip import config
-from c2c_sip.cli.common import CONFIG, JSON, fail, load
+from c2c_sip.cli.common import CONFIG, JSON, as_interrupt, fail, load
 from c2c_sip.collecting import Collecting
 from c2c_sip.config import ConfigError
 from c2c_sip.logs import Logs
@@ -37,7 +37,8 @@ def demo(as_json: bool) -> None:
     # Only here: pyVoIP and the lab are of no use to a running service.
     from c2c_sip.lab.demo import run_demo
 
-    sys.exit(run_demo(as_json))
+    with as_interrupt(signal.SIGTERM):
+        sys.exit(run_demo(as_json))
 
 
 @click.command()

@@ -72,7 +72,10 @@ def init(
             raise click.UsageError(
                 "--trunk-password and --trunk-password-file: give one of the two"
             )
-        trunk_password = trunk_password_file.read().rstrip("\r\n")
+        try:
+            trunk_password = trunk_password_file.read().rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            raise click.UsageError(f"--trunk-password-file: must be UTF-8: {error}") from error
     file = Path(path or os.environ.get("C2C_SIP_CONFIG") or _usual_path())
     given = [trunk_username, trunk_password, country, listen]
     if trunk_domain is not None:

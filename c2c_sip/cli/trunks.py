@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from c2c_sip.cli.client import Client, ServiceError, Wanted, connected, service_options
-from c2c_sip.cli.common import JSON, fail
+from c2c_sip.cli.common import JSON, fail, something
 from c2c_sip.cli.terminal import Column, facts, table
 
 #: States of a trunk that calls can go through.
@@ -65,7 +65,7 @@ def _why(one: dict[str, Any]) -> str:
 
 
 @trunk.command("status")
-@click.argument("name", required=False)
+@click.argument("name", required=False, type=something)
 @service_options
 @JSON
 def trunk_status(name: str | None, service: Wanted, as_json: bool) -> None:

@@ -10,6 +10,8 @@ from c2c_sip.store.migrations import NEWEST
 
 #: What the database that a restore replaces is called then, after its own name.
 BEFORE = ".before-restore"
+#: What SQLite has beside a database that is in use, after its name.
+_BESIDE = ("-wal", "-shm")
 #: Seconds to wait for a lock.
 PATIENCE = 5.0
 
@@ -20,11 +22,14 @@ def backup(database: str | Path, target: str | Path, overwrite: bool = False) ->
     By SQLite's online backup: calls go on and are written meanwhile, since the database has a write-ahead log. Nothing
     appears at ``target`` before it is whole and checked.
 
-    :raises StoreError: there is no such database, ``target`` is there already, or cannot be written.
+    :raises StoreError: there is no such database, ``target`` is that database, is there already, or cannot be written.
     """
     source, target = Path(database), Path(target)
     if not source.is_file():
         raise StoreError(f"there is no database {source}")
+    if any(_same(target, Path(f"{source}{suffix}")) for suffix in ("", *_BESIDE, "-journal")):
+        # A running service would go on writing to the file that is no longer there.
+        raise StoreError(f"{target} is the database itself: give the backup another name")
     if target.exists() and not overwrite:
         raise StoreError(f"{target} is there already")
     part = Path(f"{target}.part")
@@ -51,6 +56,8 @@ def restore(database: str | Path, source: str | Path) -> Path | None:
     place, source = Path(database), Path(source)
     if not source.is_file():
         raise StoreError(f"there is no backup {source}")
+    if _same(source, place):
+        raise StoreError(f"{source} is the database itself, not a backup of it")
     check(source)
     part = Path(f"{place}.part")
     before = Path(f"{place}{BEFORE}")
@@ -121,9 +128,13 @@ def _take_out_of_use(place: Path) -> None:
             return  # damaged: that may be why it is replaced
     if mode != "delete":
         raise StoreError(f"{place} is in use: stop the service first")
-    for suffix in ("-wal", "-shm"):
+    for suffix in _BESIDE:
         with suppress(FileNotFoundError):
             os.unlink(f"{place}{suffix}")
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _sync(path: Path) -> None:

@@ -203,7 +203,8 @@ def test_click_to_calls_are_made_shown_changed_and_deleted(shell: Shell) -> None
     assert f"{identifier}  Sales" in listed
     shown = shell("clicktocall", "show", identifier).stdout
     assert re.search(r"^extension:\s+101$", shown, re.M)
-    changed = shell.json("clicktocall", "update", identifier, "--set", "media.ignore_early_media=true",
+    assert shell.json("clicktocall", "show", "Sales")["id"] == identifier
+    changed = shell.json("clicktocall", "update", "Sales", "--set", "media.ignore_early_media=true",
                          "--unset", "throttle")  # fmt: skip
     assert changed["media"] == {"ignore_early_media": True} and changed["throttle"] == 0
     document = json.dumps({"name": "Support", "extension": "101"})
@@ -220,6 +221,7 @@ def test_click_to_calls_are_made_shown_changed_and_deleted(shell: Shell) -> None
     shell("hangup", "--all")
     assert calling.wait(30) == 0
     (item,) = shell.json("history", "--click-to-call", identifier)
+    assert shell.json("history", "--click-to-call", "Support") == [item]
     assert item["clicktocall_name"] == "Support"
     gone = shell("clicktocall", "delete", identifier)
     assert (gone.exit_code, gone.stdout) == (0, f"deleted {identifier}\n")

@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from tests.interop.programs import until
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,6 +39,19 @@ def test_demo_json_says_that_each_phone_heard_the_other_within_20_seconds() -> N
         facts["ok"] is facts["extension_heard_contact"] is facts["contact_heard_extension"] is True
     )
     assert facts["call"]["result"] == "success"
+
+
+def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "c2c_sip", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+    ) as demo:
+        until(lambda: list(tmp_path.rglob("demo.db")), 20, "the demo's database")
+        demo.terminate()
+        assert demo.wait(20) == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_demo_prints_the_ladder_and_the_record() -> None:

@@ -80,6 +80,24 @@ def test_what_is_there_is_not_overwritten_unasked(place: Path, tmp_path: Path) -
     assert not list(tmp_path.glob("*.part"))
 
 
+def test_the_database_itself_is_neither_written_over_nor_taken_for_a_backup(
+    place: Path, tmp_path: Path
+) -> None:
+    store = Store.open(f"sqlite:///{place}")
+    try:
+        store.create_account("kept", realm="kept.test")
+        number = place.stat().st_ino
+        (tmp_path / "linked.db").symlink_to(place)
+        for itself in ("c2c.db", "linked.db", "c2c.db-wal"):
+            done = run("backup", "--overwrite", str(tmp_path / itself))
+            assert done.exit_code == 1 and "is the database itself" in done.stderr
+    finally:
+        store.close()
+    done = run("restore", str(place))
+    assert done.exit_code == 1 and "is the database itself" in done.stderr
+    assert (place.stat().st_ino, names(place)) == (number, ["kept"])
+
+
 def test_a_backup_comes_back_and_what_was_there_is_kept(place: Path, tmp_path: Path) -> None:
     store = Store.open(f"sqlite:///{place}")
     store.create_account("before", realm="a.test")

@@ -118,6 +118,9 @@ def test_without_a_terminal_nothing_is_asked(run: Run, tmp_path: Path) -> None:
     )
     assert both.exit_code == 2
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "secret").write_bytes(b"p\xe4ss")
+    octets = run("init", "--trunk-domain", "x.test", "--trunk-password-file", "secret")
+    assert octets.exit_code == 2 and "--trunk-password-file: must be UTF-8" in octets.stderr
 
 
 def test_in_a_terminal_a_few_questions_make_a_configuration(tmp_path: Path) -> None:

@@ -76,6 +76,22 @@ def test_a_service_that_does_not_run_is_said_so_and_how_to_start_it(
         ("clicktocall", "create", "--json-document", "nonexistent.json"),
         ("clicktocall", "update", "x"),
         ("completion", "csh"),
+        # What a script's variable is that nobody has set.
+        ("hangup", ""),
+        ("hangup", " "),
+        ("trace", ""),
+        ("call", ""),
+        ("call", "1", "--extension", ""),
+        ("call", "1", "--click-to-call", ""),
+        ("history", "--click-to-call", ""),
+        ("clicktocall", "show", ""),
+        ("clicktocall", "update", "", "--set", "name=x"),
+        ("clicktocall", "delete", ""),
+        ("trunk", "status", ""),
+        ("channels", "--account", ""),
+        ("never-call", "list", "--account", ""),
+        ("backup", ""),
+        ("restore", ""),
     ],
 )
 def test_bad_usage_ends_with_2(run: Run, arguments: tuple[str, ...]) -> None:
