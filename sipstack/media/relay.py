@@ -155,6 +155,11 @@ class Relay:
             return
         line.remote = remote
         line.expected = {codec.payload_type: codec for codec in codecs}
+        # RFC 3264 §5.1 has the peer send by our numbers; some send by those of their own description.
+        for theirs in remote.codecs:
+            ours = next((codec for codec in codecs if codec.same_as(theirs)), None)
+            if ours is not None:
+                line.expected.setdefault(theirs.payload_type, ours)
         line.quality.pause()
         if remote.port and not is_unspecified(remote.address):
             # Port 0 and 0.0.0.0 say that nothing is wanted, not that the peer has moved.

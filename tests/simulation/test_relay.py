@@ -3,6 +3,7 @@
 import itertools
 import random
 import struct
+from dataclasses import replace
 
 import pytest
 
@@ -22,9 +23,12 @@ from sipstack.media.rtcp import (
 from sipstack.media.srtp import AVAILABLE, Protector
 from sipstack.media.tones import BEEP, BUSY, RINGBACK, Source
 from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
+from sipstack.sdp import CODECS
 from tests.simulation.rtp import EVENT, OWN, PCMA, PCMU, Endpoint, World
 
 US = RINGBACK["us"]
+
+OPUS = CODECS["opus"]
 
 
 def play(world: World, to: Endpoint, tone: Source | None, until_media: bool = False) -> None:
@@ -192,6 +196,25 @@ def test_a_payload_type_and_a_law_are_translated_in_every_kind_of_packet() -> No
     assert [packet[6] for packet in customer.heard if packet[1] == 101] == [b"\x05\x8a\x03\x20"] * 4
     sent = [packet[3] for packet in customer.heard]
     assert sent == [(sent[0] + n) & 0xFFFF for n in _places(100)]
+
+
+def test_a_peer_that_sends_by_its_own_numbers_is_heard_and_ours_count_first() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000), OPUS, EVENT)
+    customer = Endpoint(world, ("203.0.113.9", 6000), OPUS, EVENT)
+    desk.describe()
+    # It has renumbered both, and to 101 it wants audio.
+    renumbered = replace(OPUS, payload_type=101), replace(EVENT, payload_type=97)
+    customer.describe(codecs=renumbered)
+    world.relay.bridge(desk.number, customer.number)
+    for kind in (OPUS.payload_type, 97, 101):
+        customer.say(kind=kind)
+        desk.say(kind=kind)
+        world.run(0.02)
+    assert [packet[1] for packet in desk.heard] == [OPUS.payload_type, 101, 101]
+    assert [packet[1] for packet in customer.heard] == [101, 97]
+    assert world.relay.remove(customer.number).rejected == 0
+    assert world.relay.remove(desk.number).rejected == 1
 
 
 def _places(count: int) -> list[int]:
