@@ -137,6 +137,9 @@ def _follow(
         while True:
             try:
                 if not quiet:
+                    if record["result"] == "success":
+                        # They may have talked for less than the time between two looks.
+                        states.show("connected")
                     states.show(record["state"])
                 if record["state"] == "ended":
                     return record

@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from c2c_sip.cli import clicktocalls, main, records, terminal
+from c2c_sip.cli import calls, clicktocalls, main, records, terminal
 from c2c_sip.cli.calls import reason
 from c2c_sip.cli.client import Client, _complaint, url_of
 from c2c_sip.config import Config, Http
@@ -194,6 +194,28 @@ def test_the_reason_is_the_explanation_or_else_cause_and_status() -> None:
     assert reason(record) == "not connected: USER_BUSY (SIP status 486)"
     assert reason(record | {"explanation": "They are busy."}) == "They are busy."
     assert reason({"cause": "NO_ANSWER", "sip_status": None}) == "not connected: NO_ANSWER"
+
+
+class _Told(Client):
+    """A service that has another record of a call each time it is asked."""
+
+    def __init__(self, *records: dict[str, Any]) -> None:
+        super().__init__("http://127.0.0.1:1")
+        self._records = list(records)
+
+    def ask(self, *_: Any, **__: Any) -> dict[str, Any]:
+        return {"data": self._records.pop(0)}
+
+
+def test_a_call_that_was_connected_between_two_looks_is_shown_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "LOOK", 0.0)
+    ringing = {"id": "x", "state": "contact_ringing", "result": None}
+    over = {"id": "x", "state": "ended", "result": "success"}
+    calls._follow(_Told(over), "d", ringing, quiet=False)
+    shown = [line.split(" s  ")[1] for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["the contact rings", "connected", "ended"]
 
 
 def test_what_the_service_complains_of_is_said_field_by_field() -> None:
