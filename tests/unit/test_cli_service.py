@@ -13,8 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from c2c_sip.cli import calls, clicktocalls, main, records, terminal
-from c2c_sip.cli.calls import reason
+from c2c_sip.cli import clicktocalls, main, records, terminal
+from c2c_sip.cli.calls import _follow, reason
 from c2c_sip.cli.client import Client, _complaint, url_of
 from c2c_sip.config import Config, Http
 
@@ -196,26 +196,26 @@ def test_the_reason_is_the_explanation_or_else_cause_and_status() -> None:
     assert reason({"cause": "NO_ANSWER", "sip_status": None}) == "not connected: NO_ANSWER"
 
 
-class _Told(Client):
-    """A service that has another record of a call each time it is asked."""
+class _Asked(Client):
+    """A service whose call was connected and over between two questions."""
 
-    def __init__(self, *records: dict[str, Any]) -> None:
-        super().__init__("http://127.0.0.1:1")
-        self._records = list(records)
+    def __init__(self) -> None:
+        """Without an address: nothing is asked of anybody."""
 
-    def ask(self, *_: Any, **__: Any) -> dict[str, Any]:
-        return {"data": self._records.pop(0)}
+    def of_account(self, path: str = "") -> str:
+        return path
+
+    def ask(self, method: str, path: str, data: object = None, **more: object) -> dict[str, Any]:
+        return {"data": {"id": "a", "state": "ended", "result": "success"}}
 
 
 def test_a_call_that_was_connected_between_two_looks_is_shown_so(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(calls, "LOOK", 0.0)
-    ringing = {"id": "x", "state": "contact_ringing", "result": None}
-    over = {"id": "x", "state": "ended", "result": "success"}
-    calls._follow(_Told(over), "d", ringing, quiet=False)
-    shown = [line.split(" s  ")[1] for line in capsys.readouterr().out.splitlines()]
-    assert shown == ["the contact rings", "connected", "ended"]
+    started = {"id": "a", "state": "contact_ringing", "result": None}
+    _follow(_Asked(), "d", started, quiet=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" s  ")[1] for line in lines] == ["the contact rings", "connected", "ended"]
 
 
 def test_what_the_service_complains_of_is_said_field_by_field() -> None:
