@@ -124,6 +124,21 @@ HANGS_UP_BEFORE_THE_ACK = Script(hang_up_early=0.0)
 ANSWERS_TWICE = Script(answer_again_after=0.3)
 CRASHES_RINGING = Script(crash_after=0.5)
 CRASHES_TALKING = Script(crash_after=2.0)
+#: What may become of a call at any phone. In this order, which what is drawn from a seed depends on.
+COURSES = (
+    BUSY,
+    REJECTS,
+    UNKNOWN,
+    NEVER_ANSWERS,
+    DEAF,
+    EARLY_MEDIA,
+    HANGS_UP,
+    HANGS_UP_AT_ONCE,
+    HANGS_UP_BEFORE_THE_ACK,
+    ANSWERS_TWICE,
+    CRASHES_RINGING,
+    CRASHES_TALKING,
+)
 ROGUE = Script(challenge="sip.provider.example")
 ROGUE_LATER = Script(challenge="sip.provider.example", challenges=frozenset({"re-INVITE", "BYE"}))
 GARBAGE = Script(

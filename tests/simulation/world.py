@@ -59,18 +59,7 @@ TIMER_B = 32.0
 
 TALKS = Script(answer_after=1.0)
 SCRIPTS = (
-    scripts.BUSY,
-    scripts.REJECTS,
-    scripts.UNKNOWN,
-    scripts.NEVER_ANSWERS,
-    scripts.DEAF,
-    scripts.EARLY_MEDIA,
-    scripts.HANGS_UP,
-    scripts.HANGS_UP_AT_ONCE,
-    scripts.HANGS_UP_BEFORE_THE_ACK,
-    scripts.ANSWERS_TWICE,
-    scripts.CRASHES_RINGING,
-    scripts.CRASHES_TALKING,
+    *scripts.COURSES,
     scripts.GARBAGE,
     scripts.ROGUE,
     scripts.ROGUE_LATER,
