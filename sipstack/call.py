@@ -77,6 +77,9 @@ class _Early:
 
     dialog: Dialog
     provisionals: Received = field(default_factory=Received)
+    #: The answer to our offer, and what an UPDATE made of it since.
+    answer: bytes = b""
+    updated: RemoteMedia | None = None
 
 
 class OutgoingCall:
@@ -324,6 +327,9 @@ class OutgoingCall:
                 remote = self._media.accept_answer(sdp_of(response))
             except SdpError:
                 return  # what the 2xx says counts, and is judged then
+            early = invitation.early.get(response.to.tag)
+            if early is not None:
+                early.answer, early.updated = sdp_of(response), None
             self._on_media(remote)
             self._on_event(EarlyMedia(remote))
 
@@ -451,7 +457,7 @@ class OutgoingCall:
             self._stillborn(session, Failed(487, REASONS[487]), self._reason)
             return
         try:
-            remote = self._media.accept_answer(sdp_of(response))
+            remote = self._agreed_with(early, response)
         except SdpError as error:
             self._refusal = Evidence("us", error.reason)
             why = 'SIP;cause=488;text="Not Acceptable Here"'
@@ -462,6 +468,15 @@ class OutgoingCall:
         session.start(response)
         self._on_media(remote)
         self._on_event(Answered(remote))
+
+    def _agreed_with(self, early: _Early | None, answered: Response) -> RemoteMedia:
+        """The media of who has answered. A 2xx after a description need not have another (:rfc:`3261` §13.2.1).
+
+        :raises SdpError: there is none, or it is of no use
+        """
+        if early is None or has_sdp(answered):
+            return self._media.accept_answer(sdp_of(answered))
+        return early.updated or self._media.accept_answer(early.answer)
 
     def _repeated(self, invitation: _Invitation, response: Response) -> None:
         """A 2xx comes again: our ACK was lost, or is not out yet since it is still asked where its Contact leads."""
@@ -556,11 +571,11 @@ class OutgoingCall:
         elif request.method == "OPTIONS":
             responder.respond(make_response(request, 200, headers=capabilities()))
         elif request.method == "UPDATE":
-            self._early_update(early.dialog, request, responder)
+            self._early_update(early, request, responder)
         else:
             responder.respond(make_response(request, 481))
 
-    def _early_update(self, dialog: Dialog, request: Request, responder: Responder) -> None:
+    def _early_update(self, early: _Early, request: Request, responder: Responder) -> None:
         """An UPDATE before the answer (:rfc:`3311`): another offer, such as of an announcement's server."""
         contact = str(self._invitations[-1].request.contacts[0])
         response = make_response(request, 200, headers=[("Contact", contact), *capabilities()])
@@ -572,9 +587,10 @@ class OutgoingCall:
                 responder.respond(make_response(request, 488, error.reason))
                 return
             describe(response, body)
-        dialog.refresh_target(request)
+        early.dialog.refresh_target(request)
         responder.respond(response)
         if remote is not None:
+            early.updated = remote
             self._on_media(remote)
 
     def acknowledged(self, ack: Request) -> None:

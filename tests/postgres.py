@@ -24,6 +24,7 @@ OWNER = "c2c"
 UNPRIVILEGED = "postgres"
 #: What a power cut would do to it is not what is tested.
 HASTE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+HASTE |= {"autovacuum": "off", "wal_level": "minimal", "max_wal_senders": "0"}
 #: Seconds for it to start on a busy machine.
 START = 60.0
 

@@ -140,7 +140,7 @@ class Planner:
             call_id = secrets.token_hex(12) if index else row["extension_call_id"]
             ringing = timeout or config.calling.extension_timeout
             return replace(
-                self._leg("extension", route, call_id, ringing, added("extension", route)),
+                self._leg(account, "extension", route, call_id, ringing, added("extension", route)),
                 accepts_referral=lambda uri: transfer(uri) is not None,
                 transfer=transfer,
             )
@@ -153,6 +153,7 @@ class Planner:
             contact_text=row["contact"],
             extensions=tuple(extension(index, route) for index, route in enumerate(extensions)),
             contact=self._leg(
+                account,
                 "contact",
                 contact,
                 row["call_id"],
@@ -180,6 +181,7 @@ class Planner:
 
     def _leg(
         self,
+        account: Mapping[str, Any],
         role: str,
         route: LegRoute,
         call_id: str,
@@ -191,7 +193,9 @@ class Planner:
 
         def redirect(uri: Uri) -> Outbound | None:
             where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
-            return self._outbound(where) if where is not None else None
+            if where is None or not self._may_be_sent_to(account, role, where):
+                return None
+            return self._outbound(where)
 
         return LegPlan(
             role=role,
@@ -208,6 +212,23 @@ class Planner:
             accepted=self._accepted,
             at_home=role == "extension" or route.at_home,
         )
+
+    def _may_be_sent_to(
+        self, account: Mapping[str, Any], role: str, where: routing.Destination
+    ) -> bool:
+        """Whether a 3xx may lead this leg on through its trunk, under the rules for the number that was dialled."""
+        rules = self._guard.rules(account)
+        numbers = routing.dialled_numbers(where, rules.region)
+        try:
+            policy.check_redirection(numbers, rules, public=role == "contact")
+            if role != "extension":
+                for number in numbers:
+                    called = canonical(number, rules.region)
+                    self._guard.check_never_call(account["id"], called, str(where.uri))
+        except Refusal as refusal:
+            log.warning("redirection to %s refused: %s", where.uri, refusal)
+            return False
+        return True
 
     def _transfer(
         self,
@@ -251,7 +272,9 @@ class Planner:
             return None
         caller = routing.caller(shown, where, str(account.get("realm") or ""), region)
         timeout = clicktocall.get("timeout") or config.calling.contact_timeout
-        return self._leg("transfer", LegRoute(where, caller), secrets.token_hex(12), timeout)
+        return self._leg(
+            account, "transfer", LegRoute(where, caller), secrets.token_hex(12), timeout
+        )
 
     def _outbound(self, destination: routing.Destination) -> Outbound:
         trunk = destination.trunk

@@ -222,6 +222,28 @@ def check_extension(extension: Party, rules: Rules) -> None:
         )
 
 
+def check_redirection(numbers: Sequence[Number], rules: Rules, *, public: bool) -> None:
+    """Decide whether a trunk may send a call on to a number, by a 3xx of its own or of the phone that was called.
+
+    :param numbers: what the trunk may take it for
+    :param public: whether it is the contact who was called: whoever has that phone may be anybody
+    :raises Refusal: of the kind ``validation``, field ``contact``
+    """
+    for number in numbers:
+        if not public and not number.digits.lstrip("+").isdecimal():
+            continue  # a code of the extension's own switch
+        found = refused_number(number, rules, public=public)
+        if found is not None:
+            raise Refusal(
+                "validation",
+                found[1],
+                field="contact",
+                rule="forbidden",
+                value=str(number),
+                reason=found[0],
+            )
+
+
 def refused_number(number: Number, rules: Rules, *, public: bool) -> tuple[str, str] | None:
     """(reason, what to tell) where a number is not called, ``None`` where it is."""
     countries = rules.countries or {rules.region}

@@ -17,11 +17,13 @@ from urllib.parse import quote, unquote
 import phonenumbers
 
 from c2c_sip.calling.contact import (
+    MIN_OUTSIDE_DIGITS,
     Contact,
     Extension,
     Number,
     Party,
     Unreadable,
+    number_in,
     parse_e164,
     read_contact,
     read_extension,
@@ -235,6 +237,23 @@ def may_follow(
     if any(same_host(target.host, host) for host in (*others, *trunk_hosts)):
         return None
     return Destination("direct", target, target)
+
+
+def dialled_numbers(where: Destination, region: str) -> list[Number]:
+    """What the number in a Request-URI may be to the trunk that it goes to; nothing, where it is none or no trunk's.
+
+    The way back from :func:`destination`: without the trunk's prefix, and in E.164 where that is how it is dialled.
+    """
+    trunk = where.trunk
+    user = unquote(where.uri.user or "").partition(";")[0]
+    if trunk is None:
+        return []
+    user = user.removeprefix(trunk.number_prefix) or user
+    texts = [user]
+    if trunk.number_format == "e164" and user.isdecimal() and len(user) > MIN_OUTSIDE_DIGITS:
+        texts.append(f"+{user}")
+    found = (number_in(sip_uri(text, where.uri.host), region) for text in texts)
+    return [number for number in found if number is not None]
 
 
 def referred_to(uri: Uri, referrer: Destination, realm: str, region: str) -> Party:

@@ -137,6 +137,8 @@ def _follow(
         while True:
             try:
                 if not quiet:
+                    if record.get("result") == "success":
+                        states.connected()
                     states.show(record["state"])
                 if record["state"] == "ended":
                     return record
@@ -157,6 +159,7 @@ class _Plain:
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._state = ""
+        self._seen: set[str] = set()
 
     def __enter__(self) -> None:
         """Nothing to begin."""
@@ -168,7 +171,13 @@ class _Plain:
         """The call is in this state now."""
         if state != self._state:
             self._state = state
+            self._seen.add(state)
             self.tell(time.monotonic() - self._began, state)
+
+    def connected(self) -> None:
+        """The two are or were connected, also where that was over before we looked again."""
+        if "connected" not in self._seen:
+            self.show("connected")
 
     def note(self, text: str) -> None:
         """Say something that is no result."""

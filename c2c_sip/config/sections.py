@@ -76,7 +76,9 @@ class Database:
     )
     media_directory: str = setting("", checks.text())
     media_quota: int = setting(256_000_000, checks.whole(64_000, 999_999_999))
-    node: str = setting("", checks.text("text of 1 to 200 characters", re.compile(r".{1,200}\Z")))
+    node: str = setting(
+        "", checks.text("text of at most 200 characters", re.compile(r".{1,200}\Z"))
+    )
 
     def __repr__(self) -> str:
         return f"Database({self.url.partition(':')[0]!r})"

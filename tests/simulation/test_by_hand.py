@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sipstack.call import Answered, Ended, Failed, Outbound, Ringing
+from sipstack.call import Answered, EarlyMedia, Ended, Failed, Outbound, Ringing
 from sipstack.incoming import IncomingCall
 from sipstack.message import Request, Response, Uri
 from sipstack.resolver import Target
@@ -57,6 +57,59 @@ def test_another_offer_before_the_answer_is_taken_and_a_wrong_one_refused() -> N
         assert (empty.status, empty.body) == (200, b"")
         assert [media.port for media in call.media] == [5000]
         await answered(call, hand, invite)
+
+    play(work)
+
+
+@pytest.mark.parametrize("reliable", [True, False])
+def test_an_answer_after_a_description_needs_no_other(reliable: bool) -> None:
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        call.dial()
+        invite = await hand.request("INVITE")
+        numbered = (("Require", "100rel"), ("RSeq", "5")) if reliable else ()
+        hand.answer(invite, 183, SDP, headers=numbered)
+        if reliable:
+            hand.answer(await hand.request("PRACK"), 200)
+        await asyncio.sleep(0.1)
+        hand.answer(invite, 200)
+        await hand.request("ACK")
+        assert [type(event) for event in call.events] == [EarlyMedia, Answered]
+        assert [media.port for media in call.media] == [4000, 4000]
+        await hung_up(call, hand)
+
+    play(work)
+
+
+def test_an_answer_without_a_description_means_what_an_update_has_changed() -> None:
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        call.dial()
+        invite = await hand.request("INVITE")
+        hand.answer(invite, 183, SDP)
+        await asyncio.sleep(0.1)
+        hand.ask("UPDATE", invite, SDP.replace(b"4000", b"5000"))
+        assert (await hand.response("UPDATE")).status == 200
+        hand.answer(invite, 200)
+        await hand.request("ACK")
+        assert [media.port for media in call.media] == [4000, 5000, 5000]
+        await hung_up(call, hand)
+
+    play(work)
+
+
+def test_an_answer_of_another_fork_needs_a_description_of_its_own() -> None:
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        call.dial()
+        invite = await hand.request("INVITE")
+        hand.answer(invite, 183, SDP)
+        await asyncio.sleep(0.1)
+        hand.tag = "other"
+        hand.answer(invite, 200)
+        await hand.request("ACK")
+        hand.answer(await hand.request("BYE"), 200)
+        assert isinstance(call.events[-1], Failed) and call.events[-1].status == 488
 
     play(work)
 

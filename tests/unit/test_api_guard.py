@@ -559,6 +559,38 @@ def test_a_transfer_leads_only_to_where_a_contact_may_be(
     assert extension.accepts_referral(uri) == good
 
 
+@pytest.mark.parametrize(
+    ("target", "extension", "contact"),
+    [
+        ("sip:+14155550123@trunk.example", True, True),
+        ("sip:4155550123@trunk.example", True, True),
+        ("sip:bob@trunk.example", True, True),
+        ("sip:102@trunk.example", True, True),
+        ("sip:*72102@trunk.example", True, False),
+        ("sip:bob@example.com", True, True),
+        ("sip:+19005550123@example.com", True, True),
+        ("sip:+19005550123@trunk.example", False, False),
+        ("sip:1900%35550123@trunk.example;user=phone", False, False),
+        ("sip:+442071838750@trunk.example", False, False),
+        ("sip:011442071838750@trunk.example", False, False),
+        ("sip:911@trunk.example", False, False),
+        ("sip:8819005550123@trunk.example", False, False),
+        ("sip:+14155550177@trunk.example", True, False),
+    ],
+)
+def test_a_trunk_sends_a_call_on_only_to_where_a_contact_may_be(
+    make: Make, target: str, extension: bool, contact: bool
+) -> None:
+    api = make()
+    assert api.put("/never_call", {"number": "+14155550177"}).status_code in (200, 201)
+    assert api.post(f"{one(api)}/connect", {"contact": NUMBER}).status_code == 200
+    (live,) = api.calling._live.values()  # type: ignore[attr-defined]
+    plan = live.flow.plan
+    uri = Uri.parse(target)
+    assert (plan.extensions[0].redirect(uri) is not None) == extension
+    assert (plan.contact.redirect(uri) is not None) == contact
+
+
 def test_a_transfer_leads_to_nobody_who_does_not_want_to_be_called(make: Make) -> None:
     api = make()
     assert api.post(f"{one(api)}/connect", {"contact": NUMBER}).status_code == 200

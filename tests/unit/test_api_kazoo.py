@@ -13,7 +13,6 @@ import pytest
 
 from c2c_sip.api import conditions
 from tests.unit.conftest import Api, FakeCalling
-from tests.unit.databases import each_database  # noqa: F401 - a fixture
 from tests.unit.test_api_records import GREGORIAN, activation, leg
 
 GOOD: dict[str, Any] = {"name": "Sales", "extension": "100"}

@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from c2c_sip.cli import clicktocalls, main, records, terminal
-from c2c_sip.cli.calls import reason
+from c2c_sip.cli.calls import _follow, reason
 from c2c_sip.cli.client import Client, _complaint, url_of
 from c2c_sip.config import Config, Http
 
@@ -194,6 +194,28 @@ def test_the_reason_is_the_explanation_or_else_cause_and_status() -> None:
     assert reason(record) == "not connected: USER_BUSY (SIP status 486)"
     assert reason(record | {"explanation": "They are busy."}) == "They are busy."
     assert reason({"cause": "NO_ANSWER", "sip_status": None}) == "not connected: NO_ANSWER"
+
+
+class _Asked(Client):
+    """A service whose call was connected and over between two questions."""
+
+    def __init__(self) -> None:
+        """Without an address: nothing is asked of anybody."""
+
+    def of_account(self, path: str = "") -> str:
+        return path
+
+    def ask(self, method: str, path: str, data: object = None, **more: object) -> dict[str, Any]:
+        return {"data": {"id": "a", "state": "ended", "result": "success"}}
+
+
+def test_a_call_that_was_connected_between_two_looks_is_shown_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    started = {"id": "a", "state": "contact_ringing", "result": None}
+    _follow(_Asked(), "d", started, quiet=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" s  ")[1] for line in lines] == ["the contact rings", "connected", "ended"]
 
 
 def test_what_the_service_complains_of_is_said_field_by_field() -> None:

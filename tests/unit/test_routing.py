@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from c2c_sip.calling.routing import (
     Shown,
     caller,
     destination,
+    dialled_numbers,
     format_number,
     may_follow,
     read_contact,
@@ -170,6 +172,27 @@ def test_a_trunk_may_lead_back_to_itself_through_itself() -> None:
     to = follow(THROUGH, "sip:+14155550199@sip.provider.example")
     assert to is not None
     assert (to.kind, to.trunk, to.uri.user) == ("trunk", PROVIDER, "+14155550199")
+
+
+@pytest.mark.parametrize(
+    ("user", "prefix", "form", "numbers"),
+    [
+        ("+14155550123", "", "+e164", ["+14155550123"]),
+        ("9011442079460958", "9", "national", ["+442079460958"]),
+        ("442079460958", "", "e164", ["442079460958", "+442079460958"]),
+        ("102", "", "e164", ["102"]),
+        ("9", "9", "national", ["9"]),
+        ("bob", "", "+e164", []),
+    ],
+)
+def test_what_a_redirection_may_mean_is_read_as_the_trunk_is_dialled(
+    user: str, prefix: str, form: Any, numbers: list[str]
+) -> None:
+    trunk = replace(PROVIDER, number_prefix=prefix, number_format=form)
+    where = follow(contact_to("+14155550123", trunk), f"sip:{user}@{trunk.domain}")
+    assert where is not None
+    assert [str(number) for number in dialled_numbers(where, "US")] == numbers
+    assert dialled_numbers(replace(where, trunk=None), "US") == []
 
 
 def test_a_trunk_leads_elsewhere_without_its_password_and_not_to_another_trunk() -> None:
