@@ -20,10 +20,11 @@ from sipstack.message import NameAddr, ParseError, Request, Uri, parse_datagram
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, codec_list
 from sipstack.useragent import UserAgent
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop, run
 from tests.simulation.network import Conditions, VirtualNetwork
-from tests.simulation.phone import Script, ScriptedPhone
+from tests.simulation.phone import ScriptedPhone
+from tests.simulation.scripts import Script
 
 US, THEM, ELSEWHERE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 SETTLED = 200.0

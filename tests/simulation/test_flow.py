@@ -25,12 +25,13 @@ from sipstack.message import NameAddr, Uri
 from sipstack.sdp import codec_list
 from sipstack.session import Session
 from sipstack.useragent import UserAgent
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop, run
 from tests.simulation.ledger import Ledger
 from tests.simulation.media import SimulatedMediaPlane
 from tests.simulation.network import Conditions, VirtualNetwork
-from tests.simulation.phone import Script, ScriptedPhone
+from tests.simulation.phone import ScriptedPhone
+from tests.simulation.scripts import Script
 
 US, DESK, CUSTOMER, MOVED = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
 SETTLED = 300.0

@@ -27,12 +27,13 @@ from sipstack.message import NameAddr, ParseError, Request, Response, Uri, parse
 from sipstack.registration import Registration
 from sipstack.sdp import codec_list
 from sipstack.useragent import UserAgent
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop, run
 from tests.simulation.ledger import Ledger
 from tests.simulation.media import SimulatedMediaPlane
 from tests.simulation.network import Conditions, VirtualNetwork
-from tests.simulation.phone import PhoneCall, Script, ScriptedPhone
+from tests.simulation.phone import PhoneCall, ScriptedPhone
+from tests.simulation.scripts import Script
 
 US, TRUNK = "192.0.2.1", "192.0.2.7"
 PHONES = {
