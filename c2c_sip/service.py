@@ -1,5 +1,6 @@
 """The service: the only place that builds the parts and joins them."""
 
+import contextlib
 import ipaddress
 import logging
 import random
@@ -10,6 +11,7 @@ import sys
 import time
 import uuid
 from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +37,7 @@ from c2c_sip.doubts import doubts_of
 from c2c_sip.metrics import Metrics, Reading
 from c2c_sip.outgoing import post
 from c2c_sip.reloading import Reload, reload
-from c2c_sip.store import Store
+from c2c_sip.store import Store, claim
 from c2c_sip.store.row import Row
 from c2c_sip.store.store import CUT_OFF
 from c2c_sip.store.writer import Change
@@ -99,15 +101,27 @@ class Service:
         self._traffic = Traffic()
         self._exporter: Exporter | None = None
         self._http: HttpServer
+        self._let_go: Callable[[], None]
 
     def start(self) -> None:
         """Open the database, bind all sockets and serve.
 
         :raises OSError: an address is taken.
-        :raises c2c_sip.store.StoreError: the database cannot be used.
+        :raises c2c_sip.store.StoreError: the database cannot be used, or another service uses it.
         """
         _allow_descriptors()
         database = self.config.database
+        # Before anything is taken for what a crash has left: it may be another's that is at work.
+        self._let_go = claim(database.url)
+        try:
+            self._start()
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _start(self) -> None:
+        database = self.config.database
+        _see_whether_free(self.config.http.listen)
         self.store = Store.open(database.url, database.media_directory, node_of(self.config))
         # What another node has left open for longer than any call lasts is over, whatever became of that node.
         before = time.time() - self.config.calling.max_duration - FORGOTTEN
@@ -342,6 +356,32 @@ class Service:
         if self.lab is not None:
             self.lab.stop()
         self.store.close()
+        self._let_go()
+
+
+def _see_whether_free(listen: str) -> None:
+    """See whether ``http.listen`` can be bound, as the service does once all else is there.
+
+    :raises OSError: it cannot; the message names the setting.
+    """
+    host, _, port = listen.rpartition(":")
+    with _told_of("http.listen", listen):
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        family, form, protocol, _, address = found[0]
+        with socket.socket(family, form, protocol) as one:
+            if family == socket.AF_INET6:
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            one.bind(address)
+
+
+@contextlib.contextmanager
+def _told_of(setting: str, value: str) -> Iterator[None]:
+    """Let an error of the system say which setting it is about."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{setting}: {value}: {error.strerror or error}") from error
 
 
 def node_of(config: Config) -> str:
@@ -427,11 +467,13 @@ async def bind(config: Config, loop: AbstractEventLoop) -> list[Transport]:
     bound: list[Transport] = []
     try:
         for kind, address, port in wanted:
-            if kind == "udp":
-                bound.append(UdpTransport(address, port, loop))
-            else:
-                tls = _tls(config) if kind == "tls" else {}
-                bound.append(await _listening_stream(address, port, loop, **tls))
+            tls = _tls(config) if kind == "tls" else {}
+            literal = f"[{address}]" if ":" in address else address
+            with _told_of("sip.listen", f"{kind}:{literal}:{port}"):
+                if kind == "udp":
+                    bound.append(UdpTransport(address, port, loop))
+                else:
+                    bound.append(await _listening_stream(address, port, loop, **tls))
         families = {":" in one.local_address[0] for one in bound if one.name == "TCP"}
         for address, port in [one.local_address for one in bound if one.name == "UDP"]:
             if (":" in address) not in families:

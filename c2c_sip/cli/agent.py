@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -17,8 +18,20 @@ if TYPE_CHECKING:
 
 #: Where the password is taken from when no option has it.
 PASSWORD = "SIP_PASSWORD"
-_SECONDS = click.FloatRange(0, 3600)
-_BOUND = click.FloatRange(0.1, 3600)
+
+
+class _Range(click.FloatRange):
+    """Of numbers: what is none is below and above nothing."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        read = super().convert(value, param, ctx)
+        if math.isnan(read):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return read
+
+
+_SECONDS = _Range(0, 3600)
+_BOUND = _Range(0.1, 3600)
 _STATUS = click.IntRange(200, 699)
 _SOUND = 'Hz (50 to 3500), a WAV file, "ringback", "echo" or "silence"'
 
@@ -39,6 +52,16 @@ def _sound(context: click.Context, parameter: click.Parameter, value: str) -> An
     if not 50 <= hertz <= 3500:
         raise click.BadParameter(f"got {value!r}, accepted: {_SOUND}")
     return hertz
+
+
+def _writable(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A file that is there, and may be empty: what a call was like is not to be lost for want of it afterwards."""
+    if value:
+        try:
+            Path(value).open("ab").close()
+        except OSError as error:
+            raise click.BadParameter(f"{value} cannot be written: {error.strerror}") from error
+    return value
 
 
 def _keys(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -108,13 +131,15 @@ _PART = [
                  help="Seconds after the answer."),
     click.option("--max-duration", "lasts", type=_BOUND, default=300.0, show_default=True,
                  help="Seconds that the call may last at most."),
-    click.option("--expect-tone", "expect_tones", type=click.FloatRange(50, 3500), multiple=True,
+    click.option("--expect-tone", "expect_tones", type=_Range(50, 3500), multiple=True,
                  metavar="HZ", help="A tone that has to be heard. May be given again."),
     click.option("--expect-dtmf", "expect_keys", default="", callback=_keys,
                  help="Keys that have to come."),
     click.option("--expect-audio", is_flag=True, help="Some RTP has to come."),
-    click.option("--pcap", default="", metavar="FILE", help="Write the SIP messages there."),
-    click.option("--record", default="", metavar="FILE", help="Write what was heard there, WAV."),
+    click.option("--pcap", default="", metavar="FILE", callback=_writable,
+                 help="Write the SIP messages there."),
+    click.option("--record", default="", metavar="FILE", callback=_writable,
+                 help="Write what was heard there, WAV."),
 ]  # fmt: skip
 Command = Callable[..., None]
 

@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -25,9 +27,13 @@ def _number(settings: Config, text: str) -> str:
         raise click.UsageError(f"{text}: {error.message}") from error
 
 
-def _known(store: Store, account_id: str | None) -> None:
-    if account_id is not None and store.account(account_id) is None:
-        fail(f"there is no account {account_id}; see: c2c-sip account list")
+@contextmanager
+def _records(settings: Config, account_id: str | None) -> Iterator[Store]:
+    """The store; it has the account, if one is named."""
+    with closing(open_store(settings)) as store:
+        if account_id is not None and store.account(account_id) is None:
+            fail(f"there is no account {account_id}; see: c2c-sip account list")
+        yield store
 
 
 @never_call.command("add")
@@ -40,12 +46,8 @@ def never_call_add(number: str, account_id: str | None, path: str | None) -> Non
     """Never call NUMBER again."""
     settings = load(path)
     wanted = _number(settings, number)
-    store = open_store(settings)
-    try:
-        _known(store, account_id)
+    with _records(settings, account_id) as store:
         store.guard.never_call(account_id or "", wanted, "operator", time.time())
-    finally:
-        store.close()
     click.echo(wanted)
 
 
@@ -59,13 +61,9 @@ def never_call_remove(number: str, account_id: str | None, path: str | None) -> 
     """Let NUMBER be called again."""
     settings = load(path)
     wanted = _number(settings, number)
-    store = open_store(settings)
-    try:
-        _known(store, account_id)
+    with _records(settings, account_id) as store:
         if not store.guard.call_again(account_id or "", wanted):
             fail(f"{wanted} is not on the list")
-    finally:
-        store.close()
     click.echo(wanted)
 
 
@@ -75,16 +73,12 @@ def never_call_remove(number: str, account_id: str | None, path: str | None) -> 
 @JSON
 def never_call_list(account_id: str | None, path: str | None, as_json: bool) -> None:
     """List the numbers."""
-    store = open_store(load(path))
     rows: list[dict[str, Any]] = []
-    try:
-        _known(store, account_id)
+    with _records(load(path), account_id) as store:
         while more := store.guard.never_calls(
             account_id or "", 1000, rows[-1]["number"] if rows else ""
         ):
             rows += more
-    finally:
-        store.close()
     if as_json:
         click.echo(
             json.dumps([{k: row[k] for k in ("number", "source", "created")} for row in rows])

@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+#: Characters for a column that is folded; with fewer nobody reads it.
+LEAST = 12
 #: The colours of what is seen most.
 STYLES = {
     "success": "green",
@@ -54,7 +56,7 @@ def clean(value: Any) -> str:
 
 
 def table(columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table."""
+    """Print a table; in a terminal that is too narrow for it, each row as names and values."""
     cells = [[clean(value) for value in row] for row in rows]
     if in_colour():
         _rich_table(columns, cells)
@@ -74,6 +76,20 @@ def _rich_table(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> No
     from rich.table import Table
     from rich.text import Text
 
+    console = Console()
+    widths = [
+        max(map(len, each)) for each in zip(*([c.title for c in columns], *cells), strict=True)
+    ]
+    needed = sum(
+        2 + (width if column.whole else min(width, LEAST))
+        for width, column in zip(widths, columns, strict=True)
+    )
+    if needed > console.width:
+        for number, row in enumerate(cells):
+            if number:
+                click.echo()
+            facts((column.title, text) for column, text in zip(columns, row, strict=True) if text)
+        return
     shown = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
         shown.add_column(
@@ -85,7 +101,7 @@ def _rich_table(columns: Sequence[Column], cells: Sequence[Sequence[str]]) -> No
     for row in cells:
         # As text, not as markup: square brackets in a name are nothing but that.
         shown.add_row(*(Text(text, style=STYLES.get(text, "")) for text in row))
-    Console().print(shown)
+    console.print(shown)
 
 
 def facts(pairs: Iterable[tuple[str, Any]]) -> None:

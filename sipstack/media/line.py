@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import struct
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -14,9 +15,14 @@ from sipstack.media.latch import Latch
 from sipstack.media.quality import StreamQuality, mos
 from sipstack.media.rtcp import Reporter, is_rtcp
 from sipstack.media.srtp import Protector
+from sipstack.media.tones import FRAME, RATE
 from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
+
+#: Version, padding, extension, CSRC count, marker and payload type as one number; sequence, timestamp, SSRC.
+HEADER = struct.Struct("!HHII")
+MARKER = 0x0080
 
 Packet = bytes | memoryview
 #: Is given a packet: whether we sent it, to or from whom, itself, and its length.
@@ -278,6 +284,22 @@ class Line:
             return 0
         buffer[: len(plain)] = plain
         return len(plain)
+
+    def send(self, packet: Packet, size: int, now: float) -> bool:
+        """Send the peer a packet, and count it; whether that could be."""
+        try:
+            self.transmit(packet)
+        except OSError:
+            return False
+        self.sent_at = now
+        self.packets_sent += 1
+        self.bytes_sent += size
+        return True
+
+    def elapsed(self, now: float) -> int:
+        """Ticks from the last packet that the peer got to one that is sent now, a frame at least."""
+        frame = self.rate * FRAME // RATE
+        return max(frame, round((now - self.sent_at) * self.rate)) if self.sent_at else frame
 
     def refuse_unauthenticated(self) -> None:
         """Count a packet that SRTP or SRTCP does not take."""

@@ -14,31 +14,33 @@ import heapq
 import logging
 import select
 import socket
-import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from sipstack.media.dtmf import events
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
-from sipstack.media.line import LegCounters, Line, Packet, Played, is_unspecified
+from sipstack.media.line import (
+    HEADER,
+    MARKER,
+    LegCounters,
+    Line,
+    Packet,
+    Played,
+    is_unspecified,
+)
+from sipstack.media.playing import EVENT, Frames, Player
 from sipstack.media.rtcp import is_rtcp
 from sipstack.media.srtp import Protector
-from sipstack.media.tones import FRAME, RATE
 from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
 log = logging.getLogger(__name__)
 
-#: Seconds of a frame.
-TICK = FRAME / RATE
 #: Seconds from one look at the sockets to the next. Waking up costs as much as relaying two packets, so it is done for
 #: several at once; a packet waits for half of it on average.
 TURN = 0.001
-#: What is played is sent in this many groups, so that a thousand tones do not hold up what is relayed.
-GROUPS = 20
 #: Sockets served in one turn, so that tones and commands do not wait for longer than they may.
 MOST = 256
 #: Seconds that all turns were full before the relay takes :data:`SHARE` packets from a socket: what waits then is more
@@ -47,23 +49,12 @@ BEHIND = 0.1
 SHARE = 8
 #: Datagrams taken from a guard or an RTCP socket in one turn.
 BATCH = 16
-#: Frames sent late in one go after a stall; beyond that they are skipped, as the ear would skip them.
-CATCH_UP = 5
-#: Keys that may wait to be sent to one leg, in frames.
-MOST_PRESSED = 1000
 #: The largest RTP packet that is relayed, in bytes.
 LARGEST = 2048
 
-#: Version, padding, extension, CSRC count, marker and payload type as one number; sequence, timestamp, SSRC.
-_HEADER = struct.Struct("!HHII")
-_MARKER = 0x0080
 _TRANSCODE = {("PCMU", "PCMA"): ULAW_TO_ALAW, ("PCMA", "PCMU"): ALAW_TO_ULAW}
-_EVENT = "telephone-event"
 #: Octets of a packet that are shown to who watches a line: RTP's own header, and nothing of what was said.
 HEAD = 12
-
-#: The frames of a source by the names of the encodings.
-Frames = Mapping[str, tuple[bytes, ...]]
 
 
 class Poller(Protocol):
@@ -117,13 +108,7 @@ class Relay:
         self._guards: dict[int, Line] = {}
         self._controls: dict[int, Line] = {}
         self._doors: dict[int, Callable[[], None]] = {}
-        self._sources: dict[Played, Frames] = {}
-        self._groups: list[dict[Line, None]] = [{} for _ in range(GROUPS)]
-        #: Lines that are played something.
-        self._playing = 0
-        #: When the first group's first frame was due, and the groups that have had their turn since.
-        self._epoch = 0.0
-        self._moment = 0
+        self._player = Player(clock, self._wire)
         #: When each line's next RTCP report is due.
         self._reports: list[tuple[float, int]] = []
         #: When nothing was left to be read.
@@ -167,8 +152,8 @@ class Relay:
         if line.latch.source is None:
             self._disconnect(line)
         self._aim(line)
-        if line.source is not None and not self._sounds_right(line):
-            self._sound(line)
+        if line.source is not None and not self._player.sounds_right(line):
+            self._player.sound(line)
 
     def secure(self, number: int, agreement: Agreement | None) -> None:
         """Encrypt and decrypt with these keys from now on; ``None``: not at all.
@@ -197,11 +182,11 @@ class Relay:
 
     def learn(self, source: Played, frames: Frames) -> None:
         """What a source sounds like in every encoding."""
-        self._sources[source] = frames
+        self._player.learn(source, frames)
 
     def forget(self, source: Played) -> None:
         """No line will be told to play this any more; those that do go on."""
-        self._sources.pop(source, None)
+        self._player.forget(source)
 
     def play(self, number: int, source: Played | None, until_media: bool) -> None:
         """Play to the peer instead of what the other leg sends; ``None`` ends it.
@@ -210,10 +195,7 @@ class Relay:
         """
         line = self._lines[number]
         if source != line.source:
-            self._silence(line)
-            line.source, line.position = source, 0
-            line.sound = self._sources[source] if source is not None else {}
-            self._sound(line)
+            self._player.begin(line, source)
         line.until_media = until_media
         if line.other is not None:
             self._wire(line.other)
@@ -221,11 +203,8 @@ class Relay:
     def press(self, number: int, keys: str) -> None:
         """Send keys to the peer, if it takes telephone events; meanwhile it hears nothing else."""
         line = self._lines[number]
-        if len(line.pressing) < MOST_PRESSED and _event_type(line) is not None:
-            line.pressing.extend(events(keys))
-            self._sound(line)
-            if line.other is not None:
-                self._wire(line.other)
+        if self._player.press(line, keys) and line.other is not None:
+            self._wire(line.other)
 
     def lose(self, number: int, share: float) -> None:
         """Drop this share of the packets to and from the peer, 0 to 1, as a bad network would."""
@@ -275,7 +254,7 @@ class Relay:
         if line.packets_sent:
             self._report(line, self._clock(), leaving=True)
         self._part(line)
-        self._silence(line)
+        self._player.silence(line)
         self._disconnect(line)
         for held, used in ((self._guards, line.guard), (self._controls, line.rtcp)):
             del held[used.fileno()]
@@ -368,8 +347,8 @@ class Relay:
         elif now - self._kept_up > BEHIND:
             ready = [event for event in ready for _ in range(SHARE)]
         self._relay(ready, now)
-        if self._playing:
-            self._play(now)
+        if self._player.playing:
+            self._player.play(now)
         while self._reports and self._reports[0][0] <= now:
             line = self._lines.get(heapq.heappop(self._reports)[1])
             if line is not None:
@@ -382,22 +361,16 @@ class Relay:
     def _patience(self) -> float | None:
         """Seconds until something is due."""
         due = self._reports[0][0] if self._reports else None
-        if self._playing:
-            # Nobody is to be sent anything for the groups that are empty: one tone wakes up 50 times a second.
-            moment = next(m for m in range(self._moment, self._moment + GROUPS) if self._group(m))
-            frame = self._epoch + moment * TICK / GROUPS
+        if self._player.playing:
+            frame = self._player.due
             due = frame if due is None else min(due, frame)
         return None if due is None else max(0.0, due - self._clock())
-
-    def _group(self, moment: int) -> dict[Line, None]:
-        """Who is sent a frame at a moment."""
-        return self._groups[moment % GROUPS]
 
     def _relay(self, ready: list[tuple[int, int]], now: float) -> None:
         """Take one packet from each ready socket, so that none starves another, and pass it on."""
         # Names looked up once, not for each packet.
         talks, buffer, views = self._talks, self._buffer, self._views
-        unpack, pack = _HEADER.unpack_from, _HEADER.pack_into
+        unpack, pack = HEADER.unpack_from, HEADER.pack_into
         for fd, _ in ready:
             line = talks.get(fd)
             if line is None:
@@ -445,7 +418,7 @@ class Relay:
     def _irregular(self, line: Line, size: int, now: float) -> None:
         """Any packet of the peer's, in the buffer."""
         buffer = self._buffer
-        lead, sequence, timestamp, ssrc = _HEADER.unpack_from(buffer)
+        lead, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
         codec = line.expected.get(lead & 0x7F)
         if line.shares_port and is_rtcp(self._views[size]):
             self._hear_report(line, size, now)
@@ -453,7 +426,7 @@ class Relay:
         if size < 12 or lead & 0xC000 != 0x8000 or codec is None:
             line.rejected += 1
             return
-        audio = codec.name != _EVENT
+        audio = codec.name != EVENT
         newest = self._count(line, sequence, timestamp, ssrc, size, now, codec if audio else None)
         line.lead, line.out = -1, None
         if audio:
@@ -462,7 +435,7 @@ class Relay:
                 payload = bytes(self._views[size][_payload_start(buffer, size) :])
                 self._listener.audio(line.number, timestamp, payload, codec.name, now)
             else:
-                line.lead = lead & ~_MARKER
+                line.lead = lead & ~MARKER
         else:
             payload = bytes(self._views[size][_payload_start(buffer, size) :])
             key = line.keys.packet(payload, timestamp)
@@ -479,18 +452,18 @@ class Relay:
         if out.group is not None:
             if not out.until_media or out.pressing:
                 return
-            self._silence(out)
+            self._player.silence(out)
         kind, table = translated
         if audio:
             out.sent_codec = codec.name
-        marker = lead & _MARKER
+        marker = lead & MARKER
         if line.passing != ssrc:
             # Another source within the one stream: its numbers go on from where ours stand.
             line.passing = ssrc
             out.rate = codec.clock_rate
             line.sequence_offset = out.sequence + 1 - sequence
-            line.timestamp_offset = out.timestamp + _elapsed(out, now) - timestamp
-            marker = _MARKER
+            line.timestamp_offset = out.timestamp + out.elapsed(now) - timestamp
+            marker = MARKER
         if line.lead >= 0:
             line.out, line.table = out, table
             line.out_lead = lead & 0xFF00 | kind
@@ -498,11 +471,11 @@ class Relay:
                 line.lead = -1  # the payload does not begin where it does in a regular packet
         sequence = (sequence + line.sequence_offset) & 0xFFFF
         timestamp = (timestamp + line.timestamp_offset) & 0xFFFFFFFF
-        _HEADER.pack_into(buffer, 0, lead & 0xFF00 | marker | kind, sequence, timestamp, out.ssrc)
+        HEADER.pack_into(buffer, 0, lead & 0xFF00 | marker | kind, sequence, timestamp, out.ssrc)
         if table is not None:
             start = _payload_start(buffer, size)
             buffer[start:size] = buffer[start:size].translate(table)
-        if self._send(out, self._views[size], size, now) and newest:
+        if out.send(self._views[size], size, now) and newest:
             out.sequence, out.timestamp = sequence, timestamp
 
     def _count(
@@ -531,16 +504,6 @@ class Relay:
             line.quality.retime(audio.clock_rate)
         line.count(sequence, timestamp if audio is not None else None, now, size)
         return newest
-
-    def _send(self, line: Line, packet: Packet, size: int, now: float) -> bool:
-        try:
-            line.transmit(packet)
-        except OSError:
-            return False
-        line.sent_at = now
-        line.packets_sent += 1
-        line.bytes_sent += size
-        return True
 
     def _serve(self, fd: int, now: float) -> None:
         """Whatever can be read that is no peer's own socket."""
@@ -572,7 +535,7 @@ class Relay:
                     line.see(False, source, buffer, size)
                 self._irregular(line, size, now)
                 continue
-            lead, sequence, _, ssrc = _HEADER.unpack_from(buffer)
+            lead, sequence, _, ssrc = HEADER.unpack_from(buffer)
             if (
                 size < 12
                 or lead & 0xC000 != 0x8000
@@ -646,114 +609,6 @@ class Relay:
         except OSError as error:
             log.debug("no RTCP to %s: %s", to[0], error)
 
-    # --- what is played
-
-    def _sound(self, line: Line) -> None:
-        """Have played what the line is to play, in an encoding that the peer takes, if there is one."""
-        self._quiet(line)
-        remote = line.remote
-        if remote is None:
-            return
-        if line.source is not None:
-            codec = next((c for c in remote.codecs if c.name.upper() in ("PCMU", "PCMA")), None)
-            if codec is not None:
-                line.frames = line.sound[codec.name.upper()]
-                line.repeats = line.source.repeats
-                line.kind = codec.payload_type
-        if not line.frames and not line.pressing:
-            return
-        line.fresh = True
-        if not self._playing:
-            self._epoch, self._moment = self._clock(), 0
-        self._playing += 1
-        # Its first frame is due now, and not when the last one of another line was.
-        line.group = self._group(max(self._moment, self._moments(self._clock())))
-        line.group[line] = None
-
-    def _sounds_right(self, line: Line) -> bool:
-        """Whether the peer takes what it is played as it is: to begin anew would be heard."""
-        remote = line.remote
-        codec = (
-            next((c for c in remote.codecs if c.payload_type == line.kind), None)
-            if remote
-            else None
-        )
-        frames = line.sound.get(codec.name.upper()) if codec is not None else None
-        return line.group is not None and line.frames is frames
-
-    def _silence(self, line: Line) -> None:
-        line.source, line.sound, line.until_media = None, {}, False
-        self._quiet(line)
-        if line.pressing:
-            self._sound(line)
-
-    def _quiet(self, line: Line) -> None:
-        line.frames, line.repeats = (), False
-        if line.group is not None:
-            del line.group[line]
-            line.group = None
-            self._playing -= 1
-
-    def _moments(self, now: float) -> int:
-        """The moments since the first one."""
-        return int((now - self._epoch) * GROUPS / TICK)
-
-    def _play(self, now: float) -> None:
-        """Send what is due, on an absolute schedule so that nothing drifts."""
-        due = self._moments(now) + 1
-        laps = (due - self._moment) // GROUPS - CATCH_UP
-        if laps > 0:
-            self._moment += laps * GROUPS
-            for group in self._groups:
-                for line in group:
-                    line.timestamp = (line.timestamp + laps * FRAME) & 0xFFFFFFFF
-                    line.position += laps
-        while self._moment < due:
-            for line in list(self._group(self._moment)):
-                self._play_frame(line, now)
-            self._moment += 1
-
-    def _play_frame(self, line: Line, now: float) -> None:
-        step, marker = FRAME, 0
-        if line.fresh:
-            line.fresh = False
-            line.rate = RATE
-            line.sent_codec = line.sent_codec or "PCMU"
-            step, marker = _elapsed(line, now), _MARKER
-            if line.other is not None:
-                line.other.passing = -1
-        line.timestamp = (line.timestamp + step) & 0xFFFFFFFF
-        if line.pressing:
-            self._press_frame(line, now)
-        else:
-            payload = line.frames[line.position % len(line.frames)]
-            line.position += 1
-            self._send_frame(line, line.kind | marker, line.timestamp, payload, now)
-        if not line.pressing and not line.repeats and line.position >= len(line.frames):
-            # That was all; what the other leg sends is heard again.
-            self._silence(line)
-            if line.other is not None:
-                self._wire(line.other)
-
-    def _press_frame(self, line: Line, now: float) -> None:
-        event = line.pressing.popleft()
-        kind = _event_type(line)
-        if event is None or kind is None:
-            return
-        if event.first:
-            line.pressed_at = line.timestamp
-        lead = kind | (_MARKER if event.first else 0)
-        self._send_frame(line, lead, line.pressed_at, event.payload, now)
-
-    def _send_frame(
-        self, line: Line, lead: int, timestamp: int, payload: bytes, now: float
-    ) -> None:
-        # Only what is sent has a number: a peer that was on hold would count the rest as lost.
-        if line.destination is not None:
-            line.sequence = (line.sequence + 1) & 0xFFFF
-            packet = _HEADER.pack(0x8000 | lead, line.sequence, timestamp, line.ssrc) + payload
-            self._send(line, packet, len(packet), now)
-
 
 def connected(guard: socket.socket, address: Address) -> socket.socket | None:
     """A second socket on a guard's port, connected to ``address``; ``None`` where the system does not allow it."""
@@ -773,18 +628,6 @@ def connected(guard: socket.socket, address: Address) -> socket.socket | None:
         fresh.close()
         return None
     return fresh
-
-
-def _event_type(line: Line) -> int | None:
-    """The number of telephone events in what the peer takes."""
-    codecs = line.remote.codecs if line.remote is not None else ()
-    return next((codec.payload_type for codec in codecs if codec.name == _EVENT), None)
-
-
-def _elapsed(line: Line, now: float) -> int:
-    """Ticks from the last packet that the peer got to one that is sent now, a frame at least."""
-    frame = line.rate * FRAME // RATE
-    return max(frame, round((now - line.sent_at) * line.rate)) if line.sent_at else frame
 
 
 def _payload_start(buffer: bytearray, size: int) -> int:

@@ -110,6 +110,32 @@ def test_a_call_is_shown_until_somebody_hangs_it_up(shell: Shell) -> None:
     assert shell("hangup", "--all").exit_code == 0  # of none
 
 
+def test_a_second_service_is_refused_and_leaves_the_calls_of_the_first_alone(shell: Shell) -> None:
+    command = shell.command("serve", "--config", str(shell.service.config))
+    calling = shell.start("call", "--extension", "101", LAB_CONTACT)
+    shell.connected()
+    again = subprocess.run(command, capture_output=True, text=True, timeout=30, env=shell.environ)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "c2c.db is in use by another service" in again.stderr
+    # With a database that it does not share, it says which port is taken.
+    port = shell.service.url.rpartition(":")[2]
+    for name, value, setting in (
+        ("C2C_SIP_HTTP__LISTEN", f"{HOST}:{port}", "http.listen"),
+        ("C2C_SIP_MEDIA__RINGBACK", "us", "sip.listen"),
+    ):
+        mine = {"C2C_SIP_DATABASE__URL": f"sqlite:///{shell.service.config.parent}/other.db"}
+        again = subprocess.run(
+            command, capture_output=True, text=True, timeout=30,
+            env=shell.environ | mine | {name: value},
+        )  # fmt: skip
+        assert (again.returncode, again.stdout) == (1, "")
+        assert again.stderr.splitlines()[-1].startswith(f"cannot start: {setting}: ")
+    newest = shell.json("history", "-n", "1")[0]
+    assert newest["state"] == "connected"
+    shell("hangup", "--all")
+    assert calling.wait(30) == 0
+
+
 def test_ctrl_c_hangs_up_and_so_does_sigterm(shell: Shell) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         calling = shell.start("call", "--extension", "101", LAB_CONTACT)

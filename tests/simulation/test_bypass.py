@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sipstack.message import Request, parse_datagram
-from tests.simulation.phone import Script
+from tests.simulation.scripts import Script
 from tests.simulation.test_flow import CUSTOMER, DESK, TALKS, US, Outcome, good
 
 MOVED = "192.0.2.4"

@@ -20,10 +20,11 @@ from sipstack.message import NameAddr, ParseError, Request, Uri, parse_datagram
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, codec_list
 from sipstack.useragent import UserAgent
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop, run
 from tests.simulation.network import Conditions, VirtualNetwork
-from tests.simulation.phone import Script, ScriptedPhone
+from tests.simulation.phone import ScriptedPhone
+from tests.simulation.scripts import Script
 
 US, THEM, ELSEWHERE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 SETTLED = 200.0
@@ -291,18 +292,7 @@ def test_a_lost_ack_is_sent_again_when_the_200_comes_again() -> None:
 
 SCRIPTS = [
     scripts.ANSWERS,
-    scripts.BUSY,
-    scripts.REJECTS,
-    scripts.UNKNOWN,
-    scripts.NEVER_ANSWERS,
-    scripts.DEAF,
-    scripts.EARLY_MEDIA,
-    scripts.HANGS_UP,
-    scripts.HANGS_UP_AT_ONCE,
-    scripts.HANGS_UP_BEFORE_THE_ACK,
-    scripts.ANSWERS_TWICE,
-    scripts.CRASHES_RINGING,
-    scripts.CRASHES_TALKING,
+    *scripts.COURSES,
     scripts.ROGUE,
     scripts.GARBAGE,
     scripts.redirects(f"sip:bob@{ELSEWHERE}"),

@@ -9,7 +9,7 @@ import pytest
 
 from sipstack.message import Request, parse_datagram
 from sipstack.sdp import codec_list
-from tests.simulation.phone import Script
+from tests.simulation.scripts import Script
 from tests.simulation.test_flow import CUSTOMER, DESK, Outcome, good
 
 ULAW, ALAW, WIDE = "0 PCMU/8000", "8 PCMA/8000", "9 G722/8000"

@@ -13,9 +13,9 @@ from c2c_sip.calling.flow import Flow
 from sipstack.registration import Registration
 from sipstack.resolver import Answer, DnsLookup
 from tests.failures import normal, told
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop
-from tests.simulation.phone import Script
+from tests.simulation.scripts import Script
 from tests.simulation.test_flow import CUSTOMER, Outcome, activate, good
 from tests.simulation.test_registration import Provider, simulate
 

@@ -25,12 +25,13 @@ from sipstack.message import NameAddr, Uri
 from sipstack.sdp import codec_list
 from sipstack.session import Session
 from sipstack.useragent import UserAgent
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop, run
 from tests.simulation.ledger import Ledger
 from tests.simulation.media import SimulatedMediaPlane
 from tests.simulation.network import Conditions, VirtualNetwork
-from tests.simulation.phone import Script, ScriptedPhone
+from tests.simulation.phone import ScriptedPhone
+from tests.simulation.scripts import Script
 
 US, DESK, CUSTOMER, MOVED = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
 SETTLED = 300.0
@@ -432,18 +433,7 @@ def test_what_is_over_is_gone_without_the_cycle_collector(customer: Script) -> N
 
 SCRIPTS = [
     TALKS,
-    scripts.BUSY,
-    scripts.REJECTS,
-    scripts.UNKNOWN,
-    scripts.NEVER_ANSWERS,
-    scripts.DEAF,
-    scripts.EARLY_MEDIA,
-    scripts.HANGS_UP,
-    scripts.HANGS_UP_AT_ONCE,
-    scripts.HANGS_UP_BEFORE_THE_ACK,
-    scripts.ANSWERS_TWICE,
-    scripts.CRASHES_RINGING,
-    scripts.CRASHES_TALKING,
+    *scripts.COURSES,
     scripts.GARBAGE,
     Script(reinvite_after=1.0),
     Script(reinvite_after=2.0, resume_after=5.0),

@@ -10,8 +10,8 @@ import pytest
 from c2c_sip.calling.recording import Tape
 from sipstack.media.recording import CONTACT, EXTENSION, Recorder
 from sipstack.media.tones import BEEP
-from tests.simulation import phone as scripts
-from tests.simulation.phone import Script
+from tests.simulation import scripts
+from tests.simulation.scripts import Script
 from tests.simulation.test_flow import TALKS, Outcome, good
 
 

@@ -13,10 +13,11 @@ from sipstack.dialog import Dialog
 from sipstack.media.tones import RINGBACK
 from sipstack.session import send_in_dialog
 from sipstack.useragent import UserAgent
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.network import Conditions
-from tests.simulation.phone import Script, ScriptedPhone
+from tests.simulation.phone import ScriptedPhone
+from tests.simulation.scripts import Script
 from tests.simulation.test_flow import US, Outcome, activate, good
 
 SOON = Script(answer_after=1.0, hang_up_after=5.0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from sipstack.call import Answered, Ended, Failed, OutgoingCall, Referred, Renegotiated
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop
 from tests.simulation.network import Conditions
-from tests.simulation.phone import Script, ScriptedPhone
+from tests.simulation.phone import ScriptedPhone
+from tests.simulation.scripts import Script
 from tests.simulation.test_calls import (
     ELSEWHERE,
     THEM,

@@ -10,9 +10,9 @@ from c2c_sip.calling.flow import Flow
 from sipstack.events import Info
 from sipstack.media.tones import BUSY, CONGESTION, PRESS_A_KEY, RINGBACK, Playback
 from sipstack.media.wav import Clip
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop
-from tests.simulation.phone import Script
+from tests.simulation.scripts import Script
 from tests.simulation.test_flow import TALKS, Meddle, Outcome, good
 
 MUSIC = Playback(Clip(bytes(160), bytes(160)), repeats=True)

@@ -27,12 +27,13 @@ from sipstack.message import NameAddr, ParseError, Request, Response, Uri, parse
 from sipstack.registration import Registration
 from sipstack.sdp import codec_list
 from sipstack.useragent import UserAgent
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop, run
 from tests.simulation.ledger import Ledger
 from tests.simulation.media import SimulatedMediaPlane
 from tests.simulation.network import Conditions, VirtualNetwork
-from tests.simulation.phone import PhoneCall, Script, ScriptedPhone
+from tests.simulation.phone import PhoneCall, ScriptedPhone
+from tests.simulation.scripts import Script
 
 US, TRUNK = "192.0.2.1", "192.0.2.7"
 PHONES = {
@@ -59,18 +60,7 @@ TIMER_B = 32.0
 
 TALKS = Script(answer_after=1.0)
 SCRIPTS = (
-    scripts.BUSY,
-    scripts.REJECTS,
-    scripts.UNKNOWN,
-    scripts.NEVER_ANSWERS,
-    scripts.DEAF,
-    scripts.EARLY_MEDIA,
-    scripts.HANGS_UP,
-    scripts.HANGS_UP_AT_ONCE,
-    scripts.HANGS_UP_BEFORE_THE_ACK,
-    scripts.ANSWERS_TWICE,
-    scripts.CRASHES_RINGING,
-    scripts.CRASHES_TALKING,
+    *scripts.COURSES,
     scripts.GARBAGE,
     scripts.ROGUE,
     scripts.ROGUE_LATER,

@@ -164,6 +164,27 @@ def test_a_table_without_a_terminal_is_plain_and_what_others_chose_cannot_steer_
     ]
 
 
+@pytest.mark.parametrize(("width", "lines"), [(120, 3), (80, 7), (70, 9), (20, 9)])
+def test_what_a_terminal_has_no_room_for_side_by_side_is_below_one_another_and_whole(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, lines: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(terminal, "in_colour", lambda: True)
+    columns = (
+        terminal.Column("TIME"),
+        terminal.Column("ID"),
+        terminal.Column("RESULT"),
+        terminal.Column("WHY", whole=False),
+    )
+    why = "The contact's phone answered 486 Busy Here."
+    rows = [["2026-11-28 04:00:00", number * 32, "error", why] for number in "ab"]
+    terminal.table(columns, rows)
+    shown = capsys.readouterr().out
+    assert all(number * 32 in shown for number in "ab")
+    assert " ".join(shown.split()).count(why) == 2 or width == 80  # where it is folded
+    assert len(shown.splitlines()) == lines
+
+
 def test_no_color_keeps_a_terminal_plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     monkeypatch.delenv("NO_COLOR", raising=False)

@@ -184,3 +184,23 @@ def test_wrong_use_is_said_with_what_was_given(arguments: list[str], named: str)
     done = CliRunner().invoke(main, arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert named in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "named"),
+    [
+        ("--timeout", "nan", "not in the range"),
+        ("--hang-up-after", "nan", "not in the range"),
+        ("--expect-tone", "nan", "not in the range"),
+        ("--pcap", "none/call.pcap", "cannot be written: No such file or directory"),
+        ("--record", ".", "cannot be written: Is a directory"),
+    ],
+)
+def test_what_a_call_could_not_use_is_refused_before_it(
+    option: str, value: str, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # Nobody is there: a call would end with 1.
+    done = CliRunner().invoke(main, ["uac", "sip:x@127.0.0.1:9", option, value])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert option in done.stderr and named in done.stderr

@@ -9,10 +9,11 @@ from dataclasses import replace
 import pytest
 
 from sipstack.message import Request, Response
-from tests.simulation import phone as scripts
+from tests.simulation import scripts
 from tests.simulation.clock import run
 from tests.simulation.network import Conditions, VirtualNetwork
-from tests.simulation.phone import NoAnswer, Script, ScriptedPhone
+from tests.simulation.phone import NoAnswer, ScriptedPhone
+from tests.simulation.scripts import Script
 
 A, B = "192.0.2.1", "192.0.2.2"
 Scene = Callable[[ScriptedPhone, ScriptedPhone, VirtualNetwork], Awaitable[None]]

@@ -19,7 +19,7 @@ import peewee as pw
 import psycopg
 import pytest
 
-from c2c_sip.store import Filter, Span, Store, StoreError, Taken, migrations
+from c2c_sip.store import Filter, Span, Store, StoreError, Taken, claim, migrations
 from c2c_sip.store import secrets as store_secrets
 from c2c_sip.store import store as store_module
 from c2c_sip.store.writer import Writer
@@ -377,6 +377,20 @@ def test_another_process_that_writes_is_waited_for(tmp_path: Path, cheap: None) 
     assert account(store)["id"]
     other.close()
     store.close()
+
+
+def test_a_file_is_one_services_until_it_lets_go(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/c.db"
+    let_go = claim(url)
+    Store.open(url).close()  # whoever only looks something up
+    with pytest.raises(StoreError, match=r"c\.db is in use by another service"):
+        claim(url)
+    let_go()
+    claim(url)()
+    assert (tmp_path / "c.db").stat().st_mode & 0o777 == 0o600
+    with pytest.raises(StoreError, match="No such file"):
+        claim(f"sqlite:///{tmp_path}/none/c.db")
+    claim("postgresql://u:p@127.0.0.1:1/n")()
 
 
 _DIES = """
