@@ -25,6 +25,7 @@ from urllib.parse import quote, unquote
 from c2c_sip.calling.address import Network, is_forbidden_host
 from c2c_sip.calling.contact import (
     Contact,
+    Extension,
     Number,
     Party,
     Unreadable,
@@ -202,15 +203,19 @@ def check_link(pattern: str, checked: Checked, dialled: Sequence[str]) -> None:
 def check_extension(extension: Party, rules: Rules) -> None:
     """Decide whether an extension may be called, or where one's phone transfers a call to.
 
-    Whoever has stolen a token could make one of a number that costs. Its SIP URIs are the account's own business.
+    Whoever has stolen a token could make one of a number that costs. Its SIP URIs are the account's own business, but
+    for those that lead straight to a trunk, which may know us by our address.
 
     :raises Refusal: of the kind ``validation``, field ``extension``
     """
     found = None
-    if not isinstance(extension, Uri):
-        number = extension if isinstance(extension, Number) else Number(extension.user)
-        if number.digits.lstrip("+").isdecimal():
-            found = refused_number(number, rules, public=False)
+    number: Number | None = None
+    if isinstance(extension, Extension):
+        number = Number(extension.user)
+    elif isinstance(extension, Number) or _host(extension.host) in rules.switches:
+        number = _number(extension, rules.switches, rules.region)
+    if number is not None and number.digits.lstrip("+").isdecimal():
+        found = refused_number(number, rules, public=False)
     if found is not None:
         raise Refusal(
             "validation",

@@ -414,20 +414,25 @@ def test_numbers_of_other_countries_are_called_where_these_are_listed(
 
 @pytest.mark.parametrize(
     ("extension", "why"),
-    [("+19005551234", "premium"), ("+442079460958", "country"), ("911", "emergency"), ("0112", "emergency")],
+    [
+        ("+19005551234", "premium"), ("+442079460958", "country"), ("911", "emergency"), ("0112", "emergency"),
+        # Straight to a trunk that may know us by our address.
+        ("sip:+19005551234@trunk.example", "premium"), ("sip:%39%311@Trunk.example.:5080", "emergency"),
+    ],
 )  # fmt: skip
 def test_an_extension_that_costs_or_calls_for_help_is_refused(extension: str, why: str) -> None:
     with pytest.raises(Refusal) as caught:
-        check_extension(read_extension(extension, "US"), Rules())
+        check_extension(read_extension(extension, "US"), Rules(switches=SWITCHES))
     assert (caught.value.field, caught.value.reason) == ("extension", why)
 
 
 @pytest.mark.parametrize(
     "extension",
-    ["101", "bob", "*97", "2000", "88123456", "+14155550123", "sip:bob@192.168.1.5", "(415) 555 0123"],
+    ["101", "bob", "*97", "2000", "88123456", "+14155550123", "sip:bob@192.168.1.5", "(415) 555 0123",
+     "sip:101@trunk.example", "sip:*97@trunk.example", "sip:911@192.168.1.5", "sip:bob@trunk.example"],
 )  # fmt: skip
 def test_other_extensions_are_called(extension: str) -> None:
-    check_extension(read_extension(extension, "US"), Rules())
+    check_extension(read_extension(extension, "US"), Rules(switches=SWITCHES))
 
 
 # -- addresses ------------------------------------------------------------------------------------
