@@ -5,7 +5,7 @@ import locale
 import os
 import pwd
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,7 @@ def init(
     if trunk_domain is not None:
         if file.exists():
             fail(f"{file} is there already: change it, or give --config with another name")
+        _see_that_it_is_new(_database(file))
         _write(
             file,
             Answers(
@@ -99,6 +100,7 @@ def init(
         file = Path(click.prompt("Write the configuration to", default=str(file), err=True))
         if file.exists():
             fail(f"{file} is there already")
+        _see_that_it_is_new(_database(file))
         _write(file, _ask())
         path = str(file)
     settings = load(path)
@@ -180,12 +182,32 @@ def _prompt(text: str, setting: str, default: str | None = None) -> str:
     return answer
 
 
+def _database(file: Path) -> Path:
+    """Where the database of a configuration is that is written to ``file``."""
+    if file.absolute() == Path(config.DEFAULT_PATH):
+        return Path(DEBIAN_DATABASE)
+    return file.absolute().parent / "c2c.db"
+
+
+def _see_that_it_is_new(database: Path) -> None:
+    """Fail where a new configuration would come to a database of before, with the accounts of another trunk's realm."""
+    if "C2C_SIP_DATABASE__URL" in os.environ or not database.exists():
+        return
+    store = open_store(replace(config.Config(), database=config.Database(f"sqlite:///{database}")))
+    try:
+        if store.accounts():
+            fail(
+                f"{database} has accounts already, maybe of trying it out: make the new configuration in another "
+                "directory, or write it yourself and keep them"
+            )
+    finally:
+        store.close()
+
+
 def _write(file: Path, answers: Answers) -> None:
     """Write a configuration, for its owner only, and have it read as the service will."""
     folder = file.absolute().parent
-    database = folder / "c2c.db"
-    if file.absolute() == Path(config.DEFAULT_PATH):
-        database = Path(DEBIAN_DATABASE)
+    database = _database(file)
     try:
         for each in (folder, database.parent):
             each.mkdir(mode=0o755, parents=True, exist_ok=True)

@@ -108,6 +108,19 @@ def test_what_would_not_work_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_beside_a_database_with_accounts_no_configuration_is_written(
+    run: Run, tmp_path: Path
+) -> None:
+    """As after trying it out with the lab: those accounts' extensions are of a realm that the provider does not know."""
+    options = ("--trunk-domain", "x.test", "--trunk-username", "a", "--trunk-password", "b")
+    assert run("init", "--no-questions", "--config", "first.toml", *options).exit_code == 0
+    again = run("init", "--no-questions", "--config", "second.toml", *options)
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert f"{tmp_path}/c2c.db has accounts already" in again.stderr
+    assert "another directory" in again.stderr
+    assert not (tmp_path / "second.toml").exists()
+
+
 def test_without_a_terminal_nothing_is_asked(run: Run, tmp_path: Path) -> None:
     done = run("init", "--config", "c.toml")
     assert (done.exit_code, done.stdout) == (1, "") and "c.toml" in done.stderr
