@@ -325,10 +325,29 @@ def test_a_call_whose_relay_dies_ends_with_a_record_and_a_bye_on_both_legs() -> 
     assert outcome.desk.methods[-1] == outcome.customer.methods[-1] == "BYE"
 
 
-def test_a_call_that_nobody_ends_is_ended_at_its_longest() -> None:
-    outcome = good(TALKS, TALKS, max_duration=30.0)
+@pytest.mark.parametrize("longest", [1.0, 5.0, 30.0])
+def test_a_call_that_nobody_ends_is_ended_at_its_longest(longest: float) -> None:
+    outcome = good(TALKS, TALKS, max_duration=longest)
     assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
-    assert 28 <= outcome.ledger.record["billing_seconds"] <= 34
+    assert outcome.ledger.record["billing_seconds"] == longest
+
+
+def test_a_peer_that_always_has_something_to_say_does_not_make_the_call_longer() -> None:
+    def meddle(loop: VirtualLoop, flow: Flow, outcome: Outcome) -> None:
+        def say() -> None:
+            call = outcome.customer.calls[0]
+            if call.state == "up":
+                headers = (("Content-Type", "application/dtmf-relay"),)
+                outcome.customer.request_in(call, "INFO", b"Signal=1\r\n", headers)
+                loop.call_later(1.0, say)
+
+        loop.call_later(5.0, say)
+
+    outcome = activate(
+        TALKS, Script(answer_after=1.0, hang_up_after=60.0), meddle=meddle, max_duration=9.0
+    )
+    assert outcome.customer.calls[0].cseq > 5
+    assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
 
 
 def test_without_ports_the_call_fails_with_a_record_and_no_leg() -> None:
