@@ -49,6 +49,7 @@ setup(
             "psycopg[binary]>=3.1,<4",
             "pytest>=8",
             "pytest-timeout>=2.3",
+            "pytest-xdist>=3.6",
             "hypothesis>=6.100",
             "schemathesis>=4.20,<5",
             "trustme>=1.1",

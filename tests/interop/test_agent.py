@@ -133,7 +133,7 @@ def test_a_phone_at_a_registrar_is_called_and_calls(start: Start, tmp_path: Path
     assert said["problems"][0].startswith("registration: 40")
 
 
-def test_an_address_that_is_taken_and_a_file_that_cannot_be_written_are_failures(
+def test_an_address_that_is_taken_is_a_failure_and_a_file_that_cannot_be_written_bad_usage(
     start: Start, tmp_path: Path
 ) -> None:
     port = free_port()
@@ -144,7 +144,7 @@ def test_an_address_that_is_taken_and_a_file_that_cannot_be_written_are_failures
     done = use(
         ["uac", f"sip:x@{HOST}:{port}", "--hang-up-after", "0.1", "--pcap", f"{tmp_path}/no/such"]
     )
-    assert done.returncode == 1 and "No such file" in done.stderr
+    assert done.returncode == 2 and "No such file" in done.stderr
 
 
 def use(arguments: list[str]) -> subprocess.CompletedProcess[Any]:

@@ -147,10 +147,7 @@ def test_dial_first_says_who_rings_before_the_other(
     activation = activate(service, definition, customer.uri)
     assert service.ended(definition, activation)["result"] == "success"
     assert (desk.finish(), customer.finish()) == (0, 0)
-    # Of two phones' logs none says which of two messages was first: ours does.
-    trace = f"{service.base}/clicktocall/{definition}/history/{activation}/trace.json"
-    messages = service.http("GET", trace)[1]["messages"]
-    sent = [(m["role"], m["summary"].split()[0]) for m in messages if m["direction"] == "sent"]
+    sent = service.sent(definition, activation)
     other = "contact" if first == "extension" else "extension"
     assert sent[:3] == [(first, "INVITE"), (first, "ACK"), (other, "INVITE")]
 

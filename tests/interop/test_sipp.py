@@ -39,9 +39,9 @@ def test_one_post_connects_two_phones_and_either_bye_ends_both(start: Start) -> 
     )
     assert extension.finish() == 0, extension.printed()
     assert contact.finish() == 0, contact.printed()
-    acked = extension.received("ACK")[0][0]
-    invited, invite = contact.received("INVITE")[0]
-    assert invited >= acked
+    sent = service.sent(definition, activation["id"])
+    assert sent[:3] == [("extension", "INVITE"), ("extension", "ACK"), ("contact", "INVITE")]
+    invite = contact.received("INVITE")[0][1]
     assert "sip:+12025550111@" in header(extension.received("INVITE")[0][1], "From")
     assert header(invite, "From").startswith('"Sales \\"North\\"" <sip:+12025550122@')
     assert header(invite, "To") == f"<{contact.uri}>"

@@ -1,7 +1,12 @@
 """What the doctor makes of what it has seen."""
 
-import pytest
+import logging
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from c2c_sip.cli import main
 from c2c_sip.cli.doctor.findings import Verdict
 from c2c_sip.cli.doctor.firewall import read_iptables, read_nft
 from c2c_sip.cli.doctor.signalling import _host_port, _judge_nat, judge_clock
@@ -120,3 +125,11 @@ def test_a_process_is_known_by_those_it_comes_from() -> None:
     assert is_of(os.getpid(), os.getppid())
     assert not is_of(os.getppid(), os.getpid())
     assert str(Holder(0, "")) == "a process that we may not see"
+
+
+def test_the_log_is_as_it_was_when_the_examination_is_over(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("[http]\nlisten = 7\n")
+    before = [logging.getLogger(name).level for name in ("sipstack", "c2c_sip")]
+    result = CliRunner().invoke(main, ["doctor", "--config", str(tmp_path / "c.toml")])
+    assert result.exit_code == 1 and "http.listen" in result.stdout
+    assert [logging.getLogger(name).level for name in ("sipstack", "c2c_sip")] == before

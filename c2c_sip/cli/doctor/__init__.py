@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -12,6 +14,20 @@ from c2c_sip.cli.common import CONFIG, JSON
 from c2c_sip.cli.terminal import Column, in_colour, table
 
 _TABLE = (Column("CHECK"), Column("RESULT"), Column("WHAT WAS SEEN", whole=False))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No log: what goes wrong is among what is found."""
+    loggers = [logging.getLogger(name) for name in ("sipstack", "c2c_sip")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
 
 
 @click.command()
@@ -33,17 +49,15 @@ def doctor(path: str | None, stun: str, ntp: str, as_json: bool) -> None:
     from c2c_sip.cli.doctor.examination import examine
     from c2c_sip.cli.doctor.findings import Verdict
 
-    # What goes wrong below is among what is found.
-    logging.getLogger("sipstack").setLevel(logging.CRITICAL)
-    logging.getLogger("c2c_sip").setLevel(logging.CRITICAL)
     work = examine(path, os.environ, stun, ntp)
-    if in_colour() and not as_json:
-        from rich.console import Console
+    with _quiet():
+        if in_colour() and not as_json:
+            from rich.console import Console
 
-        with Console(stderr=True).status("asking the network and the trunks"):
+            with Console(stderr=True).status("asking the network and the trunks"):
+                found = asyncio.run(work)
+        else:
             found = asyncio.run(work)
-    else:
-        found = asyncio.run(work)
     failed = any(one.verdict is Verdict.FAIL for one in found)
     if as_json:
         checks = [

@@ -135,6 +135,15 @@ class Service(Program):
         found: list[dict[str, Any]] = answer["data"]
         return found
 
+    def sent(self, definition: str, activation: str) -> list[tuple[str, str]]:
+        """What we sent, in its order: to which party, and the method, or the version of a response.
+
+        Of two phones' logs none says which of two messages was first: our own trace does.
+        """
+        trace = f"{self.base}/clicktocall/{definition}/history/{activation}/trace.json"
+        messages = self.http("GET", trace)[1]["messages"]
+        return [(m["role"], m["summary"].split()[0]) for m in messages if m["direction"] == "sent"]
+
     def open_rtp_ports(self) -> list[int]:
         """The RTP ports that this very process has bound."""
         inodes = set()
