@@ -110,6 +110,12 @@ class Agent(Protocol):
     ) -> None:
         """Start the transaction of a CANCEL, which has the Via of its ``invite``."""
 
+    def take_up(self, invite: Request, target: Target, handlers: Handlers) -> None:
+        """Take the responses to an ``invite`` that was sent to ``target`` in our last life.
+
+        :raises OSError: there is no way to it any more.
+        """
+
     def abandon(self, invite: Request) -> None:
         """Destroy the client transaction of an INVITE that never got its final answer."""
 

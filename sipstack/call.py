@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from sipstack.account import Account, Attempt
 from sipstack.agent import SDP, Agent, Handlers, Responder, Timer, has_sdp, retry_after, sdp_of
-from sipstack.dialog import Dialog
+from sipstack.dialog import FORKS, Dialog
 from sipstack.events import (
     Answered,
     EarlyMedia,
@@ -25,15 +25,15 @@ from sipstack.events import (
 )
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri, make_response
 from sipstack.message.uri import hostport_text
+from sipstack.pending import Pending
 from sipstack.reliable import Received, is_reliable
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
 from sipstack.session import Session, capabilities, describe, prack, send_in_dialog
 from sipstack.session_timer import USUAL, SessionTimer
+from sipstack.transaction import make_cancel
 from sipstack.transport import Address
 
-#: Forks of one INVITE that are followed; no call rings more phones, and a hostile peer may invent tags.
-FORKS = 16
 #: Headers that only the trunk is to see which the call was first made through.
 _IN_CONFIDENCE = frozenset(
     ["p-asserted-identity", "p-preferred-identity", "remote-party-id", "diversion"]
@@ -88,7 +88,8 @@ class OutgoingCall:
     ``on_event`` gets its events in order, the last of which is :class:`Failed` or :class:`Ended`. ``on_media`` is
     called with the peer's media whenever a description was agreed on: early, at the answer, and at each re-INVITE or
     UPDATE. ``redirect`` decides where the Contact of a 3xx leads, ``None`` for nowhere. ``session_interval`` is that of
-    the session timer in seconds, 0 for none of our own.
+    the session timer in seconds, 0 for none of our own. ``on_pending`` is called when :attr:`pending` has changed, as
+    long as it is waited for an answer.
     """
 
     def __init__(
@@ -106,6 +107,7 @@ class OutgoingCall:
         redirect: Callable[[Uri], Outbound | None] = lambda uri: None,
         accepts_referral: Callable[[Uri], bool] = lambda uri: False,
         session_interval: int = USUAL,
+        on_pending: Callable[[], None] = lambda: None,
     ) -> None:
         self.call_id = call_id
         self.local_tag = agent.token()
@@ -122,6 +124,7 @@ class OutgoingCall:
         self._headers = tuple(headers)
         self._on_event: Callable[[Event], None] = on_event
         self._on_media: Callable[[RemoteMedia], None] = on_media
+        self._on_pending: Callable[[], None] = on_pending
         self._redirect = redirect
         self._accepts_referral = accepts_referral
         self._account = outbound.account
@@ -182,6 +185,16 @@ class OutgoingCall:
     def dialog(self) -> Dialog | None:
         """The dialog of an answered call."""
         return self.session.dialog if self.session is not None else None
+
+    @property
+    def pending(self) -> Pending | None:
+        """The INVITE that is out, as long as it has no final answer."""
+        last = self._invitations[-1] if self._invitations else None
+        if last is None or last.over or self.answered or last.request.get("Via") is None:
+            return None
+        # One that is too large for a datagram went by another transport than its target names.
+        target = replace(last.target, transport=last.request.via.transport)
+        return Pending(last.request, target, last.provisional)
 
     @property
     def evidence(self) -> Evidence:
@@ -264,6 +277,7 @@ class OutgoingCall:
                 lambda status: self._no_response(invitation, status),
             ),
         )
+        self._on_pending()
         self._stop_waiting()
         if len(self._targets) > 1:
             self._impatience = self._agent.call_later(IMPATIENCE, self._next_server)
@@ -312,10 +326,12 @@ class OutgoingCall:
                 self._refused(invitation, response, source)
 
     def _provisional(self, invitation: _Invitation, response: Response) -> None:
-        invitation.provisional = True
+        is_first, invitation.provisional = not invitation.provisional, True
         if self._hanging_up or not self._current(invitation) or self.outcome is not None:
             self._cancel(invitation)
             return
+        if is_first and not self.answered:
+            self._on_pending()
         if response.status == 100 or self.answered:
             return
         if not self._early(invitation, response):
@@ -528,13 +544,7 @@ class OutgoingCall:
             return
         invitation.cancelled = True
         invite = invitation.request
-        cancel = Request("CANCEL", invite.request_uri)
-        for name in ("Route", "Max-Forwards", "From", "To", "Call-ID"):
-            for value in invite.get_all(name):
-                cancel.add(name, value)
-        cancel.add("CSeq", str(CSeq(invite.cseq.number, "CANCEL")))
-        if self._reason:
-            cancel.add("Reason", self._reason)
+        cancel = make_cancel(invite, self._reason)
         handlers = Handlers(lambda response, source: None, lambda status: None)
         self._agent.send_cancel(invite, cancel, invitation.target, handlers)
         # A server that lost the INVITE may never answer it: 64*T1 after the CANCEL it counts as cancelled (§9.1).
@@ -618,6 +628,7 @@ class OutgoingCall:
         # whose pauses are heard in the RTP.
         self._on_event = lambda event: None
         self._on_media = lambda remote: None
+        self._on_pending = lambda: None
         self._redirect = lambda uri: None
         self._accepts_referral = lambda uri: False
         if self.session is not None:

@@ -6,6 +6,11 @@ from typing import Any
 
 from sipstack.message import CSeq, NameAddr, ParseError, Request, Response, Uri
 
+#: Forks of one INVITE that are followed; no call rings more phones, and a hostile peer may invent tags.
+FORKS = 16
+#: How far above what is known of it the sequence of a dialog goes on that we know from our last life.
+LEAP = 10_000
+
 
 @dataclass(slots=True)
 class Dialog:
@@ -87,7 +92,7 @@ class Dialog:
             call_id=dumped["call_id"],
             local=NameAddr.parse(dumped["local"]),
             remote=NameAddr.parse(dumped["remote"]),
-            local_sequence=int(dumped["local_sequence"]) + 10_000,
+            local_sequence=int(dumped["local_sequence"]) + LEAP,
             remote_sequence=None,
             remote_target=Uri.parse(dumped["remote_target"]),
             route_set=tuple(NameAddr.parse(route) for route in dumped["route_set"]),

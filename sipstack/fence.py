@@ -37,6 +37,7 @@ class Fence:
         self.send_request = agent.send_request
         self.send = agent.send
         self.send_cancel = agent.send_cancel
+        self.take_up = agent.take_up
         self.abandon = agent.abandon
         self.attach = agent.attach
         self.detach = agent.detach

@@ -77,6 +77,14 @@ class Running:
         self.clients[machine.key] = entry
         self._run(entry, machine.start(self._loop.time()), None)
 
+    def take_up(
+        self, invite: Request, transport: Transport, target: Target, handlers: Handlers
+    ) -> None:
+        """Go on with the transaction of an ``invite`` that was sent before us: nothing is sent, no timer runs."""
+        machine = InviteClient(invite, transport.reliable, self._timers)
+        machine.take_up()
+        self.clients[machine.key] = Client(machine, transport, target, handlers)
+
     def abandon(self, invite: Request) -> None:
         """Destroy the client transaction of ``invite`` without a word."""
         entry = self.clients.pop(client_key(invite), None)

@@ -491,6 +491,10 @@ class ClientTransaction(Transaction):
         """Send the request and start the timers of the first state."""
         return [Transmit(self.request), *self._set_timers(now)]
 
+    def take_up(self) -> None:
+        """Go on with a request that was sent before us, and that need not be sent again."""
+        self.state = State.PROCEEDING
+
     def receive(self, message: Response, now: float) -> list[Effect]:
         """A response whose :func:`client_key` is this machine's has come."""
         if message.status < 200:
@@ -576,6 +580,18 @@ def make_ack(request: Request, response: Response) -> Request:
         for value in request.get_all(name):
             ack.add(name, value)
     return ack
+
+
+def make_cancel(invite: Request, reason: str = "") -> Request:
+    """The CANCEL of an ``invite``, without its Via, :rfc:`3261` §9.1; ``reason`` is that of :rfc:`3326`."""
+    cancel = Request("CANCEL", invite.request_uri)
+    for name in ("Route", "Max-Forwards", "From", "To", "Call-ID"):
+        for value in invite.get_all(name):
+            cancel.add(name, value)
+    cancel.add("CSeq", f"{invite.cseq.number} CANCEL")
+    if reason:
+        cancel.add("Reason", reason)
+    return cancel
 
 
 def client_key(message: Message) -> Key:

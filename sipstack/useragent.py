@@ -345,6 +345,14 @@ class UserAgent:
             # The 2xx comes again, and so does the ACK.
             log.warning("cannot send to %s: %s", target.address[0], error)
 
+    def take_up(self, invite: Request, target: Target, handlers: Handlers) -> None:
+        """Take the responses to an ``invite`` that was sent to ``target`` in our last life.
+
+        :raises OSError: there is no way to it any more.
+        """
+        self._acquaintance.know(target.address[0])
+        self._running.take_up(invite, self._ways.transport_for(target), target, handlers)
+
     def abandon(self, invite: Request) -> None:
         """Destroy the client transaction of ``invite`` without a word."""
         self._running.abandon(invite)

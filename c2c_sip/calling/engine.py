@@ -21,6 +21,7 @@ from sipstack.fence import Fence
 from sipstack.keepalive import Keepalive, Means
 from sipstack.media import MediaPlane
 from sipstack.message import ParseError
+from sipstack.pending import Pending, withdraw
 from sipstack.registration import Registration
 from sipstack.resolver import Target
 from sipstack.sdp import Codec, LocalMedia
@@ -113,6 +114,7 @@ class SipDesk:
             redirect=plan.redirect,
             accepts_referral=plan.accepts_referral,
             session_interval=self._session_interval,
+            on_pending=lambda: leg.on_pending(),
         )
         leg.attach(call, lambda: call.dial(targets))
         return leg
@@ -168,7 +170,7 @@ class Engine:
     ) -> None:
         """``session_interval`` is that of the calls' session timers in seconds, 0 for none.
 
-        ``left_up`` are the dialogs that the last run has not ended; they are hung up first of all.
+        ``left_up`` are the dialogs and INVITEs that the last run has not ended; they are hung up first of all.
         """
         self.media = media
         self.desk: SipDesk
@@ -382,15 +384,19 @@ class Engine:
 def hang_up_what_was_left(
     agent: Agent, accounts: Mapping[str, Account], left_up: Sequence[Mapping[str, Any]]
 ) -> None:
-    """End the calls that a crash has left up, of which ``left_up`` are the dialogs; ``accounts`` are known by name."""
+    """End the calls that a crash has left up; ``accounts`` are known by name.
+
+    ``left_up`` are the legs' dialogs, or the INVITEs of those that were not answered: see :meth:`Leg.dialog`.
+    """
     for dumped in left_up:
-        try:
-            dialog = Dialog.load(dumped)
-        except (ParseError, KeyError, TypeError, ValueError) as error:
-            log.error("a leg of the last run cannot be hung up: %s", error)
-            continue
         account = accounts.get(dumped.get("trunk") or "")
-        send_in_dialog(agent, dialog, account, "BYE", lambda *_: None)
+        try:
+            if "pending" in dumped:
+                withdraw(agent, Pending.load(dumped["pending"]), account)
+            else:
+                send_in_dialog(agent, Dialog.load(dumped), account, "BYE", lambda *_: None)
+        except (ParseError, KeyError, TypeError, ValueError, OSError) as error:
+            log.error("a leg of the last run cannot be hung up: %s", error)
     if left_up:
         log.warning("%d legs of the last run were still up: hanging up", len(left_up))
 

@@ -114,6 +114,8 @@ class Leg:
         self.call: OutgoingCall
         self.remote: RemoteMedia | None = None
         self.closed = False
+        #: Called when there is news of the INVITE that has no final answer yet; see :meth:`dialog`.
+        self.on_pending: Callable[[], None] = lambda: None
         self._final: LegCounters | None = None
         self._dial: Callable[[], None]
 
@@ -127,9 +129,12 @@ class Leg:
         self._dial()
 
     def dialog(self) -> dict[str, Any]:
-        """What it takes to hang the leg up without us: its dialog and its trunk."""
+        """What it takes to hang the leg up without us: its dialog, or before there is one its INVITE; and its trunk."""
         dialog, account = self.call.dialog, self.plan.outbound.account
         dumped = dialog.dump() if dialog is not None else {}
+        pending = self.call.pending
+        if pending is not None:
+            dumped["pending"] = pending.dump()
         return dumped | {"trunk": account.name if account is not None else None}
 
     def described(self, remote: RemoteMedia) -> None:
@@ -172,10 +177,11 @@ class Leg:
     def close(self, reason: str = "") -> LegCounters:
         """Hang up, and give the ports back."""
         self.closed = True
+        self.on_pending = lambda: None  # which holds the flow
         self.call.hang_up(reason)
         if self._final is None:
             self._final = self.media.close()
-            self.media.on_lost = lambda: None  # which holds the flow
+            self.media.on_lost = lambda: None  # and so does this
             self.media.on_key = lambda key: None
         return self._final
 
@@ -355,6 +361,8 @@ class Flow:
         self.legs[plan.call_id] = leg
         self._recorder.leg_dialled(plan)
         self.plan.watch(leg.media)
+        dialled = leg
+        leg.on_pending = lambda: self._recorder.leg_pending(plan, dialled.dialog())
         leg.dial()
         return leg
 

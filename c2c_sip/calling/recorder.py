@@ -106,6 +106,13 @@ class Recorder:
         if plan.role not in self._named:
             self._name(cdr)
 
+    def leg_pending(self, plan: LegPlan, dialog: Mapping[str, Any]) -> None:
+        """A leg's INVITE has left, or was heard of for the first time: after a crash it can be taken back.
+
+        Mostly the row itself is not written yet, so that this is no write of its own.
+        """
+        self._ledger.update_cdr(self._cdrs[plan.call_id]["id"], dialog=dict(dialog))
+
     def _name(self, cdr: dict[str, Any]) -> None:
         self._named[cdr["role"]] = cdr
         call_id, cdr_id = _COLUMNS.get(cdr["role"], ("", ""))

@@ -1,6 +1,7 @@
 """Two sipp UAS as extension and contact, no registration: every message is one that their scenarios expect."""
 
 import re
+import socket
 import sqlite3
 import time
 
@@ -8,6 +9,7 @@ import pytest
 
 from tests.interop.conftest import Start
 from tests.interop.programs import Certificate, Kamailio, Service, SippUas, until
+from tests.interop.programs.base import free_port
 
 BOTH = {"C2C_SIP_SIP__LISTEN": "udp:127.0.0.1:0,tcp:127.0.0.1:0"}
 FAST = "[calling]\nextension_timeout = 3\ncontact_timeout = 3\nbusy_tone = 1\n"
@@ -175,6 +177,28 @@ def test_after_kill_9_the_next_start_hangs_up_the_legs_that_were_up(start: Start
     assert (desk.finish(), customer.finish()) == (0, 0)
     assert len(desk.received("BYE")) >= 20
     assert len(customer.received("BYE")) >= 20
+
+
+def test_after_kill_9_the_next_start_cancels_what_rings(start: Start) -> None:
+    # The same port again, which the phones' answers go to.
+    listen = f"udp:127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    service = start(Service, env={"C2C_SIP_SIP__LISTEN": listen}).start()
+    desk = start(SippUas, "answer", name="desk")
+    customer = start(SippUas, "ring", name="customer")
+    definition = service.define(extension=desk.uri, whitelist=["customer"])
+    activation = service.connect(definition, customer.uri)["id"]
+    until(
+        lambda: service.record(definition, activation)["state"] == "contact_ringing",
+        10,
+        "the contact to ring",
+    )
+    service.process.kill()
+    service.process.wait()
+    service.start()
+    assert (desk.finish(), customer.finish()) == (0, 0), customer.printed()
+    assert len(desk.received("BYE")) == len(customer.received("CANCEL")) == 1
+    # What ends the transaction is the ACK of the 487, whose branch is the INVITE's.
+    assert customer.received("ACK")
 
 
 @pytest.mark.parametrize("transport", ["u1", "t1"])

@@ -202,6 +202,7 @@ class _Life:
             for role, host in PHONES.items()
         }
         self.trunk: LabTrunk | None = None
+        self.killed_at: float | None = None
         self.start_trunk()
         self.start()
 
@@ -224,7 +225,7 @@ class _Life:
 
     def kill(self, flows: Sequence[asyncio.Task[None]], ledgers: Sequence[Ledger]) -> None:
         """The service dies without a word, and is started again at once."""
-        now = self.loop.time()
+        self.killed_at = now = self.loop.time()
         left_up = [dialog for ledger in ledgers for dialog in ledger.abandon(now)]
         self.network.crash(US)
         self.agent.close()
@@ -396,14 +397,36 @@ def _check(life: _Life, outcome: Outcome) -> None:
             ignores = bool(phone.script.ignore or phone.script.statuses or phone.script.challenge)
             if ignores or phone.script.deaf or phone.script.hang_up_early is not None:
                 continue
-            # There is nobody to cancel what rang when the service was killed.
-            over = ("over",) if world.killed is None else ("over", "early")
             wrong += [
                 f"the {role}'s call is still {call.state}"
                 for call in phone.calls
-                if call.state not in over and not _is_unheard(life, call)
+                if call.state != "over" and not _is_unheard(life, call)
             ]
     _check_wire(life, wrong)
+    if life.killed_at is not None:
+        wrong += [f"not taken back after the kill: {invite}" for invite in _not_taken_back(life)]
+
+
+def _not_taken_back(life: _Life) -> set[tuple[str, int]]:
+    """Of the INVITEs that rang when the service was killed, by Call-ID and number: those that it never cancelled, nor
+    acknowledged an answer to."""
+    rang: set[tuple[str, int]] = set()
+    ended: set[tuple[str, int]] = set()
+    assert life.killed_at is not None
+    for passage in life.network.journal:
+        try:
+            message = parse_datagram(passage.data)
+            invite = message.call_id, message.cseq.number
+        except ParseError:
+            continue
+        if isinstance(message, Request):
+            if passage.source[0] == US and message.method in ("CANCEL", "ACK"):
+                ended.add(invite)
+            continue
+        came = passage.arrived if passage.destination[0] == US else None
+        if message.cseq.method == "INVITE" and came is not None and came < life.killed_at:
+            (rang if message.status < 200 else ended).add(invite)
+    return rang - ended
 
 
 def _is_unheard(life: _Life, call: PhoneCall) -> bool:

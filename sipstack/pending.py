@@ -1,0 +1,148 @@
+"""An INVITE without a final answer: what has to be known of it so that whoever comes after us can take it back."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sipstack.account import Account
+from sipstack.agent import Agent, Handlers, Timer
+from sipstack.dialog import FORKS, LEAP, Dialog
+from sipstack.message import Request, Response
+from sipstack.resolver import Target
+from sipstack.session import send_in_dialog
+from sipstack.transaction import make_cancel
+from sipstack.transport import Address
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which one that nothing was heard of may still be answered: as long as proxies wait, their timer C
+#: (:rfc:`3261` §16.6).
+PATIENCE = 180.0
+#: What its CANCEL and its ACK are made of. No credentials: those are not to be written down.
+_KEPT = ("Via", "Route", "From", "To", "Call-ID", "CSeq")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """``invite`` as it was sent to ``target``; ``provisional`` tells whether a 1xx has come.
+
+    Before one has, there must be no CANCEL (:rfc:`3261` §9.1).
+    """
+
+    invite: Request
+    target: Target
+    provisional: bool
+
+    def dump(self) -> dict[str, Any]:
+        """All of it in JSON's terms."""
+        invite, target = self.invite, self.target
+        return {
+            "uri": invite.request_uri,
+            "headers": [[name, value] for name in _KEPT for value in invite.get_all(name)],
+            "transport": target.transport,
+            "address": list(target.address),
+            "server_name": target.server_name,
+            "provisional": self.provisional,
+        }
+
+    @classmethod
+    def load(cls, dumped: Mapping[str, Any]) -> "Pending":
+        """The inverse of :meth:`dump`.
+
+        :raises ParseError, KeyError, TypeError, ValueError: it cannot be read.
+        """
+        headers = [(str(name), str(value)) for name, value in dumped["headers"]]
+        invite = Request("INVITE", str(dumped["uri"]), [*headers, ("Max-Forwards", "70")])
+        # Read now, where it can still be said that they cannot be.
+        _ = invite.uri, invite.via, invite.from_, invite.to, invite.call_id, invite.cseq
+        host, port = dumped["address"]
+        transport, server_name = dumped["transport"], dumped["server_name"]
+        if not isinstance(transport, str) or not isinstance(server_name, str):
+            raise TypeError("transport and server_name are text")
+        target = Target(transport, (str(host), int(port)), server_name)
+        return cls(invite, target, bool(dumped["provisional"]))
+
+
+def withdraw(agent: Agent, pending: Pending, account: Account | None) -> None:
+    """Take back an INVITE of our last life, which went through the trunk of ``account``: CANCEL as soon as it may be
+    sent; an answer that comes all the same gets its ACK and a BYE.
+
+    :raises OSError: there is no way to where it was sent any more.
+    """
+    _Withdrawal(agent, pending, account).start()
+
+
+class _Withdrawal:
+    """One INVITE that is taken back."""
+
+    def __init__(self, agent: Agent, pending: Pending, account: Account | None) -> None:
+        self._agent = agent
+        self._pending = pending
+        self._account = account
+        self._cancelled = False
+        self._give_up: Timer | None = None
+        #: The ACKs of those who have answered, by tag; ``None`` as long as it is asked where their Contact leads.
+        self._acks: dict[str | None, tuple[Request, Target] | None] = {}
+
+    def start(self) -> None:
+        pending = self._pending
+        handlers = Handlers(self._responded, lambda status: None)
+        self._agent.take_up(pending.invite, pending.target, handlers)
+        self._wait(PATIENCE)
+        if pending.provisional:
+            self._cancel()
+
+    def _wait(self, seconds: float) -> None:
+        self._stop_waiting()
+        abandon = self._agent.abandon
+        self._give_up = self._agent.call_later(seconds, lambda: abandon(self._pending.invite))
+
+    def _stop_waiting(self) -> None:
+        if self._give_up is not None:
+            self._give_up.cancel()
+            self._give_up = None
+
+    def _responded(self, response: Response, source: Address) -> None:
+        if response.status < 200:
+            self._cancel()
+            return
+        # From here on the transaction ends by its own timers.
+        self._stop_waiting()
+        if response.status < 300:
+            self._answered(response)
+
+    def _cancel(self) -> None:
+        if self._cancelled:
+            return
+        self._cancelled = True
+        invite = self._pending.invite
+        handlers = Handlers(lambda response, source: None, lambda status: None)
+        self._agent.send_cancel(invite, make_cancel(invite), self._pending.target, handlers)
+        # By then it counts as cancelled, whatever comes (RFC 3261 §9.1).
+        self._wait(64 * self._agent.timers.t1)
+
+    def _answered(self, response: Response) -> None:
+        tag = response.to.tag
+        if tag in self._acks:
+            again = self._acks[tag]
+            if again is not None:
+                self._agent.send(*again)
+            return
+        if len(self._acks) >= FORKS:
+            return
+        self._acks[tag] = None
+        invite = self._pending.invite
+        dialog = Dialog.from_response(invite, response)
+        ack = dialog.request("ACK", invite.cseq.number)
+
+        def acknowledge(targets: Sequence[Target]) -> None:
+            self._acks[tag] = ack, targets[0]
+            self._agent.send(ack, targets[0])
+
+        def fail(why: str) -> None:
+            log.warning("call %s: its answer cannot be acknowledged: %s", invite.call_id, why)
+
+        self._agent.locate(dialog.next_hop(), self._account, acknowledge, fail)
+        dialog.local_sequence += LEAP  # there may have been PRACKs
+        send_in_dialog(self._agent, dialog, self._account, "BYE", lambda *_: None)
