@@ -26,7 +26,15 @@ if TYPE_CHECKING:
         make_response,
         parse_datagram,
     )
-    from sipstack.phone import CallFailed, Phone, PhoneCall, RegistrationFailed, Tls, open_transport
+    from sipstack.phone import (
+        CallFailed,
+        ListenError,
+        Phone,
+        PhoneCall,
+        RegistrationFailed,
+        Tls,
+        open_transport,
+    )
     from sipstack.registrar import Registrar
     from sipstack.registration import Registration
     from sipstack.resolver import DnsLookup, ResolveError, Resolver, Target
@@ -56,7 +64,15 @@ _PLACES = {
         "make_response",
         "parse_datagram",
     ),
-    "phone": ("CallFailed", "Phone", "PhoneCall", "RegistrationFailed", "Tls", "open_transport"),
+    "phone": (
+        "CallFailed",
+        "ListenError",
+        "Phone",
+        "PhoneCall",
+        "RegistrationFailed",
+        "Tls",
+        "open_transport",
+    ),
     "registrar": ("Registrar",),
     "registration": ("Registration",),
     "resolver": ("DnsLookup", "ResolveError", "Resolver", "Target"),
@@ -83,6 +99,7 @@ __all__ = [
     "Failed",
     "IncomingCall",
     "Info",
+    "ListenError",
     "LocalMedia",
     "MediaPlane",
     "NameAddr",

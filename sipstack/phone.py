@@ -9,6 +9,7 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from sipstack.account import Account, proxy_uri
@@ -84,28 +85,31 @@ def some_ports(rng: random.Random) -> tuple[int, int]:
     return first, first + PORT_COUNT - 1
 
 
+class ListenError(OSError):
+    """An address of ours that cannot be bound, and why: ``udp:192.0.2.1:5060: Address already in use``."""
+
+
 async def open_transport(text: str, tls: Tls = Tls()) -> UdpTransport | StreamTransport:
     """Bind what :func:`listening` reads. TLS without a certificate of our own only calls out.
 
     :raises ValueError: it is no such thing.
-    :raises OSError: the address is taken, or a file of ``tls`` cannot be used.
+    :raises ListenError: the address is taken, or none of this machine.
+    :raises OSError: a file of ``tls`` cannot be used.
     """
     kind, host, port = listening(text)
     loop = asyncio.get_running_loop()
-    if kind == "udp":
-        return UdpTransport(host, port, loop)
-    if kind == "tcp":
-        stream = StreamTransport(host, port, loop)
-    else:
+    secured: dict[str, Any] = {}
+    if kind == "tls":
         own = tls.certificate, tls.key
-        stream = StreamTransport(
-            host,
-            port,
-            loop,
-            tls=client_context(tls.authorities, *own),
-            server_tls=server_context(*own) if tls.certificate else None,
-        )
-    await stream.listen()
+        secured["tls"] = client_context(tls.authorities, *own)
+        secured["server_tls"] = server_context(*own) if tls.certificate else None
+    try:
+        if kind == "udp":
+            return UdpTransport(host, port, loop)
+        stream = StreamTransport(host, port, loop, **secured)
+        await stream.listen()
+    except OSError as error:
+        raise ListenError(f"{text}: {error.strerror or error}") from error
     return stream
 
 
@@ -180,7 +184,8 @@ class Phone:
     async def start(self) -> None:
         """Bind the address.
 
-        :raises OSError: it is taken, or a file of ``tls`` cannot be used.
+        :raises ListenError: it is taken, or none of this machine.
+        :raises OSError: a file of ``tls`` cannot be used.
         """
         try:
             self.transport = await open_transport(self._listen, self._tls)

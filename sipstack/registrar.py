@@ -7,7 +7,15 @@ from dataclasses import dataclass
 
 from sipstack.agent import supports
 from sipstack.digest import DigestServer
-from sipstack.message import NameAddr, ParseError, Request, Response, Uri, make_response
+from sipstack.message import (
+    NameAddr,
+    ParseError,
+    Request,
+    Response,
+    Uri,
+    delta_seconds,
+    make_response,
+)
 from sipstack.transport import Address
 
 #: Bindings that one user may have, and proxies on the way to one of them.
@@ -145,8 +153,8 @@ class Registrar:
 
     def _expires(self, request: Request, contact: NameAddr) -> int:
         text = contact.param("expires")
-        if text is not None and text.isascii() and text.isdigit() and len(text) < 10:
-            return int(text)
+        if text is not None:
+            return delta_seconds(text)
         return request.expires if request.expires is not None else self._max_expires
 
     @staticmethod

@@ -11,7 +11,7 @@ from typing import Literal
 
 from sipstack.account import Account, Attempt
 from sipstack.agent import Agent, Handlers, retry_after, supports
-from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri
+from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri, delta_seconds
 from sipstack.message.uri import hostport_text
 from sipstack.resolver import Target
 from sipstack.transport import Address
@@ -409,12 +409,12 @@ class Registration:
         exact: list[int] = []
         similar: list[int] = []  # some registrars name the port that they see
         for contact in response.contacts:
-            value = contact.param("expires") or ""
-            if value.isdecimal() and len(value) < 10 and contact.uri.user == ours.user:
+            value = contact.param("expires")
+            if value is not None and contact.uri.user == ours.user:
                 if contact.uri.equivalent(ours):
-                    exact.append(int(value))
+                    exact.append(delta_seconds(value))
                 elif contact.uri.host == ours.host:
-                    similar.append(int(value))
+                    similar.append(delta_seconds(value))
         general = response.expires if response.expires is not None else asked
         return max(SHORTEST, min(exact or similar or [general]))
 

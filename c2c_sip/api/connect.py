@@ -13,6 +13,7 @@ from c2c_sip.api.body import read_contact, read_text
 from c2c_sip.api.client import is_local
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, not_found, unauthorized
+from c2c_sip.calling.causes import UNANSWERED
 from c2c_sip.calling.defaults import effective
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.guard import Proof
@@ -28,8 +29,6 @@ _CONTACT: dict[str, Any] = {
     "examples": ["+12025550102"],
 }
 _FORM = {"type": "object", "properties": {"contact": _CONTACT}, "required": ["contact"]}
-#: Hangup causes that mean that nobody answered.
-_UNANSWERED = frozenset({"NO_ANSWER", "NO_USER_RESPONSE", "ALLOTTED_TIMEOUT"})
 #: What a browser calls a request that nobody has asked for yet.
 _AHEAD = ("prefetch", "prerender", "preview")
 #: For what a browser gets a URL that somebody follows, and what a script gets; nothing else starts a call.
@@ -193,7 +192,7 @@ class Connect:
         shown = envelope.activation(final)
         if final.get("result") == "success":
             envelope.success(req, resp, shown)
-        elif final.get("result") is None or final.get("cause") in _UNANSWERED:
+        elif final.get("result") is None or final.get("cause") in UNANSWERED:
             raise ApiError(504, "no_answer", shown)
         else:
             raise ApiError(503, "call_failed", shown)

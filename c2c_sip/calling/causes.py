@@ -56,6 +56,11 @@ _BY_STATUS: Mapping[int, str] = {
 #: What a caller hears the busy tone for: the number is right, but nobody takes the call. Else it is congestion.
 ANSWERED_BY_NOBODY = frozenset({"USER_BUSY", "CALL_REJECTED", "NO_ANSWER", "NO_USER_RESPONSE"})
 
+#: That nobody answered in time: of a leg that rang, or of one whose side has said nothing at all.
+UNANSWERED = frozenset(
+    {"NO_ANSWER", "NO_USER_RESPONSE", "RECOVERY_ON_TIMER_EXPIRE", "ALLOTTED_TIMEOUT"}
+)
+
 _BY_CLASS: Mapping[int, str] = {
     3: "REDIRECTION_TO_NEW_DESTINATION",
     4: "NORMAL_UNSPECIFIED",

@@ -1,6 +1,10 @@
 """The command line. Results go to stdout, messages to stderr; 0 is success, 1 failure, 2 bad usage."""
 
+import errno
 import importlib
+import os
+import sys
+from typing import Any, NoReturn
 
 import click
 
@@ -31,6 +35,21 @@ COMMANDS = {
 }
 
 
+#: What a write fails with that is no fault of the program: the system names no file then.
+_UNWRITTEN = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE})
+
+
+def _end_unwritten(error: OSError) -> NoReturn:
+    """Exit with 1, in a line where somebody has to know that the disk is full."""
+    # Else Python tries to write the rest once more at its end, and complains in its own words.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+    if error.errno != errno.EPIPE:  # who reads no more, as `head`, needs no word
+        click.echo(f"the output cannot be written: {error.strerror or error}", err=True)
+    sys.exit(1)
+
+
 class Commands(click.Group):
     """Loads a command when it is wanted: a service that runs for months need not carry all the others."""
 
@@ -45,6 +64,19 @@ class Commands(click.Group):
         module = importlib.import_module(f"{__name__}.{COMMANDS[cmd_name]}")
         found: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return found
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command, and see to it that its result was written: a full disk is a failure of one line."""
+        try:
+            try:
+                return super().main(*args, **kwargs)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in _UNWRITTEN or error.filename is not None:
+                raise
+            _end_unwritten(error)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -159,7 +159,7 @@ def _run(
     """Do it, print the verdict, and end with 0 or 1."""
     from c2c_sip.lab.agent import Agent, Identity, Part
     from sipstack.message import ParseError
-    from sipstack.phone import Tls
+    from sipstack.phone import ListenError, Tls
     from sipstack.sdes import Mode
 
     transport, listen = given.pop("transport"), given.pop("listen")
@@ -188,9 +188,10 @@ def _run(
     except ValueError as error:
         raise click.UsageError(f"--listen: got {listen!r}, accepted: ADDRESS:PORT") from error
     except OSError as error:
+        problem = f"--listen: {error}" if isinstance(error, ListenError) else str(error)
         if as_json:
-            click.echo(json.dumps({"ok": False, "problems": [str(error)]}))
-        fail(str(error))
+            click.echo(json.dumps({"ok": False, "problems": [problem]}))
+        fail(problem)
     if as_json:
         click.echo(json.dumps(verdict.as_dict()))
     else:

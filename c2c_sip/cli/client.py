@@ -21,6 +21,8 @@ from c2c_sip.config import Config
 
 #: Seconds that the service may take for an answer.
 PATIENCE = 30.0
+#: Seconds until we are signed in: whether it is there, and the right one, is told sooner.
+FIRST_PATIENCE = 10.0
 #: Items asked for at once.
 PAGE = 200
 
@@ -127,16 +129,21 @@ class Client:
             request.add_header("Content-Type", "application/json")
         if self.token:
             request.add_header("X-Auth-Token", self.token)
+        patience = PATIENCE if self.token else FIRST_PATIENCE
         try:
-            with self._opener.open(request, timeout=PATIENCE) as response:
+            with self._opener.open(request, timeout=patience) as response:
                 found: bytes = response.read()
                 return found
         except urllib.error.HTTPError as error:
             with error:
                 raise ServiceError(_complaint(error.code, error.read()), error.code) from error
-        except (OSError, HTTPException) as error:
+        except HTTPException as error:
+            raise ServiceError(f"what answers at {self.url} speaks no HTTP") from error
+        except OSError as error:
             reason = error.reason if isinstance(error, urllib.error.URLError) else error
             text = getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
+            if isinstance(reason, TimeoutError) and reason.errno is None:
+                text = f"nothing within {patience:g} s"
             raise ServiceError(
                 f"the service does not answer at {self.url}: {text}{self._how_to_start}"
             ) from error

@@ -81,7 +81,7 @@ def lab(
 
 
 async def _run(made: "LabAlone", as_json: bool, write: Callable[[str], object]) -> int:
-    from sipstack.phone import RegistrationFailed
+    from sipstack.phone import ListenError, RegistrationFailed
 
     ending = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -89,6 +89,9 @@ async def _run(made: "LabAlone", as_json: bool, write: Callable[[str], object]) 
         loop.add_signal_handler(number, ending.set)
     try:
         await made.start()
+    except ListenError as error:
+        click.echo(f"cannot start: --listen: {error}", err=True)
+        return 1
     except (OSError, RegistrationFailed) as error:
         click.echo(f"cannot start: {error}", err=True)
         return 1

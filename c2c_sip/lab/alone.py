@@ -11,8 +11,7 @@ from c2c_sip.lab.scripted import ScriptedPhone
 from c2c_sip.lab.trunk import LabTrunk
 from sipstack.ladder import text_of
 from sipstack.media import MediaPlane
-from sipstack.phone import RegistrationFailed, some_ports
-from sipstack.transport.udp import UdpTransport
+from sipstack.phone import RegistrationFailed, open_transport, some_ports
 
 
 class ScriptedPhones:
@@ -70,12 +69,15 @@ class LabAlone:
         """Open the trunk and register the phones.
 
         :raises RegistrationFailed: a phone could not register.
-        :raises OSError: the address is taken.
+        :raises ListenError: the address is taken.
+        :raises OSError: a phone has no place.
         """
         loop = asyncio.get_running_loop()
         own = dict.fromkeys(self.script.users, self.password)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        transport = await open_transport(f"udp:{host}:{self._port}")
         self._trunk = LabTrunk(
-            UdpTransport(self._host, self._port, loop),
+            transport,
             clock=loop.time,
             secret=secrets.token_bytes(16),
             accounts=own | self._phones.accounts,

@@ -15,6 +15,7 @@ from typing import Any
 from c2c_sip.config import Config, Database, Http, Sip
 from c2c_sip.lab import CONTACT_NUMBER, CONTACT_TONE, EXTENSION, EXTENSION_TONE
 from c2c_sip.service import Service
+from c2c_sip.store import StoreError
 from sipstack.ladder import ladder
 
 #: Seconds that each step may take.
@@ -29,25 +30,33 @@ class DemoError(Exception):
 
 def run_demo(as_json: bool) -> int:
     """Make the call, print what happened, and return the exit code."""
-    with tempfile.TemporaryDirectory(prefix="c2c-sip-demo-") as folder:
-        config = replace(
-            Config(),
-            http=Http(listen="127.0.0.1:0"),
-            database=Database(url=f"sqlite:///{Path(folder) / 'demo.db'}"),
-            sip=Sip(listen=("udp:127.0.0.1:0",)),
-        )
-        service = Service(config, lab=True)
-        try:
+    # All of them are there also where it fails half way, with what was known by then.
+    facts: dict[str, Any] = {
+        "ok": False,
+        "call": None,
+        "extension_heard_contact": False,
+        "contact_heard_extension": False,
+        "setup_ms": None,
+    }
+    try:
+        with tempfile.TemporaryDirectory(prefix="c2c-sip-demo-") as folder:
+            config = replace(
+                Config(),
+                http=Http(listen="127.0.0.1:0"),
+                database=Database(url=f"sqlite:///{Path(folder) / 'demo.db'}"),
+                sip=Sip(listen=("udp:127.0.0.1:0",)),
+            )
+            service = Service(config, lab=True)
             service.start()
             try:
-                facts, drawn = _call(service)
+                drawn = _call(service, facts)
             finally:
                 service.stop()
-        except (DemoError, OSError) as error:
-            print(f"demo failed: {error}", file=sys.stderr)
-            if as_json:
-                print(json.dumps({"ok": False, "error": str(error)}))
-            return 1
+    except (DemoError, StoreError, OSError) as error:
+        print(f"demo failed: {error}", file=sys.stderr)
+        if as_json:
+            print(json.dumps(facts | {"error": str(error)}))
+        return 1
     if as_json:
         print(json.dumps(facts))
     else:
@@ -67,7 +76,8 @@ def _tell(facts: dict[str, Any], drawn: str) -> None:
     print(f"set up in {facts['setup_ms']} ms")
 
 
-def _call(service: Service) -> tuple[dict[str, Any], str]:
+def _call(service: Service, facts: dict[str, Any]) -> str:
+    """Make the call and put into ``facts`` what comes of it, as it comes; the ladder."""
     assert service.lab is not None
     realm = service.config.trunks[-1].domain.partition(":")[0]
     account = service.store.create_account("demo", realm=realm)
@@ -92,24 +102,22 @@ def _call(service: Service) -> tuple[dict[str, Any], str]:
         return found
 
     _until(lambda: state()["state"] in ("connected", "ended"), "the call to be connected")
-    setup_ms = round((time.monotonic() - started) * 1000)
+    facts["setup_ms"] = round((time.monotonic() - started) * 1000)
     extension, contact = service.lab.extension, service.lab.contact
-    heard = {"extension_heard_contact": False, "contact_heard_extension": False}
 
     def both() -> bool:
-        heard["extension_heard_contact"] |= extension.heard(CONTACT_TONE)
-        heard["contact_heard_extension"] |= contact.heard(EXTENSION_TONE)
-        return all(heard.values())
+        facts["extension_heard_contact"] |= extension.heard(CONTACT_TONE)
+        facts["contact_heard_extension"] |= contact.heard(EXTENSION_TONE)
+        return bool(facts["extension_heard_contact"] and facts["contact_heard_extension"])
 
     with contextlib.suppress(DemoError):  # which of them was not heard is part of the result
         _until(both, "both tones")
     time.sleep(TALK)
     contact.hang_up()
     _until(lambda: state()["state"] == "ended", "the call to end")
-    record = state()
-    messages = service.calling.trace(activation["id"]) or []
-    ok = record["result"] == "success" and all(heard.values())
-    return {"ok": ok, "call": record} | heard | {"setup_ms": setup_ms}, ladder(messages)
+    facts["call"] = state()
+    facts["ok"] = facts["call"]["result"] == "success" and both()
+    return ladder(service.calling.trace(activation["id"]) or [])
 
 
 def _until(done: Any, what: str) -> None:

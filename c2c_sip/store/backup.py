@@ -38,12 +38,12 @@ def backup(database: str | Path, target: str | Path, overwrite: bool = False) ->
         with closing(sqlite3.connect(part)) as made:
             # One file that can be carried away, without a log beside it.
             made.execute("PRAGMA journal_mode = DELETE")
-        check(part)
+        check(part, source)
         os.replace(part, target)
         _sync(target.absolute().parent)
         return target.stat().st_size
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"the backup {target} cannot be written: {error}") from error
+        raise StoreError(f"the backup {target} cannot be written: {_why(error)}") from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -73,28 +73,35 @@ def restore(database: str | Path, source: str | Path) -> Path | None:
         _sync(place.absolute().parent)
         return kept
     except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"{place} cannot be restored: {error}") from error
+        raise StoreError(f"{place} cannot be restored: {_why(error)}") from error
     finally:
         part.unlink(missing_ok=True)
 
 
-def check(path: Path) -> int:
+def _why(error: Exception) -> str:
+    """Without the name of the file that only we know of."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def check(path: Path, known_as: Path | None = None) -> int:
     """See whether a file is a whole database of ours; its schema's version.
 
+    :param known_as: what is named where it is none, if not ``path``
     :raises StoreError: it is not, or it is newer than the program.
     """
+    name = known_as or path
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as opened:
             (said,) = opened.execute("PRAGMA quick_check").fetchone()
             if said != "ok":
-                raise StoreError(f"{path} is damaged: {said}")
+                raise StoreError(f"{name} is damaged: {said}")
             (version,) = opened.execute("SELECT max(version) FROM schema_version").fetchone()
     except sqlite3.Error as error:
-        raise StoreError(f"{path} is no database of c2c-sip: {error}") from error
+        raise StoreError(f"{name} is no database of c2c-sip: {error}") from error
     if version is None:
-        raise StoreError(f"{path} is no database of c2c-sip: it is empty")
+        raise StoreError(f"{name} is no database of c2c-sip: it is empty")
     if version > NEWEST:
-        raise StoreError(f"{path} is of a newer c2c-sip (schema {version}, known is {NEWEST})")
+        raise StoreError(f"{name} is of a newer c2c-sip (schema {version}, known is {NEWEST})")
     return int(version)
 
 

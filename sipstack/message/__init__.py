@@ -1,7 +1,7 @@
 """SIP messages: URIs, headers, requests and responses, and their way from and to the wire (:rfc:`3261` §7, §25)."""
 
 from sipstack.message.errors import ParseError
-from sipstack.message.headers import CSeq, NameAddr, Via
+from sipstack.message.headers import CSeq, NameAddr, Via, delta_seconds
 from sipstack.message.message import METHODS, REASONS, Message, Request, Response, make_response
 from sipstack.message.parser import check_request, check_response, parse_datagram
 from sipstack.message.uri import Params, Uri
@@ -20,6 +20,7 @@ __all__ = [
     "Via",
     "check_request",
     "check_response",
+    "delta_seconds",
     "make_response",
     "parse_datagram",
 ]

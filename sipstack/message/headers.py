@@ -61,6 +61,8 @@ _QUOTE_STOPS = re.compile(r'["\\]')
 #: What stands in a quoted string only as a quoted pair: the rest of the control characters stand in none (§25.1).
 _NEEDS_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 _ESCAPED = r"\\\g<0>"
+_DIGITS = re.compile(r"[0-9]+\Z")
+_HOUR = 3600
 
 
 def canonical(name: str) -> str:
@@ -178,6 +180,18 @@ def unquote_string(text: str) -> str:
     """The content of a quoted string (with its quotes), escapes undone."""
     inner = text[1:-1]
     return re.sub(r"\\(.)", r"\1", inner) if "\\" in inner else inner
+
+
+def delta_seconds(text: str) -> int:
+    """The seconds of an Expires header or of a Contact's ``expires``, which may be up to 2**32 - 1.
+
+    What is malformed or larger is an hour (:rfc:`3261` §20.10, §20.19): a binding is not lost for it.
+    """
+    if not _DIGITS.match(text):
+        return _HOUR
+    # Python converts no more than some thousand digits.
+    seconds = int(text.lstrip("0")[:11] or "0")
+    return seconds if seconds < 2**32 else _HOUR
 
 
 def quote_string(text: str) -> str:

@@ -5,7 +5,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sipstack.message.errors import ParseError
-from sipstack.message.headers import SPELLINGS, CSeq, NameAddr, Via, canonical, split_values
+from sipstack.message.headers import (
+    SPELLINGS,
+    CSeq,
+    NameAddr,
+    Via,
+    canonical,
+    delta_seconds,
+    split_values,
+)
 from sipstack.message.uri import Uri
 
 #: What must not stand in a header line, except in a quoted pair (RFC 3261 §25.1); of them, no line end even there.
@@ -345,8 +353,11 @@ class Message:
 
     @property
     def expires(self) -> int | None:
-        """The Expires header, in seconds."""
-        return self._number("Expires")
+        """The Expires header, in seconds; see :func:`delta_seconds`. Several that differ are malformed."""
+        lines = self._indexed().get("expires")
+        if lines is None:
+            return None
+        return delta_seconds(lines[0].strip() if len(set(lines)) == 1 else "")
 
     @property
     def content_length(self) -> int | None:

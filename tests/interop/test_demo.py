@@ -4,9 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
+from c2c_sip.lab import demo
 from tests.interop.programs import until
 
 ROOT = Path(__file__).parents[2]
@@ -41,16 +45,44 @@ def test_demo_json_says_that_each_phone_heard_the_other_within_20_seconds() -> N
     assert facts["call"]["result"] == "success"
 
 
+def test_a_demo_that_fails_prints_all_keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(demo, "PATIENCE", -1.0)  # whatever is waited for comes too late
+    assert demo.run_demo(True) == 1
+    said = capsys.readouterr()
+    facts = json.loads(said.out)
+    error = facts.pop("error")
+    assert error.startswith("waited ") and said.err == f"demo failed: {error}\n"
+    assert facts == {
+        "ok": False,
+        "call": None,
+        "extension_heard_contact": False,
+        "contact_heard_extension": False,
+        "setup_ms": None,
+    }
+
+
+def test_a_demo_without_a_place_for_its_database_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert demo.run_demo(True) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["ok"] is False
+    assert "nowhere" in said.err
+
+
 def test_a_demo_that_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "c2c_sip", "demo"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
-    ) as demo:
+    ) as running:
         until(lambda: list(tmp_path.rglob("demo.db")), 20, "the demo's database")
-        demo.terminate()
-        assert demo.wait(20) == 1
+        running.terminate()
+        assert running.wait(20) == 1
     assert list(tmp_path.iterdir()) == []
 
 

@@ -291,3 +291,32 @@ def test_no_answer_is_a_failure_without_a_status() -> None:
     assert seen[0].failure is not None
     assert seen[0].failure.status is None
     assert "no answer" in seen[0].failure.reason
+
+
+def test_a_grant_that_cannot_be_read_is_an_hour() -> None:
+    # RFC 3261 §20.19: the registrar has our binding, whatever it says of its length.
+    for own in ("", ";expires=99999999999", ";expires=soon"):
+        seen: list[Standing] = []
+
+        def work(
+            registration: Registration,
+            provider: Provider,
+            own: str = own,
+            seen: list[Standing] = seen,
+        ) -> None:
+            receive = provider.registrar.receive
+
+            def answer(request: Request, source: Address, now: float) -> Response:
+                response = receive(request, source, now)
+                if response.status == 200 and request.expires:
+                    contact = f"{request.contacts[0]}{own}"
+                    said = [("Contact", contact), ("Expires", "99999999999" if not own else "60")]
+                    return make_response(request, 200, to_tag="t", headers=said)
+                return response
+
+            provider.registrar.receive = answer  # type: ignore[method-assign]
+            registration._changed = lambda: seen.append(registration.standing)
+
+        simulate(work, seconds=30.0)
+        assert seen[0].state == "registered", own
+        assert seen[0].expires == seen[0].since + 3600, own

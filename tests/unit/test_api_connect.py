@@ -293,6 +293,14 @@ def test_a_refusal_that_was_written_down_shows_its_record(
         ({"state": "ended", "result": "success", "cause": "NORMAL_CLEARING"}, 200, None),
         ({"state": "ended", "result": "error", "cause": "NO_ANSWER"}, 504, "no_answer"),
         ({"state": "contact_ringing", "result": "error", "cause": "NO_ANSWER"}, 504, "no_answer"),
+        ({"state": "ended", "result": "error", "cause": "NO_USER_RESPONSE", "sip_status": 480}, 504, "no_answer"),
+        # 408 from either leg: nobody answered in time, as its sentence says.
+        ({"state": "ended", "result": "error", "cause": "RECOVERY_ON_TIMER_EXPIRE", "sip_status": 408}, 504, "no_answer"),
+        ({"state": "contact_ringing", "result": "error", "cause": "RECOVERY_ON_TIMER_EXPIRE", "sip_status": 408}, 504, "no_answer"),
+        # Our own CANCEL once the time is up.
+        ({"state": "ended", "result": "error", "cause": "NO_ANSWER", "sip_status": 487}, 504, "no_answer"),
+        # Somebody hung up while it rang.
+        ({"state": "ended", "result": "error", "cause": "ORIGINATOR_CANCEL", "sip_status": 487}, 503, "call_failed"),
         ({"state": "contact_ringing"}, 504, "no_answer"),
         ({}, 504, "no_answer"),
         ({"state": "ended", "result": "error", "cause": "USER_BUSY"}, 503, "call_failed"),

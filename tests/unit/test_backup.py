@@ -170,3 +170,18 @@ def test_there_has_to_be_a_database_and_it_has_to_be_sqlite(
     monkeypatch.setenv("C2C_SIP_DATABASE__URL", "postgresql://u:secret@h/n")
     done = run("backup", str(tmp_path / "copy.db"))
     assert done.exit_code == 1 and "pg_dump" in done.stderr and "secret" not in done.stderr
+
+
+def test_a_database_that_cannot_be_backed_up_is_named_as_it_is_known(
+    place: Path, tmp_path: Path
+) -> None:
+    Store.open(f"sqlite:///{place}").close()
+    done = run("backup", str(tmp_path / "no" / "such" / "copy.db"))
+    assert done.exit_code == 1 and ".part" not in done.stderr
+    assert "copy.db cannot be written: No such file or directory" in done.stderr
+    with sqlite3.connect(place) as opened:
+        opened.execute("INSERT INTO schema_version VALUES (9999)")
+    done = run("backup", str(tmp_path / "copy.db"))
+    assert done.exit_code == 1 and ".part" not in done.stderr
+    assert f"{place} is of a newer c2c-sip" in done.stderr
+    assert not list(tmp_path.glob("copy.db*"))

@@ -4,6 +4,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from c2c_sip.cli import clicktocalls, main, records, terminal
+from c2c_sip.cli import clicktocalls, client, main, records, terminal
 from c2c_sip.cli.calls import _follow, reason
 from c2c_sip.cli.client import Client, _complaint, url_of
 from c2c_sip.config import Config, Http
@@ -303,3 +304,51 @@ def test_variables_for_the_command_line_are_no_settings(
     monkeypatch.setenv("C2C_SIP_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("C2C_SIP_API_KEY", "k")
     assert run("check-config").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (b"", "the service does not answer at {}: nothing within 0.5 s"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "what answers at {} speaks no HTTP"),
+    ],
+)
+def test_what_takes_a_connection_and_speaks_no_http_is_not_waited_for(
+    run: Run, monkeypatch: pytest.MonkeyPatch, says: bytes, told: str
+) -> None:
+    assert client.FIRST_PATIENCE <= 10.0
+    monkeypatch.setattr(client, "FIRST_PATIENCE", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        held: list[socket.socket] = []
+
+        def serve() -> None:
+            taken, _ = other.accept()
+            held.append(taken)
+            taken.sendall(says)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{other.getsockname()[1]}"
+        done = run("history", "--url", url, "--api-key", "k")
+        thread.join()
+        held[0].close()
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr == told.format(url) + "\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("check-config",), ("--help",), ("account", "list", "--json"), ("init",)]
+)
+def test_a_full_disk_behind_the_output_is_one_line(arguments: tuple[str, ...], run: Run) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "c2c_sip", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    lines = [line for line in done.stderr.splitlines() if "cannot be written" in line]
+    assert lines == ["the output cannot be written: No space left on device"]
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import socket
 import tomllib
 import wave
 from dataclasses import fields
@@ -204,3 +205,24 @@ def test_what_a_call_could_not_use_is_refused_before_it(
     done = CliRunner().invoke(main, ["uac", "sip:x@127.0.0.1:9", option, value])
     assert (done.exit_code, done.stdout) == (2, "")
     assert option in done.stderr and named in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (["lab", "--listen", "udp:{}"], "udp"),
+        (["uas", "--listen", "{}"], "udp"),
+        (["uas", "--listen", "{}", "--transport", "tcp"], "tcp"),
+        (["uac", "sip:x@127.0.0.1:9", "--listen", "{}"], "udp"),
+    ],
+)
+def test_an_address_that_is_taken_is_named_with_its_option(arguments: list[str], kind: str) -> None:
+    form = socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM
+    with socket.socket(socket.AF_INET, form) as other:
+        other.bind(("127.0.0.1", 0))
+        if kind == "tcp":
+            other.listen()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        done = CliRunner().invoke(main, [word.format(taken) for word in arguments])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert f"--listen: {kind}:{taken}: Address already in use" in done.stderr

@@ -303,3 +303,26 @@ def read_all(octets: bytes) -> None:
         _ = (message.routes, message.record_routes, message.expires, message.max_forwards)
     except ParseError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [
+        ((), None),
+        (("0",), 0),
+        (("00000000000060",), 60),
+        (("4294967295",), 2**32 - 1),
+        (("4294967296",), 3600),
+        (("99999999999",), 3600),
+        (("9" * 10_000,), 3600),
+        (("-1",), 3600),
+        (("soon",), 3600),
+        (("",), 3600),
+        (("60", "60"), 60),
+        (("60", "90"), 3600),
+    ],
+)
+def test_an_expires_that_cannot_be_read_is_an_hour(
+    lines: tuple[str, ...], seconds: int | None
+) -> None:
+    assert Response(200, headers=[("Expires", line) for line in lines]).expires == seconds

@@ -148,3 +148,13 @@ def test_the_proxies_on_the_way_are_kept_and_told_to_who_knows_them(registrar: R
 def test_an_address_of_another_domain_is_not_found(registrar: Registrar) -> None:
     assert Phone(registrar).ask(domain="elsewhere.test").status == 404
     assert contacts(registrar) == []
+
+
+@pytest.mark.parametrize("text", ["99999999999", "4294967296", "soon", "-1", "9" * 5000])
+def test_an_expiry_that_cannot_be_read_is_an_hour(registrar: Registrar, text: str) -> None:
+    # RFC 3261 §20.19 and §20.10; of it, as of any, what this registrar grants at most.
+    assert Phone(registrar).ask(expires=text).status == 200
+    assert [each.expires for each in registrar.bindings("bob", NOW)] == [NOW + 600]
+    own = f"<sip:bob@192.0.2.5>;expires={text}"
+    assert Phone(registrar).ask(own, expires="120", call_id="b").status == 200
+    assert [each.expires for each in registrar.bindings("bob", NOW)] == [NOW + 600]

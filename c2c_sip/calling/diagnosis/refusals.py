@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from c2c_sip.calling.causes import UNANSWERED
 from c2c_sip.calling.diagnosis.facts import Diagnosis
 from c2c_sip.calling.diagnosis.words import clean
 
@@ -60,9 +61,7 @@ def cut_off(state: str, connected: bool) -> Diagnosis:
 
 _PUBLIC: Mapping[str, str] = {
     "USER_BUSY": "The line is busy.",
-    "NO_ANSWER": "Nobody answered.",
-    "NO_USER_RESPONSE": "Nobody answered.",
-    "RECOVERY_ON_TIMER_EXPIRE": "Nobody answered.",
+    **dict.fromkeys(UNANSWERED, "Nobody answered."),
     "CALL_REJECTED": "The call was declined.",
     "ORIGINATOR_CANCEL": "The call was ended before it was answered.",
     "UNALLOCATED_NUMBER": "The number is not in service.",
