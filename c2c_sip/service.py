@@ -514,11 +514,12 @@ def _tls(config: Config) -> dict[str, Any]:
         "tls": client_context(sip.tls_ca, *own),
         "server_tls": server_context(*own) if sip.tls_certificate else None,
         "tls_by_name": {
+            # Of one name there is one context: other files for it are refused with the configuration.
             trunk.tls_server_name or _domain(trunk).host: client_context(
                 trunk.tls_ca or sip.tls_ca, *shown(trunk)
             )
             for trunk in config.trunks
-            if trunk.tls_ca or trunk.tls_certificate
+            if trunk.transport == "tls" and (trunk.tls_ca or trunk.tls_certificate)
         },
     }
 

@@ -160,6 +160,7 @@ HISTORY_ITEM: Fields = ACTIVATION | {
         "valuesrules": {"type": "string"},
         "meta": {"description": "What the click-to-call keeps with its calls."},
     },
+    "recording": _flag("Whether there is a recording to fetch, as `recording.wav`."),
 }
 
 #: How a leg's audio was: what came from its peer, then what was sent to it. See docs/media.md.

@@ -145,20 +145,21 @@ def activation(row: Mapping[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def history_item(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A history object for the account itself: with what its click-to-call keeps, and with the whole of why the call
-    ended as it did, which are not for visitors."""
+def history_item(row: Mapping[str, Any], recording: bool) -> dict[str, Any]:
+    """A history object for the account itself: with what its click-to-call keeps, with the whole of why the call
+    ended as it did, and with whether there is a ``recording`` of it, which are not for visitors."""
     kept = row.get("variables")
     return activation(row) | {
         "explanation": row.get("explanation") or "",
         "custom_application_vars": json.loads(kept) if kept else {},
+        "recording": recording,
     }
 
 
-def account_history_item(row: Mapping[str, Any]) -> dict[str, Any]:
+def account_history_item(row: Mapping[str, Any], recording: bool) -> dict[str, Any]:
     """A history object beside those of other click-to-calls."""
     own = {name: row[name] for name in ("clicktocall_id", "clicktocall_name")}
-    return history_item(row) | own
+    return history_item(row, recording) | own
 
 
 def cdr(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """``…/{id}/history``: what was called; and ``/accounts/{account_id}/history``, over all click-to-calls."""
 
+from typing import Any
+
 import falcon
 
 from c2c_sip.api import envelope, listing
@@ -7,7 +9,9 @@ from c2c_sip.api.access import Access
 from c2c_sip.api.answers import ACCOUNT_HISTORY_ITEM, HISTORY_ITEM
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import invalid, not_found
+from c2c_sip.api.recordings import is_recorded
 from c2c_sip.store import Store
+from sipstack.media.recording import Recorder
 
 COLUMNS = (
     "id",
@@ -35,9 +39,10 @@ LONGEST_SEARCH = 256
 class History:
     """The list of activations."""
 
-    def __init__(self, store: Store, access: Access) -> None:
+    def __init__(self, store: Store, access: Access, recorder: Recorder | None) -> None:
         self._store = store
         self._access = access
+        self._recorder = recorder
 
     @operation(Operation(answer=HISTORY_ITEM, many=True, answer_types=("text/csv",)))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
@@ -50,7 +55,7 @@ class History:
             resp,
             lambda span: self._store.history(id, span, filters),
             wanted,
-            envelope.history_item,
+            lambda row: envelope.history_item(row, is_recorded(self._recorder, row)),
             COLUMNS,
         )
 
@@ -58,9 +63,10 @@ class History:
 class HistoryItem:
     """One of them."""
 
-    def __init__(self, store: Store, access: Access) -> None:
+    def __init__(self, store: Store, access: Access, recorder: Recorder | None) -> None:
         self._store = store
         self._access = access
+        self._recorder = recorder
 
     @operation(Operation(answer=HISTORY_ITEM))
     def on_get(
@@ -76,15 +82,17 @@ class HistoryItem:
         row = self._store.activation(id, activation_id)
         if row is None:
             raise not_found()
-        envelope.success(req, resp, envelope.history_item(row))
+        recording = is_recorded(self._recorder, row)
+        envelope.success(req, resp, envelope.history_item(row, recording))
 
 
 class AccountHistory:
     """The list of an account's activations."""
 
-    def __init__(self, store: Store, access: Access) -> None:
+    def __init__(self, store: Store, access: Access, recorder: Recorder | None) -> None:
         self._store = store
         self._access = access
+        self._recorder = recorder
 
     @operation(
         Operation(
@@ -115,17 +123,21 @@ class AccountHistory:
             resp,
             lambda span: self._store.histories.of_account(account_id, span, filters, search),
             wanted,
-            envelope.account_history_item,
+            self._shown,
             (*COLUMNS, "clicktocall_id", "clicktocall_name"),
         )
+
+    def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
+        return _of_account(self._recorder, row)
 
 
 class AccountHistoryItem:
     """One of them."""
 
-    def __init__(self, store: Store, access: Access) -> None:
+    def __init__(self, store: Store, access: Access, recorder: Recorder | None) -> None:
         self._store = store
         self._access = access
+        self._recorder = recorder
 
     @operation(Operation(answer=ACCOUNT_HISTORY_ITEM))
     def on_get(
@@ -136,4 +148,10 @@ class AccountHistoryItem:
         row = self._store.histories.one(account_id, activation_id)
         if row is None:
             raise not_found()
-        envelope.success(req, resp, envelope.account_history_item(row))
+        envelope.success(req, resp, _of_account(self._recorder, row))
+
+
+def _of_account(recorder: Recorder | None, row: dict[str, Any]) -> dict[str, Any]:
+    # The files of a call are to be had as long as there is its click-to-call.
+    recording = not row["clicktocall_is_gone"] and is_recorded(recorder, row)
+    return envelope.account_history_item(row, recording)

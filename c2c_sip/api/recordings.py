@@ -5,12 +5,17 @@ from pathlib import Path
 import falcon
 
 from c2c_sip.api import envelope
-from c2c_sip.api.access import Access
+from c2c_sip.api.access import Access, Row
 from c2c_sip.api.answers import RECORDING
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import not_found
 from c2c_sip.store import Store
 from sipstack.media.recording import Recorder
+
+
+def is_recorded(recorder: Recorder | None, row: Row) -> bool:
+    """Whether there is a recording of this activation: one look at the directory, once its call is over."""
+    return recorder is not None and row["state"] == "ended" and recorder.path(row["id"]).is_file()
 
 
 class RecordingFile:

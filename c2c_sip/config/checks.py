@@ -228,6 +228,12 @@ def host_and_port(value: Any) -> str:
     return str(value)
 
 
+def host_of(text: str) -> str:
+    """The host of what is as :func:`host_and_port` accepts it, in small letters; empty of what is not."""
+    match = _HOST_AND_PORT.match(text)
+    return match.group(1).lower() if match is not None else ""
+
+
 def domain(value: Any) -> str:
     if value == "":
         raise Wrong("HOST or HOST:PORT")

@@ -6,8 +6,8 @@ from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from c2c_sip.config.checks import Wrong
-from c2c_sip.config.sections import SECTIONS, Config, Guard, Origin, Trunk
+from c2c_sip.config.checks import Wrong, host_of
+from c2c_sip.config.sections import SECTIONS, Config, Guard, Origin, Sip, Trunk
 
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
 ENVIRONMENT_PREFIX = "C2C_SIP_"
@@ -151,10 +151,35 @@ def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
             problems.append(
                 f"trunk[{index}].keepalive_by: got 'stun', accepted: options or crlf where transport is not udp"
             )
+    problems += _tls_clashes(read, sections.get("sip", Sip()))
     guard = sections.get("guard", Guard())
     if guard.challenge == "captcha" and not guard.captcha_url:
         problems.append("guard.captcha_url: got '', accepted: the URL that verifies a captcha")
     return replace(Config(), **sections, trunks=read)
+
+
+def _tls_clashes(trunks: tuple[Trunk, ...], sip: Sip) -> list[str]:
+    """Which trunks want other TLS files for a server than those before them: connections know a server by its name."""
+    found: list[str] = []
+    known: dict[str, tuple[int, dict[str, str]]] = {}
+    for index, trunk in enumerate(trunks):
+        name = trunk.tls_server_name.lower() or host_of(trunk.domain)
+        if not name or trunk.transport != "tls":
+            continue
+        own = trunk if trunk.tls_certificate else sip
+        files = {
+            "tls_ca": trunk.tls_ca or sip.tls_ca,
+            "tls_certificate": own.tls_certificate,
+            "tls_key": own.tls_key,
+        }
+        first, others = known.setdefault(name, (index, files))
+        found += [
+            f"trunk[{index}].{key}: got {files[key]!r}, accepted: {others[key]!r} as trunk[{first}] "
+            f"({trunks[first].name!r}), whose server is {name} too, or a tls_server_name of its own"
+            for key in files
+            if files[key] != others[key]
+        ]
+    return found
 
 
 def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: list[str]) -> Any:

@@ -27,7 +27,8 @@ class HistoryRecords:
     def of_account(
         self, account_id: str, span: Span, filters: Sequence[Filter] = (), search: str = ""
     ) -> list[Row]:
-        """Records in the order of time, also those of click-to-calls that are gone; each with ``clicktocall_name``.
+        """Records in the order of time, also those of click-to-calls that are gone; each with ``clicktocall_name``
+        and ``clicktocall_is_gone``.
 
         :param search: what is somewhere in the contact, or in the click-to-call's name, in small or capital letters
         """
@@ -80,9 +81,12 @@ class HistoryRecords:
         found = [dict(row) for row in rows]
         model = self._clicktocall
         wanted = {row["clicktocall"] for row in found}
-        query = model.select(model.id, model.document).where(model.id.in_(sorted(wanted)))
-        names = {row["id"]: json.loads(row["document"]).get("name", "") for row in query.dicts()}
+        columns = model.id, model.document, model.deleted
+        query = model.select(*columns).where(model.id.in_(sorted(wanted)))
+        known = {row["id"]: row for row in query.dicts()}
         for row in found:
-            row["clicktocall_id"] = row.pop("clicktocall")
-            row["clicktocall_name"] = names.get(row["clicktocall_id"], "")
+            row["clicktocall_id"] = identifier = row.pop("clicktocall")
+            definition = known.get(identifier, {"document": "{}", "deleted": 0.0})
+            row["clicktocall_name"] = json.loads(definition["document"]).get("name", "")
+            row["clicktocall_is_gone"] = definition["deleted"] is not None
         return found

@@ -317,6 +317,17 @@ def test_a_recorded_call_s_recording_can_be_fetched(
         assert downloaded.value.path().read_bytes()[:4] == b"RIFF"
         assert downloaded.value.suggested_filename == f"{activation}.recording.wav"
 
+        # It is offered as long as it is there, whatever becomes of the next calls.
+        one = f"{service.base}/clicktocall/{definition}"
+        service.http("PATCH", one, {"data": {"record": False}})
+        page.reload()
+        expect(page.get_by_role("button", name="Recording")).to_be_visible(timeout=SECONDS)
+        service.http("PATCH", one, {"data": {"record": True}})
+        service.http("DELETE", f"{one}/history/{activation}/recording.wav")
+        page.reload()
+        expect(page.get_by_role("button", name="Packets")).to_be_visible(timeout=SECONDS)
+        expect(page.get_by_role("button", name="Recording")).to_have_count(0)
+
 
 # --- two who edit the same
 

@@ -82,8 +82,43 @@ def test_a_call_without_a_recording_has_none(recorded: Api, store: Store) -> Non
     assert recorded.get(activation(recorded, store, "b" * 32)).status_code == 404
 
 
+def test_the_history_says_which_calls_have_a_recording(recorded: Api, store: Store) -> None:
+    path = activation(recorded, store)
+    other = activation(recorded, store, "b" * 32)
+    live = activation(recorded, store, "c" * 32)
+    store.update_activation("c" * 32, state="connected")
+    store.flush()
+
+    def told() -> dict[str, bool]:
+        return {item["id"][0]: item["recording"] for item in recorded.get("/history").json["data"]}
+
+    assert told() == {"a": True, "b": False, "c": False}
+    for one, is_there in ((path, True), (other, False), (live, False)):
+        item = one.removesuffix("/recording.wav")
+        assert recorded.get(item).json["data"]["recording"] is is_there
+        alike = f"/history/{item.rpartition('/')[2]}"
+        assert recorded.get(alike).json["data"]["recording"] is is_there
+        (listed,) = recorded.get(item.rpartition("/")[0]).json["data"]
+        assert listed["recording"] is is_there
+
+    # Whether calls are recorded from now on does not matter, but with the click-to-call its files can no longer be fetched.
+    definition = path.partition("/history")[0]
+    assert recorded.patch(definition, {"record": False}).status_code == 200
+    assert told()["a"] is True
+    assert recorded.delete(definition).status_code == 200
+    assert told()["a"] is False and recorded.get(path).status_code == 404
+
+
+def test_a_deleted_recording_is_no_longer_told_of(recorded: Api, store: Store) -> None:
+    path = activation(recorded, store)
+    assert recorded.delete(path).status_code == 200
+    assert recorded.get("/history").json["data"][0]["recording"] is False
+
+
 def test_where_nothing_is_recorded_there_is_nothing(api: Api, store: Store) -> None:
-    assert api.get(activation(api, store)).status_code == 404
+    path = activation(api, store)
+    assert api.get(path).status_code == 404
+    assert api.get("/history").json["data"][0]["recording"] is False
 
 
 def test_rather_no_call_than_one_that_is_not_recorded(

@@ -78,6 +78,7 @@ def test_a_history_item_has_every_field_of_the_contract(api: Api) -> None:
         "ringing_seconds": 5,
         "explanation": "The two spoke for 20.0 s; the contact hung up.",
         "custom_application_vars": {},
+        "recording": False,
     }
     history = f"/clicktocall/{made['id']}/history"
     assert api.get(history).json["data"] == [expected]

@@ -270,3 +270,38 @@ def test_the_settings_are_shown_with_all_but_their_secrets(tmp_path: Path) -> No
 def test_the_path_of_a_sqlite_database_is_no_secret() -> None:
     (entry,) = [one for one in shown(Config()) if one["name"] == "database.url"]
     assert (entry["value"], entry["secret"]) == ("sqlite:///c2c.db", False)
+
+
+def test_one_server_name_has_one_set_of_tls_files(tmp_path: Path) -> None:
+    def trunks(first: str, second: str, sip: str = "") -> str:
+        one = 'transport = "tls"\nregister = false\ndomain = '
+        return (
+            f'[sip]\n{sip}\n[[trunk]]\nname = "a"\n{one}"SIP.example.net"\n{first}\n'
+            f'[[trunk]]\nname = "b"\n{one}"sip.example.net:5071"\n{second}\n'
+        )
+
+    for first, second, named in (
+        ('tls_ca = "a.pem"', 'tls_ca = "b.pem"', "tls_ca: got 'b.pem', accepted: 'a.pem'"),
+        ('tls_ca = "a.pem"', "", "tls_ca: got '', accepted: 'a.pem'"),
+        ("", 'tls_certificate = "b.pem"', "tls_certificate: got 'b.pem', accepted: ''"),
+        (
+            'tls_server_name = "x.test"\ntls_ca = "a.pem"',
+            'tls_server_name = "x.test"\ntls_ca = "b.pem"',
+            "tls_ca: got 'b.pem', accepted: 'a.pem'",
+        ),
+    ):
+        (found,) = problems(trunks(first, second), tmp_path)
+        assert found.startswith(f"trunk[1].{named}"), found
+        assert "trunk[0]" in found and "tls_server_name" in found
+
+    for first, second, sip in (
+        ("", "", ""),
+        ('tls_ca = "a.pem"', 'tls_ca = "a.pem"', ""),
+        ('tls_ca = "a.pem"', "", 'tls_ca = "a.pem"'),
+        ('tls_ca = "a.pem"', 'tls_ca = "b.pem"\ntls_server_name = "b.example.net"', ""),
+    ):
+        file = tmp_path / "good.toml"
+        file.write_text(trunks(first, second, sip))
+        assert len(load(str(file), {}).trunks) == 2
+    file.write_text(trunks('tls_ca = "a.pem"', "").replace('"tls"', '"tcp"', 2))
+    assert len(load(str(file), {}).trunks) == 2

@@ -131,7 +131,7 @@ export const call = async (main, { parameters: [id], signal, every }) => {
       wrong.say(error.status === 404 ? said.noFile : error.told);
     }
   });
-  let isGone = false, isRecorded = false, drawn = -1;
+  let isGone = false, isRecording = false, drawn = -1;
   const draw = async () => {
     const sentence = why(item);
     show(state, el("p", {}, result(item), sentence ? el("span", { class: "sentence" }, sentence) : null,
@@ -147,12 +147,13 @@ export const call = async (main, { parameters: [id], signal, every }) => {
       show(places.ladder, messages.length ? [el("p", { class: "soft" }, said.ladderTold), ladder(messages)] : empty(said.noLadder));
     }
     const names = messages.length ? [...FILES] : [];
-    if (isRecorded && item.state === "ended" && item.result === "success") names.push("recording.wav");
+    // Of a call that has just ended here the file is there a moment later.
+    if (item.recording || (isRecording && item.state === "ended" && item.result === "success")) names.push("recording.wav");
     show(places.downloads, names.length ? el("div", { class: "actions" }, names.map(download)) : empty(said.noDownloads));
   };
   const now = await definition();
   isGone = now === null;
-  isRecorded = now?.record === true;
+  isRecording = now?.record === true && item.state !== "ended";
   await draw();
   if (item.state === "ended") return;
   every(1000, async () => {
