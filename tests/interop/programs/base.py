@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -71,20 +72,29 @@ def free_row(count: int) -> int:
     raise RuntimeError("no free ports")
 
 
+#: Which of those that run tests at the same time this is, as pytest-xdist says it.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+#: Ports for RTP, below those that the system gives out by itself, which each worker has a part of to itself: a service
+#: binds them only when a call begins.
+_PART = range(21000 + _WORKER % 4 * 2880, 21000 + (_WORKER % 4 + 1) * 2880)
+#: Where what is given next begins: it is long until anything is given again.
+_next = itertools.cycle(_PART[::2])
+
+
 def free_rtp_range(count: int = 120) -> tuple[int, int]:
-    """Ports that were free a moment ago; the first is even."""
-    for start in range(21000, 60000, count):
-        held: list[socket.socket] = []
-        try:
-            for port in range(start, start + count):
-                one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                held.append(one)
-                one.bind((HOST, port))
-        except OSError:
+    """Ports that nobody has, nor will soon be given; the first is even."""
+    for start in itertools.islice(_next, len(_PART)):
+        if start + count > _PART.stop:
             continue
-        finally:
-            for one in held:
-                one.close()
+        with contextlib.ExitStack() as held:
+            try:
+                for port in range(start, start + count):
+                    one = held.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                    one.bind((HOST, port))
+            except OSError:
+                continue
+        for _ in range(2, count, 2):
+            next(_next)
         return start, start + count - 1
     raise RuntimeError("no free ports")
 
