@@ -50,6 +50,7 @@ setup(
             "pytest>=8",
             "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
+            "pytest-rerunfailures>=15",
             "hypothesis>=6.100",
             "schemathesis>=4.20,<5",
             "trustme>=1.1",
