@@ -144,6 +144,7 @@ class World:
             ),
         }
         closed = free_port(socket.SOCK_STREAM)
+        self.plain = self.add(Plain(folder))
         trunks = [
             trunk("main", outbound_proxy=f"{HOST}:{open_.port}"),
             trunk("password", register=True, domain=HOST, outbound_proxy=f"{HOST}:{kamailio.port}"),
@@ -161,7 +162,7 @@ class World:
             trunk(
                 "plain",
                 register=True,
-                domain=f"{HOST}:{self.add(Plain(folder)).port}",
+                domain=f"{HOST}:{self.plain.port}",
                 transport="tls",
             ),
         ]
@@ -288,6 +289,7 @@ def test_why_a_trunk_is_not_registered(world: World, name: str, failure: str) ->
 def test_calls_that_are_not_what_sipp_does(world: World) -> None:
     closed = f"sip:nobody@{HOST}:{free_port()}"
     is_told("connection_refused", world.explain(closed))
+    is_told("tls_failed", world.explain(f"sip:x@{HOST}:{world.plain.port};transport=tls"))
     is_told("dns_no_such_name", world.explain("sip:customer@nobody.test"))
     is_told("password_refused", world.explain(NUMBER, realm="calls.test"))
     # Of the kamailio that takes our password: nobody is registered there.

@@ -23,7 +23,7 @@ from tests.interop.programs import (
     Wire,
     until,
 )
-from tests.interop.programs.lab import Agent
+from tests.interop.programs.lab import Agent, Lab
 
 SETTINGS = """
 timeout = 3600
@@ -160,7 +160,7 @@ class Gone:
 
     def __init__(self, folder: Path, keep: contextlib.ExitStack) -> None:
         self.folder = folder
-        self._keep = keep
+        self.keep = keep
         self.service = Service(folder, self.settings.format(most=600))
         keep.callback(self.service.stop)
         self.service.start()
@@ -177,7 +177,7 @@ class Gone:
     def phone(self, kind: str = "answer", **more: Any) -> SippUas:
         name = f"phone{random.getrandbits(32)}"
         made = SippUas(self.folder, kind, name=name, lasts=170, **more)
-        self._keep.callback(made.stop)
+        self.keep.callback(made.stop)
         return made
 
     def agent(self) -> str:
@@ -185,7 +185,7 @@ class Gone:
         made = Agent(
             self.folder, "uas", "--listen", f"{HOST}:0", "--timeout", "170", name=f"agent{random.getrandbits(32)}"
         )  # fmt: skip
-        self._keep.callback(made.stop)
+        self.keep.callback(made.stop)
         return made.ready()
 
     def call(self, contact: str, extension: str = "") -> tuple[str, str]:
@@ -267,6 +267,15 @@ def test_why_a_call_was_lost(slow: Slow, name: str) -> None:
     is_told(name.partition(" ")[0], record["explanation"])
     if name == "minutes_used":
         is_told("refused_daily_minutes", slow.refused(service))
+
+
+def test_audio_that_gets_lost(gone: Gone) -> None:
+    script = (
+        '[lab]\nchallenge = false\n[[phone]]\nuser = "lossy"\nloses = 30.0\nhang_up_after = 4.0\n'
+    )
+    lab = Lab(gone.folder, script)
+    gone.keep.callback(lab.stop)
+    is_told("spoke", gone.why(*gone.call(f"sip:lossy@{HOST}:{lab.port}")))
 
 
 def test_a_phone_that_goes_off_the_network(gone: Gone) -> None:

@@ -66,6 +66,9 @@ class Place:
         self.server = self.add(ServiceInRoom(folder / "home-service", self.home, SERVER, SETTINGS))
         for one in (self.service, self.server):
             one.start()
+        desk = self.sipp("answer", self.town, TOWN)
+        #: Takes half a minute, while the others go on.
+        self.lost = self.call(self.service, f"sip:customer@{ROUTER}:{self.phone.port}", desk.uri)
 
     def add(self, program: Any) -> Any:
         self._keep.callback(program.stop)
@@ -110,6 +113,4 @@ def test_a_network_to_which_there_is_no_way(place: Place, transport: str) -> Non
 
 
 def test_a_phone_whose_contact_is_an_address_behind_its_nat(place: Place) -> None:
-    desk = place.sipp("answer", place.town, TOWN)
-    call = place.call(place.service, f"sip:customer@{ROUTER}:{place.phone.port}", desk.uri)
-    is_told("ack_lost", place.service.ended(*call, 60)["explanation"])
+    is_told("ack_lost", place.service.ended(*place.lost, 60)["explanation"])
