@@ -208,9 +208,8 @@ def _media(lines: Sequence[str]) -> MediaDescription:
             rtcp_mux = True
         elif name == "crypto":
             cryptos.append(value)
-        elif name in ("ptime", "maxptime") and (time := value.strip()).isascii():
-            if time.isdigit() and len(time) < 4:
-                times[name] = int(time)
+        elif name in ("ptime", "maxptime") and re.fullmatch("[0-9]{1,3}", value.strip()):
+            times[name] = int(value)
     codecs: list[Codec] = []
     if "RTP/" in protocol:
         for text in formats:
@@ -282,7 +281,9 @@ class RemoteMedia:
         wanted = self.ptime if self.ptime in PACKET_TIMES else usual
         if not self.maxptime or wanted <= self.maxptime:
             return wanted
-        return max((time for time in PACKET_TIMES if time <= self.maxptime), default=PACKET_TIMES[0])
+        return max(
+            (time for time in PACKET_TIMES if time <= self.maxptime), default=PACKET_TIMES[0]
+        )
 
 
 class LocalMedia:
