@@ -451,7 +451,11 @@ class Relay:
             if key is not None:
                 self._listener.key(line.number, key)
         out = line.other
-        if out is None or out.destination is None:
+        if out is None:
+            return
+        if out.destination is None:
+            # What is not sent has no number: the peer would count it as lost.
+            line.passing = -1
             return
         translated = line.translation.get(kind)
         if translated is None:

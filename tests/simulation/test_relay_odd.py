@@ -10,7 +10,7 @@ from c2c_sip.lab.listening import strength
 from sipstack.media.g711 import ULAW_TO_ALAW, decode
 from sipstack.media.rtcp import Goodbye, parse
 from tests.simulation.rtp import EVENT, PCMA, PCMU, Endpoint, World
-from tests.simulation.test_relay import US, Stranger, bridged, play
+from tests.simulation.test_relay import US, Stranger, assert_one_stream, bridged, play
 
 
 def strength_of(octets: bytes, *frequencies: float) -> float:
@@ -221,3 +221,21 @@ def test_a_stranger_that_waits_for_a_hold_is_not_taken_for_the_silent_peer(
     counters = world.relay.remove(desk.number)
     assert counters.source_changes == 0
     assert counters.packets_received == (375 if nat else 400)
+
+
+@pytest.mark.parametrize("tapped", [False, True])
+def test_what_was_not_passed_on_during_a_hold_has_no_numbers(tapped: bool) -> None:
+    """Else the peer counts it as lost."""
+    world = World()
+    desk, customer = bridged(world)
+    world.relay.tap(customer.number, tapped)
+    customer.talk(6.0)
+    world.run(2.0)
+    desk.describe(direction="sendonly")
+    world.run(2.0)
+    desk.describe()
+    world.run(2.5)
+    assert len(desk.heard) == 200
+    assert_one_stream(desk)
+    marked = [packet[2] for packet in desk.heard]
+    assert marked.index(True, 1) in (100, 101)
