@@ -9,6 +9,7 @@ import pytest
 from c2c_sip.lab.listening import strength
 from sipstack.media.g711 import ULAW_TO_ALAW, decode
 from sipstack.media.rtcp import Goodbye, parse
+from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
 from tests.simulation.rtp import EVENT, PCMA, PCMU, Endpoint, World
 from tests.simulation.test_relay import US, Stranger, assert_one_stream, bridged, play
 
@@ -129,9 +130,10 @@ def test_keys_become_tones_for_a_peer_that_takes_no_events() -> None:
     desk.talk(2.0)
     world.run(0.5)
     begun = desk.timestamp
-    for number in range(8):
-        ended = 0x80 if number >= 5 else 0
-        event = struct.pack("!BBH", 5, ended | 10, 160 * min(number + 1, 6))
+    # It is held for longer than the tone is.
+    for number in range(15):
+        ended = 0x80 if number >= 12 else 0
+        event = struct.pack("!BBH", 5, ended | 10, 160 * min(number + 1, 12))
         desk.sequence = desk.sequence + 1 & 0xFFFF
         head = struct.pack("!BBHII", 0x80, 101, desk.sequence, begun, desk.ssrc)
         world.deliver(head + event, desk.address, desk.gate)
@@ -239,3 +241,25 @@ def test_what_was_not_passed_on_during_a_hold_has_no_numbers(tapped: bool) -> No
     assert_one_stream(desk)
     marked = [packet[2] for packet in desk.heard]
     assert marked.index(True, 1) in (100, 101)
+
+
+def test_datagrams_of_strangers_are_counted_however_short() -> None:
+    world = World()
+    desk, customer = bridged(world)
+    for size in range(14):
+        world.deliver(b"\x80" + bytes(size) if size else b"", ("192.0.2.200", 7000), desk.gate)
+    world.run(0.1)
+    counters = world.relay.remove(desk.number)
+    assert (counters.rejected, counters.stranger) == (14, "192.0.2.200:7000")
+
+
+def test_who_sends_what_fails_authentication_is_told() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    keys = [Crypto(1, Suite.TAG_80, bytes([octet]) * KEY_SIZE) for octet in (1, 2)]
+    world.relay.secure(desk.number, Agreement(*keys))
+    world.deliver(bytes(200), ("192.0.2.200", 7000), desk.gate)
+    world.run(0.1)
+    counters = world.relay.remove(desk.number)
+    assert (counters.unauthenticated, counters.stranger) == (1, "192.0.2.200:7000")
