@@ -546,7 +546,7 @@ class OutgoingCall:
         invite = invitation.request
         cancel = make_cancel(invite, self._reason)
         handlers = Handlers(lambda response, source: None, lambda status: None)
-        self._agent.send_cancel(invite, cancel, invitation.target, handlers)
+        self._agent.send_cancel(invite, cancel, handlers)
         # A server that lost the INVITE may never answer it: 64*T1 after the CANCEL it counts as cancelled (§9.1).
         wait = 64 * self._agent.timers.t1
         give_up = self._agent.call_later(wait, lambda: self._never_cancelled(invitation))
