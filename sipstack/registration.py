@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from sipstack.account import Account, Attempt
@@ -390,9 +390,9 @@ class Registration:
         contact = self._agent.contact(target, self.account.contact_user)
         if self._instance:
             named = ("reg-id", "1"), ("+sip.instance", f'"<{self._instance}>"')
-            return [replace(contact, params=named)]  # which is what the old one is replaced by
+            return [contact.with_params(named)]  # which is what the old one is replaced by
         if bound is not None and bound.uri != contact.uri:
-            return [contact, replace(bound, params=(("expires", "0"),))]
+            return [contact, bound.with_params((("expires", "0"),))]
         return [contact]
 
     def _granted(self, response: Response, request: Request, asked: int) -> int:

@@ -91,12 +91,14 @@ class SipDesk:
             raise LegError(str(error)) from error
         codecs = plan.codecs_of(codecs, first=beside is None)
         session_id = self._rng.getrandbits(48)
+        other = beside.remote if beside is not None else None
         local = LocalMedia(
             announced,
             media.rtp_port,
             codecs,
             session_id,
-            plan.ptime,
+            # What this one sends, the other one gets, packet by packet.
+            other.packet_time(plan.ptime) if other is not None else plan.ptime,
             plan.srtp,
             self._rng.randbytes,
         )

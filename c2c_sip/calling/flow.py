@@ -201,12 +201,17 @@ class Leg:
     def align(self, other: "Leg") -> None:
         """Have the peer use a codec that the other leg's peer has, where what it took cannot be passed on.
 
-        Two of G.711 can be: the relay makes one of the other.
+        Two of G.711 can be: the relay makes one of the other. And have it send no longer packets than that one can take.
         """
         if self.remote is None or other.remote is None or self.call.session is None:
             return
         ours, theirs = _voices(self.remote.codecs), _voices(other.remote.codecs)
-        if _passes(ours[:1], theirs) and _passes(theirs[:1], ours):
+        passes = _passes(ours[:1], theirs) and _passes(theirs[:1], ours)
+        if self.local.ptime > (other.remote.maxptime or self.local.ptime):
+            self.local.ptime = other.remote.packet_time(self.local.ptime)
+            if passes:
+                self.call.session.offer(self.local.direction)
+        if passes:
             return
         shared = tuple(c for c in self.codecs if c.name == EVENT or _passes((c,), theirs))
         if not _voices(shared):
@@ -217,16 +222,7 @@ class Leg:
 
     def hears(self) -> bool:
         """Whether the peer may be expected to send audio: not while it holds us or refuses to send."""
-        remote = self.remote
-        return (
-            remote is not None
-            and not remote.on_hold
-            and remote.direction
-            in (
-                "sendrecv",
-                "sendonly",
-            )
-        )
+        return self.remote is not None and self.remote.direction == "sendrecv"
 
 
 def _voices(codecs: Sequence[Codec]) -> tuple[Codec, ...]:

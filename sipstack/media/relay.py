@@ -53,6 +53,8 @@ BATCH = 16
 LARGEST = 2048
 
 _TRANSCODE = {("PCMU", "PCMA"): ULAW_TO_ALAW, ("PCMA", "PCMU"): ALAW_TO_ULAW}
+#: The payload type of comfort noise (:rfc:`3389`).
+COMFORT_NOISE = 13
 #: Octets of a packet that are shown to who watches a line: RTP's own header, and nothing of what was said.
 HEAD = 12
 
@@ -139,6 +141,7 @@ class Relay:
         if remote == line.remote and set(codecs) == set(line.expected.values()):
             return
         line.remote = remote
+        line.described = self._clock()
         line.expected = {codec.payload_type: codec for codec in codecs}
         # RFC 3264 §5.1 has the peer send by our numbers; some send by those of their own description.
         for theirs in remote.codecs:
@@ -251,7 +254,7 @@ class Relay:
     def remove(self, number: int) -> LegCounters:
         """End a line and close its sockets."""
         line = self._lines.pop(number)
-        if line.packets_sent:
+        if line.packets_sent or line.has_reported:
             self._report(line, self._clock(), leaving=True)
         self._part(line)
         self._player.silence(line)
@@ -419,35 +422,44 @@ class Relay:
         """Any packet of the peer's, in the buffer."""
         buffer = self._buffer
         lead, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
-        codec = line.expected.get(lead & 0x7F)
+        kind = lead & 0x7F
+        codec = line.expected.get(kind)
         if line.shares_port and is_rtcp(self._views[size]):
             self._hear_report(line, size, now)
             return
-        if size < 12 or lead & 0xC000 != 0x8000 or codec is None:
+        if size < 12 or lead & 0xC000 != 0x8000 or (codec is None and kind != COMFORT_NOISE):
             line.rejected += 1
             return
-        audio = codec.name != EVENT
+        audio = codec is not None and codec.name != EVENT
+        regular = sequence == line.following & 0xFFFF and ssrc == line.passing
         newest = self._count(line, sequence, timestamp, ssrc, size, now, codec if audio else None)
         line.lead, line.out = -1, None
+        if codec is None:
+            # Gateways send it unasked. It shows that they are there; who has not asked for it hears a pause, not a loss.
+            line.sequence_offset -= regular
+            return
+        key: str | None = None
         if audio:
             line.codec = codec
             if line.tapped:
-                payload = bytes(self._views[size][_payload_start(buffer, size) :])
-                self._listener.audio(line.number, timestamp, payload, codec.name, now)
+                heard = bytes(buffer[_payload(buffer, size)])
+                self._listener.audio(line.number, timestamp, heard, codec.name, now)
             else:
                 line.lead = lead & ~MARKER
         else:
-            payload = bytes(self._views[size][_payload_start(buffer, size) :])
-            key = line.keys.packet(payload, timestamp)
+            key = line.keys.packet(bytes(buffer[_payload(buffer, size)]), timestamp)
             if key is not None:
                 self._listener.key(line.number, key)
         out = line.other
         if out is None or out.destination is None:
             return
-        translated = line.translation.get(lead & 0x7F)
+        translated = line.translation.get(kind)
         if translated is None:
             line.lead = -1
-            line.rejected += 1
+            if audio or not self._player.takes_keys(out):
+                line.rejected += 1
+            elif key is not None and out.source is None:
+                self.press(out.number, key)
             return
         if out.group is not None:
             if not out.until_media or out.pressing:
@@ -473,8 +485,8 @@ class Relay:
         timestamp = (timestamp + line.timestamp_offset) & 0xFFFFFFFF
         HEADER.pack_into(buffer, 0, lead & 0xFF00 | marker | kind, sequence, timestamp, out.ssrc)
         if table is not None:
-            start = _payload_start(buffer, size)
-            buffer[start:size] = buffer[start:size].translate(table)
+            payload = _payload(buffer, size)
+            buffer[payload] = buffer[payload].translate(table)
         if out.send(self._views[size], size, now) and newest:
             out.sequence, out.timestamp = sequence, timestamp
 
@@ -541,7 +553,11 @@ class Relay:
                 or lead & 0xC000 != 0x8000
                 or lead & 0x7F not in line.expected
                 or not latch.consider(
-                    source, sequence, ssrc, now, now if line.rests else line.last_received
+                    source,
+                    sequence,
+                    ssrc,
+                    now,
+                    now if line.rests else max(line.last_received, line.described),
                 )
             ):
                 line.rejected += 1
@@ -606,6 +622,7 @@ class Relay:
             return
         try:
             (line.guard if line.shares_port else line.rtcp).sendto(report, to)
+            line.has_reported = True
         except OSError as error:
             log.debug("no RTCP to %s: %s", to[0], error)
 
@@ -630,9 +647,11 @@ def connected(guard: socket.socket, address: Address) -> socket.socket | None:
     return fresh
 
 
-def _payload_start(buffer: bytearray, size: int) -> int:
-    """Where an RTP packet's payload begins, behind contributing sources and an extension (:rfc:`3550` §5.1)."""
+def _payload(buffer: bytearray, size: int) -> slice:
+    """Where an RTP packet's payload is: behind contributing sources and an extension, before padding (:rfc:`3550` §5.1)."""
     start = 12 + 4 * (buffer[0] & 0x0F)
     if buffer[0] & 0x10 and start + 4 <= size:
         start += 4 + 4 * int.from_bytes(buffer[start + 2 : start + 4])
-    return min(start, size)
+    start = min(start, size)
+    padding = buffer[size - 1] if buffer[0] & 0x20 else 0
+    return slice(start, size - padding if padding <= size - start else size)

@@ -155,15 +155,23 @@ def test_keys_that_are_pressed_during_an_announcement_are_sent_too() -> None:
     assert set(steps(desk)) == {1}
 
 
-def test_keys_for_a_peer_that_takes_no_events_are_not_sent() -> None:
+def test_keys_for_a_peer_that_takes_neither_events_nor_tones_are_not_sent() -> None:
+    g722 = CODECS["G722"]
     world = World()
-    desk, customer = bridged(world)
-    customer.talk(2.0)
-    world.run(0.5)
-    world.relay.press(desk.number, "5")
-    world.run(2.0)
-    assert {packet[1] for packet in desk.heard} == {0}
-    assert desk.heard[-1][6] == b"\xff" * 160
+    desk = Endpoint(world, ("198.51.100.7", 4000), g722)
+    customer = Endpoint(world, ("203.0.113.9", 6000), g722, EVENT, ssrc=5)
+    for end in (desk, customer):
+        end.describe()
+    world.relay.bridge(desk.number, customer.number)
+    for number in range(100):
+        customer.say(kind=9)
+        if number == 50:
+            world.relay.press(desk.number, "5")
+            customer.say(b"\x05\x0a\x00\xa0", kind=101)
+        world.run(0.02)
+    assert len(desk.heard) == 100
+    assert {packet[1] for packet in desk.heard} == {9}
+    assert world.relay.remove(customer.number).rejected == 1
 
 
 def test_a_change_to_a_codec_of_another_clock_is_no_jitter() -> None:

@@ -128,6 +128,31 @@ def test_ipv6_and_rtcp_attributes_are_read() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\na=fmtp:webrtc-datachannel max-message-size=65536\r\n",
+        "m=image 0 udptl t38\r\nc=NONE\r\na=rtcp:none\r\n",
+        "m=message 0 TCP/MSRP *\r\na=accept-types:*\r\na=rtpmap:* x/8000\r\n",
+        "m=video 0 RTP/AVP 96\r\na=rtpmap:960 VP8/90000000\r\na=rtcp:99999999\r\n",
+        "m=image 4000 udptl t38\r\n",
+    ],
+)
+def test_what_is_said_of_other_streams_costs_the_audio_nothing(other: str) -> None:
+    description = offer("m=audio 4000 RTP/AVP 0\r\n" + other)
+    assert media().accept_answer(description).port == 4000
+    body, remote = media().answer(description)
+    assert remote.port == 4000
+    assert f"\r\n{other.split(' ')[0]} 0 {other.split(' ')[2]} " in body.decode()
+
+
+def test_parameters_without_end_are_not_passed_on() -> None:
+    """The other leg is asked for what this one asks for: an INVITE of 60 kB would not get there."""
+    lines = "m=audio 4000 RTP/AVP 0 8\r\na=fmtp:0 " + "x" * 50000 + "\r\na=fmtp:8 y=1\r\n"
+    remote = media().accept_answer(offer(lines))
+    assert [codec.fmtp for codec in remote.codecs] == [None, "y=1"]
+
+
 def test_codecs_are_the_same_by_name_rate_and_channels() -> None:
     assert Codec(97, "pcmu", 8000).same_as(CODECS["PCMU"])
     assert not Codec(97, "PCMU", 16000).same_as(CODECS["PCMU"])
