@@ -440,6 +440,7 @@ def account_of(trunk: Trunk, rng: random.Random) -> Account:
         transport=trunk.transport.upper(),
         server_name=trunk.tls_server_name,
         make_cnonce=lambda: f"{rng.getrandbits(64):016x}",
+        realms=trunk.realms,
     )
 
 
