@@ -245,7 +245,7 @@ def test_what_was_not_passed_on_during_a_hold_has_no_numbers(tapped: bool) -> No
 
 def test_datagrams_of_strangers_are_counted_however_short() -> None:
     world = World()
-    desk, customer = bridged(world)
+    desk, _ = bridged(world)
     for size in range(14):
         world.deliver(b"\x80" + bytes(size) if size else b"", ("192.0.2.200", 7000), desk.gate)
     world.run(0.1)
