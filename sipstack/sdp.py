@@ -1,5 +1,6 @@
 """Session descriptions (:rfc:`8866`) and one audio stream's side of offer and answer (:rfc:`3264`). Pure."""
 
+import contextlib
 import ipaddress
 import re
 import secrets
@@ -177,8 +178,11 @@ def _media(lines: Sequence[str]) -> MediaDescription:
         raise SdpError(400, "Too many formats in SDP")
     port = _number(port_text.partition("/")[0], 65535)
     if kind != "audio":
-        # It is refused in its own words, which are none of ours.
-        return MediaDescription(kind, port, protocol, tuple(formats))
+        # It is refused in its own words, which are none of ours: what cannot be read in them costs the audio nothing.
+        address: str | None = None
+        with contextlib.suppress(SdpError):
+            address = _address(lines)
+        return MediaDescription(kind, port, protocol, tuple(formats), address=address)
     maps: dict[int, Codec] = {}
     parameters: dict[int, str] = {}
     rtcp_port: int | None = None
