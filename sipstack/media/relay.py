@@ -451,15 +451,22 @@ class Relay:
             if key is not None:
                 self._listener.key(line.number, key)
         out = line.other
-        if out is None or out.destination is None:
+        if out is None:
+            return
+        if out.destination is None:
+            # What is not sent has no number: the peer would count it as lost.
+            line.passing = -1
             return
         translated = line.translation.get(kind)
         if translated is None:
             line.lead = -1
             if audio or not self._player.takes_keys(out):
                 line.rejected += 1
-            elif key is not None and out.source is None:
-                self.press(out.number, key)
+            else:
+                # Nothing is lost to the peer by it.
+                line.sequence_offset -= regular
+                if key is not None and out.source is None:
+                    self.press(out.number, key)
             return
         if out.group is not None:
             if not out.until_media or out.pressing:
@@ -537,11 +544,12 @@ class Relay:
                 return
             except OSError:
                 continue
-            size = line.unprotect(buffer, size)
-            if not size:
-                continue
             # IPv6 has two more fields, which an address from a description has not.
             source = source[:2]
+            if line.protector is not None and not (size := line.unprotect(buffer, size)):
+                if source != latch.source:
+                    line.stranger = source
+                continue
             if source == latch.source:
                 if line.see is not None:
                     line.see(False, source, buffer, size)

@@ -455,8 +455,8 @@ def test_each_setting_of_a_trunk_is_in_the_table_or_has_a_test_of_its_own() -> N
     in_table = {line.partition(" ")[0] for row in TABLE for line in row[0].splitlines()}
     # Here: name, password, register, auth_username, outbound_proxy. The transports, TLS and the keep-alives are shown
     # in tests/interop/test_transports.py, test_tls.py and test_dns.py, and in tests/simulation/test_keepalive.py and
-    # test_trunk.py.
+    # test_trunk.py, the realms in test_challenges.py.
     elsewhere = {"name", "password", "register", "auth_username", "outbound_proxy", "transport"}
     elsewhere |= {"tls_server_name", "tls_ca", "tls_certificate", "tls_key"}
-    elsewhere |= {"keepalive", "keepalive_by", "outbound"}
+    elsewhere |= {"keepalive", "keepalive_by", "outbound", "realms"}
     assert in_table | elsewhere == {each.name for each in fields(Trunk)}
