@@ -301,8 +301,9 @@ class Flow:
         plan, recorder = self.plan, self._recorder
         legs = recorder.legs
         culprit = ending.plan
+        told = ""
         try:
-            return explain(
+            told = explain(
                 CallFacts(
                     created=recorder.created,
                     ended=recorder.now(),
@@ -322,7 +323,8 @@ class Flow:
             ).text
         except Exception:
             log.exception("no explanation")
-            return ""
+        problem = self._recording.problem if self._recording is not None else ""
+        return " ".join(filter(None, (told, problem)))
 
     @property
     def connected(self) -> bool:

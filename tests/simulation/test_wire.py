@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from c2c_sip.calling.recording import Tape
 from c2c_sip.config import Config, ConfigError, Trunk, load
+from sipstack.media.recording import Recorder
 from sipstack.message import Request, Response, make_response
 from sipstack.resolver import Srv
 from tests.simulation.trunks import Records, Seen, answers, place_call, refuses
@@ -271,6 +273,31 @@ def test_the_contact_is_offered_first_what_the_extension_took_and_only_what_the_
     to_extension, to_contact = (r for r in seen.requests if r.method == "INVITE")
     assert "m=audio 20000 RTP/AVP 9 0 8 101" in head(to_extension)
     assert "m=audio 20002 RTP/AVP 8 0 9 101" in head(to_contact)
+
+
+@pytest.mark.parametrize(
+    ("has", "offered"),
+    [
+        ('codecs = ["opus", "G722", "PCMA"]', "8 101"),
+        ('codecs = ["G722", "PCMU", "PCMA"]', "0 8 101"),
+        ('codecs = ["opus"]', "0 8 101"),
+        ("", "0 8 101"),
+    ],
+)
+def test_a_call_that_is_recorded_is_offered_what_can_be(
+    has: str, offered: str, tmp_path: Path
+) -> None:
+    """Of opus and G.722 the recording would be silence."""
+    config = configured(tmp_path, has)
+    config = replace(config, media=replace(config.media, codecs=("opus", "G722", "PCMU", "PCMA")))
+    document = CLICKTOCALL | {"record": True}
+    tape = Tape(Recorder(tmp_path / "recordings"), None)
+    seen = wire(tmp_path, config, document, answering={PROVIDER: answers}, tape=tape)[PROVIDER]
+    to_extension, to_contact = (r for r in seen.requests if r.method == "INVITE")
+    assert f"m=audio 20000 RTP/AVP {offered}\r\n" in head(to_extension)
+    assert set(re.findall(r"m=audio 20002 RTP/AVP (.*)\r", head(to_contact))[0].split()) == set(
+        offered.split()
+    )
 
 
 # -- who is not to be known -----------------------------------------------------------------------
