@@ -1,5 +1,7 @@
 """Session descriptions (:rfc:`8866`) and one audio stream's side of offer and answer (:rfc:`3264`). Pure."""
 
+import contextlib
+import ipaddress
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -176,8 +178,11 @@ def _media(lines: Sequence[str]) -> MediaDescription:
         raise SdpError(400, "Too many formats in SDP")
     port = _number(port_text.partition("/")[0], 65535)
     if kind != "audio":
-        # It is refused in its own words, which are none of ours.
-        return MediaDescription(kind, port, protocol, tuple(formats))
+        # It is refused in its own words, which are none of ours: what cannot be read in them costs the audio nothing.
+        address: str | None = None
+        with contextlib.suppress(SdpError):
+            address = _address(lines)
+        return MediaDescription(kind, port, protocol, tuple(formats), address=address)
     maps: dict[int, Codec] = {}
     parameters: dict[int, str] = {}
     rtcp_port: int | None = None
@@ -440,6 +445,8 @@ class LocalMedia:
         address = media.address or description.address
         if address is None:
             raise SdpError(400, "SDP without c= line")
+        if not _can_be_sent_to(address, ":" in self.address):
+            raise SdpError(488, "Audio at an address that we cannot send to")
         pairs: list[tuple[Codec, Codec]] = []
         for theirs in media.codecs:
             own = next((codec for codec in self._ours if codec.same_as(theirs)), None)
@@ -505,6 +512,15 @@ class LocalMedia:
         )
         # A stream that we refuse is described in its own words, which need not be UTF-8.
         return ("\r\n".join((*head, body)) + "\r\n").encode("utf-8", "surrogateescape")
+
+
+def _can_be_sent_to(address: str, six: bool) -> bool:
+    """Whether it is an IP literal of our family (``six``: IPv6), and of one host; 0.0.0.0 is one that is on hold."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return ip.version == (6 if six else 4) and not ip.is_multicast
 
 
 def _network(address: str) -> str:

@@ -129,12 +129,15 @@ class Leg:
         self._dial()
 
     def dialog(self) -> dict[str, Any]:
-        """What it takes to hang the leg up without us: its dialog, or before there is one its INVITE; and its trunk."""
-        dialog, account = self.call.dialog, self.plan.outbound.account
+        """What it takes to hang the leg up without us: its dialog, or before there is one its INVITE; and its trunk, or
+        where else it may lead."""
+        dialog, account = self.call.dialog, self.call.outbound.account
         dumped = dialog.dump() if dialog is not None else {}
         pending = self.call.pending
         if pending is not None:
             dumped["pending"] = pending.dump()
+        if account is None and self.plan.at_home:
+            dumped["home"] = str(self.plan.outbound.uri)
         return dumped | {"trunk": account.name if account is not None else None}
 
     def described(self, remote: RemoteMedia) -> None:
@@ -298,8 +301,9 @@ class Flow:
         plan, recorder = self.plan, self._recorder
         legs = recorder.legs
         culprit = ending.plan
+        told = ""
         try:
-            return explain(
+            told = explain(
                 CallFacts(
                     created=recorder.created,
                     ended=recorder.now(),
@@ -319,7 +323,8 @@ class Flow:
             ).text
         except Exception:
             log.exception("no explanation")
-            return ""
+        problem = self._recording.problem if self._recording is not None else ""
+        return " ".join(filter(None, (told, problem)))
 
     @property
     def connected(self) -> bool:

@@ -15,7 +15,7 @@ from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, r
 from c2c_sip.calling.guard import Guard
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.policy import Refusal, Rules
-from c2c_sip.calling.recording import Tape
+from c2c_sip.calling.recording import Tape, recordable
 from c2c_sip.calling.sounds import Sounds
 from c2c_sip.config import Config
 from sipstack.account import Account
@@ -143,6 +143,7 @@ class Planner:
         config = self._config
         timeout = clicktocall.get("timeout")
         heard = self._sounds.of(row["account_id"], clicktocall)
+        tape = self._tape if clicktocall.get("record") else None
         media = clicktocall.get("media") or {}
 
         def added(role: str, route: LegRoute) -> tuple[tuple[str, str], ...]:
@@ -155,7 +156,15 @@ class Planner:
             call_id = secrets.token_hex(12) if index else row["extension_call_id"]
             ringing = timeout or config.calling.extension_timeout
             return replace(
-                self._leg(account, "extension", route, call_id, ringing, added("extension", route)),
+                self._leg(
+                    account,
+                    clicktocall,
+                    "extension",
+                    route,
+                    call_id,
+                    ringing,
+                    added("extension", route),
+                ),
                 accepts_referral=lambda uri: transfer(uri) is not None,
                 transfer=transfer,
             )
@@ -169,6 +178,7 @@ class Planner:
             extensions=tuple(extension(index, route) for index, route in enumerate(extensions)),
             contact=self._leg(
                 account,
+                clicktocall,
                 "contact",
                 contact,
                 row["call_id"],
@@ -176,10 +186,10 @@ class Planner:
                 added("contact", contact),
             ),
             dial_first=clicktocall.get("dial_first") or "extension",
-            codecs=self._codecs,
+            codecs=self._codecs if tape is None else recordable(self._codecs),
             ringback=heard.waiting,
             music=heard.hold,
-            tape=self._tape if clicktocall.get("record") else None,
+            tape=tape,
             bypass=clicktocall.get("bypass_media") in (True, "true"),
             busy=heard.tones.busy,
             congestion=heard.tones.congestion,
@@ -197,6 +207,7 @@ class Planner:
     def _leg(
         self,
         account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
         role: str,
         route: LegRoute,
         call_id: str,
@@ -205,6 +216,7 @@ class Planner:
     ) -> LegPlan:
         trunk_hosts = [host for account in self._accounts.values() for host in account.servers]
         trunk = route.destination.trunk
+        codecs = codec_list(trunk.codecs) if trunk is not None and trunk.codecs else ()
 
         def redirect(uri: Uri) -> Outbound | None:
             where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
@@ -220,7 +232,7 @@ class Planner:
             contact_user=route.caller.contact_user,
             call_id=call_id,
             timeout=timeout,
-            codecs=codec_list(trunk.codecs) if trunk is not None and trunk.codecs else (),
+            codecs=recordable(codecs) if codecs and clicktocall.get("record") else codecs,
             ptime=trunk.ptime if trunk is not None else 20,
             srtp=Mode(trunk.srtp if trunk is not None else self._config.media.srtp),
             redirect=redirect,
@@ -288,7 +300,12 @@ class Planner:
         caller = routing.caller(shown, where, str(account.get("realm") or ""), region)
         timeout = clicktocall.get("timeout") or config.calling.contact_timeout
         return self._leg(
-            account, "transfer", LegRoute(where, caller), secrets.token_hex(12), timeout
+            account,
+            clicktocall,
+            "transfer",
+            LegRoute(where, caller),
+            secrets.token_hex(12),
+            timeout,
         )
 
     def _outbound(self, destination: routing.Destination) -> Outbound:

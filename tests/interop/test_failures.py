@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +127,7 @@ class World:
                 old,
             ),
         }
-        closed = free_port(socket.SOCK_STREAM)
+        closed = free_port()
         trunks = [
             trunk("main", outbound_proxy=f"{HOST}:{open_.port}"),
             trunk("password", register=True, domain=HOST, outbound_proxy=f"{HOST}:{kamailio.port}"),

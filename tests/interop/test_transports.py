@@ -113,7 +113,7 @@ def test_the_service_takes_connections_beside_datagrams(host: str) -> None:
         loop = asyncio.get_running_loop()
         trunk = Trunk(name="t", domain="t.test", username="u", transport="tcp")
         for taken in (False, True):
-            port = free_port(socket.SOCK_STREAM, host)
+            port = free_port(host)
             other = socket.create_server((host, port), family=family(host)) if taken else None
             config = Config(sip=Sip(listen=(f"udp:{literal}:{port}",)), trunks=(trunk,))
             udp, tcp = await bind(config, loop)
@@ -180,7 +180,7 @@ def test_a_connection_that_something_swallows_holds_up_for_a_moment_only() -> No
 @pytest.mark.parametrize("host", [HOST, "::1"])
 def test_where_nobody_is_icmp_says_so_and_only_there(host: str) -> None:
     async def work(us: UserAgent, them: UserAgent, port: int) -> None:
-        nobody = Target("UDP", (host, free_port(host=host)))
+        nobody = Target("UDP", (host, free_port(host)))
         somebody = Target("UDP", (host, port))
         # Timer F would be 32 seconds, and the answer is waited for 10.
         answers = await asyncio.gather(

@@ -9,8 +9,9 @@ import pytest
 from c2c_sip.lab.listening import strength
 from sipstack.media.g711 import ULAW_TO_ALAW, decode
 from sipstack.media.rtcp import Goodbye, parse
+from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
 from tests.simulation.rtp import EVENT, PCMA, PCMU, Endpoint, World
-from tests.simulation.test_relay import US, Stranger, bridged, play
+from tests.simulation.test_relay import US, Stranger, assert_one_stream, bridged, play
 
 
 def strength_of(octets: bytes, *frequencies: float) -> float:
@@ -129,9 +130,10 @@ def test_keys_become_tones_for_a_peer_that_takes_no_events() -> None:
     desk.talk(2.0)
     world.run(0.5)
     begun = desk.timestamp
-    for number in range(8):
-        ended = 0x80 if number >= 5 else 0
-        event = struct.pack("!BBH", 5, ended | 10, 160 * min(number + 1, 6))
+    # It is held for longer than the tone is.
+    for number in range(15):
+        ended = 0x80 if number >= 12 else 0
+        event = struct.pack("!BBH", 5, ended | 10, 160 * min(number + 1, 12))
         desk.sequence = desk.sequence + 1 & 0xFFFF
         head = struct.pack("!BBHII", 0x80, 101, desk.sequence, begun, desk.ssrc)
         world.deliver(head + event, desk.address, desk.gate)
@@ -221,3 +223,43 @@ def test_a_stranger_that_waits_for_a_hold_is_not_taken_for_the_silent_peer(
     counters = world.relay.remove(desk.number)
     assert counters.source_changes == 0
     assert counters.packets_received == (375 if nat else 400)
+
+
+@pytest.mark.parametrize("tapped", [False, True])
+def test_what_was_not_passed_on_during_a_hold_has_no_numbers(tapped: bool) -> None:
+    """Else the peer counts it as lost."""
+    world = World()
+    desk, customer = bridged(world)
+    world.relay.tap(customer.number, tapped)
+    customer.talk(6.0)
+    world.run(2.0)
+    desk.describe(direction="sendonly")
+    world.run(2.0)
+    desk.describe()
+    world.run(2.5)
+    assert len(desk.heard) == 200
+    assert_one_stream(desk)
+    marked = [packet[2] for packet in desk.heard]
+    assert marked.index(True, 1) in (100, 101)
+
+
+def test_datagrams_of_strangers_are_counted_however_short() -> None:
+    world = World()
+    desk, _ = bridged(world)
+    for size in range(14):
+        world.deliver(b"\x80" + bytes(size) if size else b"", ("192.0.2.200", 7000), desk.gate)
+    world.run(0.1)
+    counters = world.relay.remove(desk.number)
+    assert (counters.rejected, counters.stranger) == (14, "192.0.2.200:7000")
+
+
+def test_who_sends_what_fails_authentication_is_told() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    keys = [Crypto(1, Suite.TAG_80, bytes([octet]) * KEY_SIZE) for octet in (1, 2)]
+    world.relay.secure(desk.number, Agreement(*keys))
+    world.deliver(bytes(200), ("192.0.2.200", 7000), desk.gate)
+    world.run(0.1)
+    counters = world.relay.remove(desk.number)
+    assert (counters.unauthenticated, counters.stranger) == (1, "192.0.2.200:7000")

@@ -116,7 +116,8 @@ def test_sloppy_descriptions_are_forgiven() -> None:
 
 
 def test_ipv6_and_rtcp_attributes_are_read() -> None:
-    remote = media().accept_answer(
+    ours = LocalMedia("2001:db8::1", 20000, media().receive_codecs, 1)
+    remote = ours.accept_answer(
         offer(
             "m=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::9\r\na=rtcp:5001 IN IP6 2001:db8::8\r\n"
         )
@@ -151,6 +152,31 @@ def test_parameters_without_end_are_not_passed_on() -> None:
     lines = "m=audio 4000 RTP/AVP 0 8\r\na=fmtp:0 " + "x" * 50000 + "\r\na=fmtp:8 y=1\r\n"
     remote = media().accept_answer(offer(lines))
     assert [codec.fmtp for codec in remote.codecs] == [None, "y=1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        ("IP4", "phone.example.net"),
+        ("IP6", "2001:db8::1"),
+        ("IP4", "224.2.1.1/127"),
+        ("IP4", "999.1.1.1"),
+        ("IP4", "1." * 1000),
+        ("IP6", "fe80::1%eth0;x"),
+    ],
+)
+def test_audio_at_an_address_that_nothing_can_be_sent_to_is_refused(
+    kind: str, address: str
+) -> None:
+    """It would be a call of two who hear nothing, and nobody would know why."""
+    description = offer(f"m=audio 4000 RTP/AVP 0\r\nc=IN {kind} {address}\r\n")
+    for take in (media().accept_answer, media().answer):
+        with pytest.raises(SdpError) as caught:
+            take(description)
+        assert (caught.value.status, caught.value.reason) == (
+            488,
+            "Audio at an address that we cannot send to",
+        )
 
 
 def test_codecs_are_the_same_by_name_rate_and_channels() -> None:

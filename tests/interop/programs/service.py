@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -39,9 +38,7 @@ class Service(Program):
     ) -> None:
         super().__init__(folder, "service")
         self.rtp = free_rtp_range()
-        self.sip_port = free_port(
-            socket.SOCK_DGRAM if way.transport == "udp" else socket.SOCK_STREAM, way.host
-        )
+        self.sip_port = free_port(way.host)
         tls = (
             f'tls_ca = "{certificate.authority}"\ntls_certificate = "{certificate.own}"\n'
             if certificate
