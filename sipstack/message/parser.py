@@ -52,6 +52,8 @@ def parse_datagram(data: bytes) -> Request | Response:
     if length is not None:
         if not length.isascii() or not length.isdigit() or len(length) > 9:
             problem = problem or "Malformed Content-Length header"
+        elif int(length) > LARGEST_BODY and not problem:
+            raise ParseError(413, REASONS[413], _answerable(message))
         elif int(length) > len(body):
             problem = problem or "Body shorter than Content-Length"
         else:
