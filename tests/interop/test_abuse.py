@@ -74,7 +74,7 @@ CONTACTS: list[tuple[str, Any, list[str], str]] = [
     ("a satellite", "+881612345678", [], "satellite"),
     ("the police", "911", [], "emergency"),
     ("the police, with a line before", "9-911", ["."], "emergency"),
-    ("forwarding the office's phone", "*72 900 555 0123", [], "short"),
+    ("forwarding the office's phone", "*72 415 555 0123", [], "short"),
     ("Jamaica", "+1 876 555 0123", [], "country"),
     ("headers in a number", "+14155550123\r\nRoute: <sip:10.0.0.1>", [], "format"),
     ("headers in a URI's user", _sip("example.test", "x\r\nVia: y"), ["."], "format"),
