@@ -193,7 +193,9 @@ class OutgoingCall:
         if last is None or last.over or self.answered or last.request.get("Via") is None:
             return None
         # One that is too large for a datagram went by another transport than its target names.
-        target = replace(last.target, transport=last.request.via.transport)
+        target, transport = last.target, last.request.via.transport
+        if transport != target.transport:
+            target = replace(target, transport=transport)
         return Pending(last.request, target, last.provisional)
 
     @property

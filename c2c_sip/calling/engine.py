@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
-from c2c_sip.calling.flow import Leg, LegError
+from c2c_sip.calling.flow import LegError
+from c2c_sip.calling.leg import Leg
 from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account, account_at
 from sipstack.agent import Agent

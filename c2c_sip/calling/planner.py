@@ -5,11 +5,12 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
 from c2c_sip.calling import headers, policy, routing
-from c2c_sip.calling.address import is_forbidden
+from c2c_sip.calling.address import Network, is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.guard import Guard
 from c2c_sip.calling.plan import LegPlan, Plan
@@ -23,6 +24,7 @@ from sipstack.media import MediaLeg
 from sipstack.message import Uri
 from sipstack.sdes import Mode
 from sipstack.sdp import codec_list
+from sipstack.transport.own import is_own
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,18 @@ class LegRoute:
     caller: routing.Caller
     #: A contact at the account's own trunk, wherever that is.
     at_home: bool = False
+
+
+def accepts(networks: Sequence[Network], own: Callable[[str], bool]) -> Callable[[str], bool]:
+    """What tells whether something may be sent to an IP address: not to inner ones, nor to an ``own`` one, by which the
+    programs of this very machine are reached past its firewall; but to any in ``networks``."""
+
+    def accepted(host: str) -> bool:
+        if is_forbidden(host, networks):
+            return False
+        return not own(host) or any(ip_address(host) in network for network in networks)
+
+    return accepted
 
 
 class Planner:
@@ -57,9 +71,10 @@ class Planner:
         self._sounds = sounds
         self._tape = tape
         self._codecs = codec_list(config.media.codecs)
-        networks = guard.networks
         #: Asked for each address that a call is sent to; most are the same few.
-        self._accepted = lru_cache(HOSTS)(lambda host: not is_forbidden(host, networks))
+        self._accepted = lru_cache(HOSTS)(
+            accepts(guard.networks, lambda host: is_own(host) or host == config.sip.public_address)
+        )
 
     def reconfigure(self, config: Config) -> None:
         """Go by these settings from the next plan on; only those differ that may."""

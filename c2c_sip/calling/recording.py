@@ -12,7 +12,7 @@ from sipstack.media.recording import CONTACT, EXTENSION, Recorder, Recording
 from sipstack.sdp import Codec, codec_list
 
 if TYPE_CHECKING:
-    from c2c_sip.calling.flow import Leg
+    from c2c_sip.calling.leg import Leg
 
 _RECORDED = ("PCMU", "PCMA")
 

@@ -43,8 +43,9 @@ log = logging.getLogger(__name__)
 TURN = 0.001
 #: Sockets served in one turn, so that tones and commands do not wait for longer than they may.
 MOST = 256
-#: Seconds that all turns were full before the relay takes :data:`SHARE` packets from a socket: what waits then is more
-#: than the CPU's caches hold, and each socket that is looked at costs more than its packets.
+#: Seconds that all turns were full before the relay takes up to :data:`SHARE` packets from a socket: what waits then may
+#: be more than the CPU's caches hold, and each socket that is looked at costs more than its packets. Where most have not
+#: got as many, it is seconds before the relay tries that again: asking in vain is not for nothing.
 BEHIND = 0.1
 SHARE = 8
 #: Datagrams taken from a guard or an RTCP socket in one turn.
@@ -113,7 +114,7 @@ class Relay:
         self._player = Player(clock, self._wire)
         #: When each line's next RTCP report is due.
         self._reports: list[tuple[float, int]] = []
-        #: When nothing was left to be read.
+        #: When nothing was left to be read, or next to nothing.
         self._kept_up = 0.0
         self._buffer = bytearray(LARGEST)
         # A slice for each size, made once.
@@ -349,7 +350,8 @@ class Relay:
             self._kept_up = now
         elif now - self._kept_up > BEHIND:
             ready = [event for event in ready for _ in range(SHARE)]
-        self._relay(ready, now)
+        if self._relay(ready, now) > MOST // 2:
+            self._kept_up = now
         if self._player.playing:
             self._player.play(now)
         while self._reports and self._reports[0][0] <= now:
@@ -369,12 +371,18 @@ class Relay:
             due = frame if due is None else min(due, frame)
         return None if due is None else max(0.0, due - self._clock())
 
-    def _relay(self, ready: list[tuple[int, int]], now: float) -> None:
-        """Take one packet from each ready socket, so that none starves another, and pass it on."""
+    def _relay(self, ready: list[tuple[int, int]], now: float) -> int:
+        """Take one packet for each time that a socket is named, and pass it on; how many had not got as many.
+
+        One from each, so that none starves another.
+        """
         # Names looked up once, not for each packet.
         talks, buffer, views = self._talks, self._buffer, self._views
         unpack, pack = HEADER.unpack_from, HEADER.pack_into
+        empty, emptied = -1, 0
         for fd, _ in ready:
+            if fd == empty:
+                continue  # it was asked for more than it had
             line = talks.get(fd)
             if line is None:
                 self._serve(fd, now)
@@ -384,7 +392,10 @@ class Relay:
             try:
                 size = line.receive(buffer)
             except OSError:
-                continue  # an ICMP error of what was sent: the peer's port is not open yet
+                # All that had come was taken, or an ICMP error of what was sent: the peer's port is not open yet.
+                empty = fd
+                emptied += 1
+                continue
             lead, sequence, timestamp, ssrc = unpack(buffer)
             # What is true of one regular packet is true of the next with the same beginning. A datagram that is too
             # short has the tail of the one before behind it.
@@ -417,6 +428,7 @@ class Relay:
             out.sent_at = now
             out.packets_sent += 1
             out.bytes_sent += size
+        return emptied
 
     def _irregular(self, line: Line, size: int, now: float) -> None:
         """Any packet of the peer's, in the buffer."""

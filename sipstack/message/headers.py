@@ -232,6 +232,19 @@ class Parametrized:
         """Whether there is a parameter of this name, with or without a value."""
         return any(known.lower() == name for known, _ in self.params)
 
+    def _all(self) -> tuple[object, ...]:
+        """What it is made of, in the order of the constructor's arguments."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self._all() == other._all()
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._all()))})"
+
 
 class NameAddr(Parametrized):
     """A display name, a URI and header parameters: From, To, Contact, Route, …; ``display_name`` without quotes.
@@ -299,17 +312,6 @@ class NameAddr(Parametrized):
         if uri is None:
             uri = self._uri = Uri.parse(self._address)
         return uri
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, NameAddr):
-            return NotImplemented
-        return self._all() == other._all()
-
-    def __hash__(self) -> int:
-        return hash(self._all())
-
-    def __repr__(self) -> str:
-        return f"NameAddr({self.display_name!r}, {self.uri!r}, {self.params!r})"
 
     def _all(self) -> tuple[object, ...]:
         return self.display_name, self.uri, self.params
@@ -402,17 +404,6 @@ class Via(Parametrized):
     def __str__(self) -> str:
         sent_by = hostport_text(self.host, self.port)
         return f"{self.protocol}/{self.transport} {sent_by}{params_text(self.params)}"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Via):
-            return NotImplemented
-        return self._all() == other._all()
-
-    def __hash__(self) -> int:
-        return hash(self._all())
-
-    def __repr__(self) -> str:
-        return f"Via({', '.join(map(repr, self._all()))})"
 
     def _all(self) -> tuple[object, ...]:
         return self.transport, self.host, self.port, self.params, self.protocol

@@ -9,6 +9,7 @@ import pytest
 
 from sipstack.media.tones import BEEP, RINGBACK
 from sipstack.sdp import CODECS
+from sipstack.transport import Address
 from tests.simulation.rtp import EVENT, PCMU, Endpoint, VirtualSocket, World
 from tests.simulation.test_relay import assert_one_stream, bridged, play
 
@@ -257,3 +258,34 @@ def test_packets_are_lost_on_purpose_both_ways_in_the_share_that_was_asked_for()
     customer.talk(2.0)
     world.run(3.0)
     assert len(desk.heard) == before + 100
+
+
+@pytest.mark.parametrize("waiting", [1, 30])
+def test_a_full_relay_does_not_ask_sockets_in_vain_for_long(
+    waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each turn finds as many sockets as it serves, with ``waiting`` packets each."""
+    monkeypatch.setattr("sipstack.media.relay.MOST", 2)
+    world = World()
+    ends = bridged(world)
+    for end in ends:
+        end.say()
+    world.run(0.05)
+    asked, vain, receive = 0, 0, VirtualSocket.recvfrom_into
+
+    def counted(self: VirtualSocket, buffer: bytearray) -> tuple[int, Address]:
+        nonlocal asked, vain
+        asked += 1
+        vain += not self.waiting
+        return receive(self, buffer)
+
+    monkeypatch.setattr(VirtualSocket, "recvfrom_into", counted)
+    for _ in range(300):
+        for end in ends:
+            for _ in range(waiting):
+                end.say()
+        while any(one.waiting for one in world.sockets.values()):
+            world.now += 0.002
+            world.relay.turn()
+    assert asked - vain == 600 * waiting, "all was taken"
+    assert vain < asked / 10
