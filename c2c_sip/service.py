@@ -22,9 +22,11 @@ from c2c_sip.api import create_app
 from c2c_sip.api.media import is_upload
 from c2c_sip.api.server import HttpServer
 from c2c_sip.api.traffic import Traffic
+from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.diagnosis import cut_off
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.calling.guard import networks_of
 from c2c_sip.calling.notices import LAST, Notices, facts_of
 from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.routing import escape_user
@@ -157,7 +159,11 @@ class Service:
             lambda: secrets.token_hex(16),
             time.time,
         )
-        known = {"result": row["result"] or "error", "cause": row["cause"] or CUT_OFF}
+        known = {
+            "result": row["result"] or "error",
+            "cause": row["cause"] or CUT_OFF,
+            "explanation": row["explanation"],
+        }
         return notices.of("ended", known, LAST)
 
     def _add_lab(self, trunk: Trunk) -> None:
@@ -179,6 +185,7 @@ class Service:
         config = self.config
         rng = Entropy()
         accounts = {trunk.name: account_of(trunk, rng) for trunk in config.trunks}
+        inner = networks_of(config)
 
         if config.trace.hep:
             offset = time.time() - time.monotonic()
@@ -227,6 +234,7 @@ class Service:
             ],
             session_interval=config.sip.session_expires,
             left_up=left_up,
+            accepted=lambda host: not is_forbidden(host, inner),
             media_address=config.media.address,
             rng=rng,
         )
@@ -440,6 +448,7 @@ def account_of(trunk: Trunk, rng: random.Random) -> Account:
         transport=trunk.transport.upper(),
         server_name=trunk.tls_server_name,
         make_cnonce=lambda: f"{rng.getrandbits(64):016x}",
+        realms=trunk.realms,
     )
 
 

@@ -1,11 +1,18 @@
 """The account at a trunk: who we are there, which servers are the trunk's, and when its password may answer."""
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from sipstack.digest import Credentials, DigestClient, DigestError
+from sipstack.digest import Challenge, Credentials, DigestClient, challenges
 from sipstack.message import NameAddr, Request, Response, Uri
 from sipstack.transport import Address
+
+#: Realms that one request shows credentials in.
+REALMS = 4
+
+log = logging.getLogger(__name__)
 
 __all__ = ["Account", "Attempt", "account_at", "proxy_uri"]
 
@@ -29,6 +36,7 @@ class Account:
         transport: str = "UDP",
         server_name: str = "",
         make_cnonce: Callable[[], str],
+        realms: Iterable[str] = (),
     ) -> None:
         self.name = name
         self.domain = domain
@@ -43,6 +51,9 @@ class Account:
         self._addresses: frozenset[Address] = frozenset()
         #: Where the registrar wants our requests to go by (RFC 3608), first hop first.
         self.service_route: tuple[NameAddr, ...] = ()
+        #: The only realms that its password answers; empty: those that :class:`Attempt` takes for the trunk's.
+        self.named_realms = frozenset(realms)
+        self._realms: frozenset[str] = frozenset()
         self._digest = DigestClient(credentials, make_cnonce) if credentials else None
 
     @property
@@ -81,6 +92,15 @@ class Account:
         """Whether ``source`` is the very address and port of one of its servers."""
         return source in self._addresses
 
+    def learn_realms(self, realms: Iterable[str]) -> None:
+        """Take ``realms`` as the trunk's: its registrar has let us in with them."""
+        self._realms = frozenset(realms)
+
+    def knows_realm(self, realm: str) -> bool:
+        """Whether ``realm`` is one that let us register, or has the name of the trunk or of its proxy."""
+        names = [self.domain.host, *([self.outbound_proxy.host] if self.outbound_proxy else [])]
+        return realm in self._realms or realm.lower() in [name.lower() for name in names]
+
     @property
     def digest(self) -> DigestClient | None:
         """The client side of the digest, with its nonces; ``None`` without a password."""
@@ -109,7 +129,8 @@ def proxy_uri(text: str) -> Uri:
 
 
 class Attempt:
-    """The credentials that one request may show: twice at the most.
+    """The credentials that one request may show, in one realm or in several (:rfc:`3261` §22.3): in each twice at the
+    most.
 
     The second time only if the first was a guess, by a nonce of before, or if the nonce was stale. Another challenge
     means that they are wrong; asking again would lock the account.
@@ -117,48 +138,90 @@ class Attempt:
 
     def __init__(self, account: Account | None) -> None:
         self._account = account
-        self._answered = 0
-        self._guessed = False
+        #: By realm: what it asked for last, the times that it was shown credentials, and which of these are guesses.
+        self._asked: dict[str, Challenge] = {}
+        self._shown: Counter[str] = Counter()
+        self._guessed: set[str] = set()
+        #: The method, and the server: another one may have realms and nonces of its own.
+        self._kind: tuple[str, Address] = ("", ("", 0))
 
-    def preempt(self, request: Request, destination: Address) -> list[tuple[str, str]]:
-        """The header (name, value) that a challenge would ask for, where it is known and ``destination`` is the trunk's."""
+    def authorize(self, request: Request, destination: Address) -> None:
+        """Give ``request`` what it was asked for, or will be as far as is known, where ``destination`` is the trunk's."""
         account = self._account
         if account is None or account.digest is None or not account.owns(destination):
-            return []
-        header = account.digest.preempt(request.method, request.request_uri, request.body)
-        if header is None:
-            return []
-        self._answered += 1
-        self._guessed = True
-        return [header]
+            return
+        self._kind = (request.method, destination)
+        if not self._shown:
+            for guess in account.digest.kept(self._kind):
+                self._asked[guess.realm] = guess
+                self._shown[guess.realm] += 1
+                self._guessed.add(guess.realm)
+        for challenge in self._asked.values():
+            header = account.digest.answer(
+                challenge, request.method, request.request_uri, request.body
+            )
+            request.add(*header)
 
     def accepted(self, response: Response) -> None:
         """A 2xx came."""
-        if self._answered and self._account is not None and self._account.digest is not None:
-            self._account.digest.accepted(response, response.cseq.method)
+        account = self._account
+        if not self._shown or account is None or account.digest is None:
+            return
+        account.digest.accepted(response, self._kind)
+        if response.cseq.method == "REGISTER":
+            account.learn_realms(self._asked)
 
     @property
     def tried(self) -> bool:
-        """Whether a challenge was answered already."""
-        return self._answered > 0
+        """Whether a password was shown."""
+        return bool(self._shown)
 
-    def answer(
-        self, response: Response, source: Address, request: Request
-    ) -> tuple[str, str] | None:
-        """The header (name, value) that answers a 401 or 407, or ``None`` where it must not or cannot be answered."""
+    def challenged(self, response: Response, source: Address) -> bool:
+        """Take what a 401 or 407 asks for; False where it must not or cannot be answered."""
         account = self._account
         if account is None or account.digest is None or not account.owns(source):
-            return None
-        guessed, self._guessed = self._guessed, False
-        if self._answered >= 2 or (
-            self._answered and not guessed and not account.digest.stale(response)
-        ):
-            account.digest.forget(request.method)
-            return None
-        self._answered += 1
-        try:
-            return account.digest.authorize(
-                response, request.method, request.request_uri, request.body
-            )
-        except DigestError:
-            return None
+            return False
+        method = response.cseq.method
+        asked = challenges(response)
+        if any(self._is_refusal(challenge) for challenge in asked):
+            account.digest.forget(self._kind)
+            return False
+        taken = [challenge for challenge in asked if self._may_see(challenge.realm, method)]
+        if not taken or len(self._asked.keys() | {c.realm for c in taken}) > REALMS:
+            if asked:
+                realms = ", ".join(repr(challenge.realm) for challenge in asked)
+                log.warning("trunk %s: its password does not answer %s", account.name, realms)
+            account.digest.forget(self._kind)
+            return False
+        for challenge in taken:
+            self._asked[challenge.realm] = challenge
+            self._shown[challenge.realm] += 1
+            self._guessed.discard(challenge.realm)
+        account.digest.keep(self._asked.values(), self._kind)
+        return True
+
+    def _is_refusal(self, challenge: Challenge) -> bool:
+        """Whether the realm has seen our credentials, and does not want others because of their nonce."""
+        realm = challenge.realm
+        if not self._shown[realm]:
+            return False
+        if challenge.header != self._asked[realm].header:
+            return True  # somebody else, behind the proxy whose realm it names
+        return self._shown[realm] > 1 or not (realm in self._guessed or challenge.stale)
+
+    def _may_see(self, realm: str, method: str) -> bool:
+        """Whether ``realm`` is the trunk's, as far as can be told.
+
+        A proxy of the trunk hands on what others behind it ask for, such as who is called. A REGISTER leads nowhere
+        else; of any other request, who asks first is the trunk, and who asks later only if it is known to be.
+        """
+        account = self._account
+        assert account is not None
+        if account.named_realms:
+            return realm in account.named_realms
+        return (
+            method == "REGISTER"
+            or not self._shown
+            or realm in self._shown
+            or account.knows_realm(realm)
+        )

@@ -105,10 +105,11 @@ class Agent(Protocol):
     def send(self, message: Message, target: Target) -> None:
         """Send outside of any transaction: an ACK of a 2xx; Via is added here."""
 
-    def send_cancel(
-        self, invite: Request, cancel: Request, target: Target, handlers: Handlers
-    ) -> None:
-        """Start the transaction of a CANCEL, which has the Via of its ``invite``."""
+    def send_cancel(self, invite: Request, cancel: Request, handlers: Handlers) -> None:
+        """Start the transaction of a CANCEL, which has the Via of its ``invite`` and goes the same way.
+
+        Does nothing where the transaction of the ``invite`` is over.
+        """
 
     def take_up(self, invite: Request, target: Target, handlers: Handlers) -> None:
         """Take the responses to an ``invite`` that was sent to ``target`` in our last life.

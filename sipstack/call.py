@@ -153,7 +153,7 @@ class OutgoingCall:
         """Send the INVITE to the first of ``targets`` that is there. Whatever goes wrong comes as :class:`Failed`."""
         self._agent.attach(self)
         self._targets = list(targets)
-        self._invite(())
+        self._invite()
 
     async def finished(self) -> None:
         """Wait until no request of this call is under way any more."""
@@ -193,7 +193,9 @@ class OutgoingCall:
         if last is None or last.over or self.answered or last.request.get("Via") is None:
             return None
         # One that is too large for a datagram went by another transport than its target names.
-        target = replace(last.target, transport=last.request.via.transport)
+        target, transport = last.target, last.request.via.transport
+        if transport != target.transport:
+            target = replace(target, transport=transport)
         return Pending(last.request, target, last.provisional)
 
     @property
@@ -229,7 +231,7 @@ class OutgoingCall:
 
     # --- the INVITE
 
-    def _invite(self, authorization: Sequence[tuple[str, str]]) -> None:
+    def _invite(self) -> None:
         """Send an INVITE to the first of the targets."""
         account, target = self.outbound.account, self._targets[0]
         try:
@@ -259,13 +261,11 @@ class OutgoingCall:
             # Who calls is told to whom the caller chose to trust with it, not to where that one sends us (RFC 3325 §5).
             if account is self._account or name.lower() not in _IN_CONFIDENCE
         ]
-        for name, value in (*authorization, *headers, *capabilities(), *self._timer.ask()):
+        for name, value in (*headers, *capabilities(), *self._timer.ask()):
             request.add(name, value)
         request.add("Accept", SDP)
         describe(request, self._media.offer())
-        if not authorization:
-            for name, value in self._attempt.preempt(request, target.address):
-                request.add(name, value)
+        self._attempt.authorize(request, target.address)
         shown = request.get("Authorization") or request.get("Proxy-Authorization")
         invitation = _Invitation(request, target, authenticated=shown is not None)
         self._invitations.append(invitation)
@@ -297,7 +297,8 @@ class OutgoingCall:
         """
         if not self._hanging_up:
             self._agent.server_failed(self._targets.pop(0), alone)
-            self._invite(())
+            self._attempt = Attempt(self.outbound.account)
+            self._invite()
 
     def _no_response(self, invitation: _Invitation, status: int) -> None:
         invitation.over = True
@@ -375,13 +376,12 @@ class OutgoingCall:
         if self._hanging_up or self.outcome is not None:
             self._fail(failure)
         elif status in (401, 407):
-            header = self._attempt.answer(response, source, invitation.request)
-            if header is None:
-                self._fail(failure)
+            if self._attempt.challenged(response, source):
+                self._invite()
             else:
-                self._invite([header])
+                self._fail(failure)
         elif status == 422 and self._timer.raised(response):
-            self._invite(())
+            self._invite()
         elif status == 503 and len(self._targets) > 1:
             self._next_server(retry_after(response))
         elif status < 400:
@@ -429,7 +429,7 @@ class OutgoingCall:
             self._fail(Failed(487, REASONS[487]))
         else:
             self._targets = list(targets)
-            self._invite(())
+            self._invite()
 
     # --- the answer
 
@@ -546,7 +546,7 @@ class OutgoingCall:
         invite = invitation.request
         cancel = make_cancel(invite, self._reason)
         handlers = Handlers(lambda response, source: None, lambda status: None)
-        self._agent.send_cancel(invite, cancel, invitation.target, handlers)
+        self._agent.send_cancel(invite, cancel, handlers)
         # A server that lost the INVITE may never answer it: 64*T1 after the CANCEL it counts as cancelled (§9.1).
         wait = 64 * self._agent.timers.t1
         give_up = self._agent.call_later(wait, lambda: self._never_cancelled(invitation))

@@ -5,13 +5,21 @@ import hmac
 import itertools
 import re
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from sipstack.message import ParseError, Response
 from sipstack.message.headers import quote_string, unquote_string
 
-__all__ = ["Credentials", "DigestClient", "DigestError", "DigestServer", "Verdict"]
+__all__ = [
+    "Challenge",
+    "Credentials",
+    "DigestClient",
+    "DigestError",
+    "DigestServer",
+    "Verdict",
+    "challenges",
+]
 
 _ALGORITHMS: dict[str, tuple[int, Callable[[bytes], str]]] = {
     "SHA-512-256": (3, lambda octets: hashlib.new("sha512_256", octets).hexdigest()),
@@ -67,14 +75,14 @@ def _parse(text: str) -> dict[str, str]:
     return found
 
 
-def _algorithm(params: dict[str, str]) -> tuple[int, Callable[[bytes], str], bool] | None:
+def _algorithm(params: Mapping[str, str]) -> tuple[int, Callable[[bytes], str], bool] | None:
     name = params.get("algorithm", "MD5").upper()
     session = name.endswith("-SESS")
     known = _ALGORITHMS.get(name.removesuffix("-SESS"))
     return (*known, session) if known is not None else None
 
 
-def _offered(challenge: dict[str, str]) -> list[str]:
+def _offered(challenge: Mapping[str, str]) -> list[str]:
     """The protections that a challenge offers; behind the first few no honest one has any."""
     return [q.strip().lower() for q in challenge.get("qop", "").split(",", _MOST_QOPS) if q.strip()]
 
@@ -108,32 +116,40 @@ def _compute(
 
 #: Nonces whose counts are remembered.
 _NONCES = 1000
+#: Kinds of requests whose nonces are kept.
+_KEPT = 100
+_KINDS = (
+    (401, "WWW-Authenticate", "Authorization", "Authentication-Info"),
+    (407, "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Authentication-Info"),
+)
+"""The status of who asks, the headers of its question and of our answer, and where it names its next nonce."""
 
 
-class DigestClient:
-    """Answers challenges with one user's password; counts the uses of each nonce, and keeps a good one for the next
-    request of the same method (:rfc:`7616` §3.6)."""
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What one realm asks for: of all that it offers, the strongest that we can do."""
 
-    def __init__(
-        self,
-        credentials: Credentials,
-        make_cnonce: Callable[[], str] = lambda: secrets.token_hex(8),
-    ) -> None:
-        self._credentials = credentials
-        self._make_cnonce = make_cnonce
-        self._counts: dict[str, int] = {}
-        self._kept: dict[str, tuple[str, dict[str, str]]] = {}
+    realm: str
+    #: The header that answers it.
+    header: str
+    strength: int
+    params: Mapping[str, str]
 
-    def authorize(
-        self, response: Response, method: str, uri: str, body: bytes = b""
-    ) -> tuple[str, str]:
-        """The header (name, value) that answers the strongest challenge of a 401 or 407 that we support.
+    @property
+    def stale(self) -> bool:
+        """Whether it only says that the nonce was too old, not that the password was wrong."""
+        return self.params.get("stale", "").lower() == "true"
 
-        :raises DigestError: there is none.
-        """
-        proxy = response.status == 407
-        best: tuple[int, dict[str, str]] | None = None
-        for line in response.get_all("Proxy-Authenticate" if proxy else "WWW-Authenticate"):
+
+def challenges(response: Response) -> list[Challenge]:
+    """What a 401 or 407 asks for that we can answer, one for each realm.
+
+    A proxy that forked puts the questions of all into one response (:rfc:`3261` §22.3), of servers and proxies alike.
+    A realm that asks as both is answered as what the status says.
+    """
+    found: dict[str, Challenge] = {}
+    for _, asking, answering, _ in sorted(_KINDS, key=lambda kind: kind[0] != response.status):
+        for line in response.get_all(asking):
             try:
                 params = _parse(line)
             except DigestError:
@@ -144,54 +160,83 @@ class DigestClient:
             offered = _offered(params)
             if offered and not {"auth", "auth-int"} & set(offered):
                 continue
-            if best is None or algorithm[0] > best[0]:
-                best = (algorithm[0], params)
-        if best is None:
+            realm = params["realm"]
+            before = found.get(realm)
+            if before is None or (before.header == answering and algorithm[0] > before.strength):
+                found[realm] = Challenge(realm, answering, algorithm[0], params)
+    return list(found.values())
+
+
+class DigestClient:
+    """Answers challenges with one user's password; counts the uses of each nonce, and keeps good ones for the next
+    request of the same kind (:rfc:`7616` §3.6): a method, or a method at one server."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        make_cnonce: Callable[[], str] = lambda: secrets.token_hex(8),
+    ) -> None:
+        self._credentials = credentials
+        self._make_cnonce = make_cnonce
+        self._counts: dict[str, int] = {}
+        self._kept: dict[Hashable, tuple[Challenge, ...]] = {}
+
+    def authorize(
+        self, response: Response, method: str, uri: str, body: bytes = b""
+    ) -> tuple[str, str]:
+        """The header (name, value) that answers the strongest challenge of a 401 or 407 that we support.
+
+        Of who asked, as its status says; see :func:`challenges` for where several ask.
+
+        :raises DigestError: there is none.
+        """
+        header = next(answering for status, _, answering, _ in _KINDS if status == response.status)
+        asked = [challenge for challenge in challenges(response) if challenge.header == header]
+        if not asked:
             raise DigestError(400, "No challenge that can be answered")
-        name = "Proxy-Authorization" if proxy else "Authorization"
-        self._kept.pop(method, None)
-        if best[1].get("qop"):
-            # Without a count the same nonce cannot be used twice and be told from a replay.
-            self._kept[method] = (name, best[1])
-        return name, self._answer(best[1], method, uri, body)
+        best = max(asked, key=lambda challenge: challenge.strength)
+        self.keep([best], method)
+        return self.answer(best, method, uri, body)
 
-    def preempt(self, method: str, uri: str, body: bytes = b"") -> tuple[str, str] | None:
-        """The header (name, value) by the nonce that the last request of this method was let in with, if any."""
-        kept = self._kept.get(method)
-        return (kept[0], self._answer(kept[1], method, uri, body)) if kept is not None else None
+    def answer(
+        self, challenge: Challenge, method: str, uri: str, body: bytes = b""
+    ) -> tuple[str, str]:
+        """The header (name, value) that answers ``challenge`` for one request; for each further one, another."""
+        return challenge.header, self._answer(challenge.params, method, uri, body)
 
-    def forget(self, method: str) -> None:
-        """The kept nonce is not good any more."""
-        self._kept.pop(method, None)
+    def keep(self, answered: Iterable[Challenge], kind: Hashable) -> None:
+        """Begin the next request of this ``kind`` with the nonces of these."""
+        self._kept.pop(kind, None)
+        # Without a count the same nonce cannot be used twice and be told from a replay.
+        self._kept[kind] = tuple(c for c in answered if c.params.get("qop"))
+        if len(self._kept) > _KEPT:
+            del self._kept[next(iter(self._kept))]
 
-    def accepted(self, response: Response, method: str) -> None:
-        """Take the next nonce that a 2xx names (:rfc:`7616` §3.5)."""
-        kept = self._kept.get(method)
-        if kept is None:
-            return
-        proxy = kept[0] == "Proxy-Authorization"
-        line = response.get("Proxy-Authentication-Info" if proxy else "Authentication-Info")
-        if line is None:
-            return
-        try:
-            following = _parse(f"Digest {line}").get("nextnonce")
-        except DigestError:
-            return  # what cannot be read changes nothing
-        if following:
-            self._kept[method] = (kept[0], kept[1] | {"nonce": following})
+    def kept(self, kind: Hashable) -> tuple[Challenge, ...]:
+        """Whose nonces the last request of this kind was let in with."""
+        return self._kept.get(kind, ())
 
-    def stale(self, response: Response) -> bool:
-        """Whether the challenge only says that the nonce was too old, not that the password was wrong."""
-        proxy = response.status == 407
-        for line in response.get_all("Proxy-Authenticate" if proxy else "WWW-Authenticate"):
-            try:
-                if _parse(line).get("stale", "").lower() == "true":
-                    return True
-            except DigestError:
+    def forget(self, kind: Hashable) -> None:
+        """The kept nonces are not good any more."""
+        self._kept.pop(kind, None)
+
+    def accepted(self, response: Response, kind: Hashable) -> None:
+        """Take the next nonce that a 2xx names (:rfc:`7616` §3.5), where it is clear whose it is."""
+        for _, _, answering, naming in _KINDS:
+            line = response.get(naming)
+            kept = self.kept(kind)
+            asked = [challenge for challenge in kept if challenge.header == answering]
+            if line is None or len(asked) != 1:
                 continue
-        return False
+            try:
+                following = _parse(f"Digest {line}").get("nextnonce")
+            except DigestError:
+                continue  # what cannot be read changes nothing
+            if following:
+                new = replace(asked[0], params={**asked[0].params, "nonce": following})
+                self._kept[kind] = tuple(new if c is asked[0] else c for c in kept)
 
-    def _answer(self, challenge: dict[str, str], method: str, uri: str, body: bytes) -> str:
+    def _answer(self, challenge: Mapping[str, str], method: str, uri: str, body: bytes) -> str:
         algorithm = _algorithm(challenge)
         assert algorithm is not None
         _, digest, session = algorithm

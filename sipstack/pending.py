@@ -118,7 +118,7 @@ class _Withdrawal:
         self._cancelled = True
         invite = self._pending.invite
         handlers = Handlers(lambda response, source: None, lambda status: None)
-        self._agent.send_cancel(invite, make_cancel(invite), self._pending.target, handlers)
+        self._agent.send_cancel(invite, make_cancel(invite), handlers)
         # By then it counts as cancelled, whatever comes (RFC 3261 §9.1).
         self._wait(64 * self._agent.timers.t1)
 

@@ -6,7 +6,7 @@ import ipaddress
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from sipstack.account import Account, Attempt
@@ -232,12 +232,9 @@ class Registration:
         """Register at one server: (seconds granted, what went wrong); -1 seconds where no other server would help."""
         server = hostport_text(*target.address)
         attempt = Attempt(self.account)
-        authorization: tuple[str, str] | None = None
         raised = False
         while True:
-            outcome, source, request = await self._exchange(
-                target, expires, attempt, authorization, others
-            )
+            outcome, source, request = await self._exchange(target, expires, attempt, others)
             if isinstance(outcome, Failure):
                 self._agent.server_failed(target)
                 return 0, outcome
@@ -251,8 +248,7 @@ class Registration:
                 return self._taken(outcome, request, target, expires), None
             text = f"{status} {outcome.reason}"
             if status in (401, 407):
-                authorization = attempt.answer(outcome, source, request)
-                if authorization is not None:
+                if attempt.challenged(outcome, source):
                     continue
                 refusal = "refused our password" if attempt.tried else "asked for a password"
                 text += f": the registrar {refusal}"
@@ -260,13 +256,13 @@ class Registration:
             minimum = outcome.get("Min-Expires") or ""
             if status == 423 and not raised and minimum.isdecimal() and len(minimum) < 8:
                 # Another request, with a challenge of its own.
-                raised, authorization, attempt = True, None, Attempt(self.account)
+                raised, attempt = True, Attempt(self.account)
                 expires = max(expires, int(minimum))
                 continue
             if status == 439 and self._instance:
                 # A proxy on the way cannot do it (RFC 5626 §6). The registrar may know us without.
                 log.warning("trunk %s: %s, done without", self.account.name, outcome.reason)
-                self._instance, authorization, attempt = "", None, Attempt(self.account)
+                self._instance, attempt = "", Attempt(self.account)
                 continue
             self._contact = None
             self._retry_after = retry_after(outcome)
@@ -324,7 +320,6 @@ class Registration:
         target: Target,
         expires: int,
         attempt: Attempt,
-        authorization: tuple[str, str] | None,
         others: bool,
     ) -> tuple[Response | Failure, Address, Request]:
         done: asyncio.Future[tuple[Response | Failure, Address]] = (
@@ -367,10 +362,7 @@ class Registration:
             request.add("Supported", "path, outbound")
         elif account.outbound_proxy is not None:
             request.add("Supported", "path")
-        for header in (
-            [authorization] if authorization else attempt.preempt(request, target.address)
-        ):
-            request.add(*header)
+        attempt.authorize(request, target.address)
         self._under_way = True
         self._agent.send_request(
             request,
@@ -398,9 +390,9 @@ class Registration:
         contact = self._agent.contact(target, self.account.contact_user)
         if self._instance:
             named = ("reg-id", "1"), ("+sip.instance", f'"<{self._instance}>"')
-            return [replace(contact, params=named)]  # which is what the old one is replaced by
+            return [contact.with_params(named)]  # which is what the old one is replaced by
         if bound is not None and bound.uri != contact.uri:
-            return [contact, replace(bound, params=(("expires", "0"),))]
+            return [contact, bound.with_params((("expires", "0"),))]
         return [contact]
 
     def _granted(self, response: Response, request: Request, asked: int) -> int:

@@ -152,6 +152,9 @@ def accept(offered: Plan, mode: Mode, protocol: str, values: Sequence[str]) -> P
         if mode is Mode.REQUIRED or is_secure(protocol):
             raise SrtpError("no key in the answer")
         return Plan(protocol)
+    if mode is Mode.REQUIRED and not is_secure(protocol):
+        # Keys or no keys: what was offered is taken or refused, and this may mean that it sends plain RTP.
+        raise SrtpError("RTP in the answer to an offer of SRTP")
     # From here on the peer encrypts, or believes that it does: there is no way back to plain RTP.
     theirs = parse(values[0]) if len(values) == 1 else None
     if theirs is None:

@@ -1,5 +1,7 @@
 """Session descriptions (:rfc:`8866`) and one audio stream's side of offer and answer (:rfc:`3264`). Pure."""
 
+import contextlib
+import ipaddress
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -13,6 +15,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _MOST_LINES = 1000
 _MOST_MEDIA = 16
 _MOST_FORMATS = 64
+#: Characters of a format's parameters, which the other leg of a call is asked for too; opus has some 200.
+_LONGEST_FMTP = 500
+#: Milliseconds of audio in a packet, as phones have them.
+PACKET_TIMES = (10, 20, 30, 40, 60)
 DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 _REVERSED = {
     "sendrecv": "sendrecv",
@@ -89,6 +95,7 @@ class MediaDescription:
     rtcp_address: str | None = None
     rtcp_mux: bool = False
     ptime: int | None = None
+    maxptime: int | None = None
     #: What is behind each ``a=crypto``.
     cryptos: tuple[str, ...] = ()
 
@@ -170,12 +177,18 @@ def _media(lines: Sequence[str]) -> MediaDescription:
     if len(formats) > _MOST_FORMATS:
         raise SdpError(400, "Too many formats in SDP")
     port = _number(port_text.partition("/")[0], 65535)
+    if kind != "audio":
+        # It is refused in its own words, which are none of ours: what cannot be read in them costs the audio nothing.
+        address: str | None = None
+        with contextlib.suppress(SdpError):
+            address = _address(lines)
+        return MediaDescription(kind, port, protocol, tuple(formats), address=address)
     maps: dict[int, Codec] = {}
     parameters: dict[int, str] = {}
     rtcp_port: int | None = None
     rtcp_address: str | None = None
     rtcp_mux = False
-    ptime: int | None = None
+    times: dict[str, int] = {}
     cryptos: list[str] = []
     for line in lines[1:]:
         if not line.startswith("a="):
@@ -188,7 +201,8 @@ def _media(lines: Sequence[str]) -> MediaDescription:
                 maps[codec.payload_type] = codec
         elif name == "fmtp":
             text, _, parameter = value.strip().partition(" ")
-            parameters[_number(text, 127)] = parameter.strip()
+            if len(parameter) <= _LONGEST_FMTP:
+                parameters[_number(text, 127)] = parameter.strip()
         elif name == "rtcp":
             parts = value.split()
             if parts:
@@ -199,8 +213,8 @@ def _media(lines: Sequence[str]) -> MediaDescription:
             rtcp_mux = True
         elif name == "crypto":
             cryptos.append(value)
-        elif name == "ptime" and value.strip().isdigit() and len(value.strip()) < 4:
-            ptime = int(value)
+        elif name in ("ptime", "maxptime") and re.fullmatch("[0-9]{1,3}", value.strip()):
+            times[name] = int(value)
     codecs: list[Codec] = []
     if "RTP/" in protocol:
         for text in formats:
@@ -219,7 +233,8 @@ def _media(lines: Sequence[str]) -> MediaDescription:
         rtcp_port=rtcp_port,
         rtcp_address=rtcp_address,
         rtcp_mux=rtcp_mux,
-        ptime=ptime,
+        ptime=times.get("ptime"),
+        maxptime=times.get("maxptime"),
         cryptos=tuple(cryptos[:MOST]),
     )
 
@@ -251,6 +266,7 @@ class RemoteMedia:
     codecs: tuple[Codec, ...]
     direction: str = "sendrecv"
     ptime: int | None = None
+    maxptime: int | None = None
     rtcp_mux: bool = False
     withheld: bool = False
     #: The keys of both sides; ``None``: plain RTP.
@@ -260,6 +276,19 @@ class RemoteMedia:
     def on_hold(self) -> bool:
         """Whether the peer wants to hear nothing now."""
         return self.direction in ("sendonly", "inactive")
+
+    def packet_time(self, usual: int) -> int:
+        """Milliseconds of audio that a packet to the peer had best have (:rfc:`8866` §6.3, §6.4).
+
+        That is what it asks for, or ``usual``, unless it can take only less. Of what it says only common times count:
+        nobody is made to send a thousand packets a second for it.
+        """
+        wanted = self.ptime if self.ptime in PACKET_TIMES else usual
+        if not self.maxptime or wanted <= self.maxptime:
+            return wanted
+        return max(
+            (time for time in PACKET_TIMES if time <= self.maxptime), default=PACKET_TIMES[0]
+        )
 
 
 class LocalMedia:
@@ -416,6 +445,8 @@ class LocalMedia:
         address = media.address or description.address
         if address is None:
             raise SdpError(400, "SDP without c= line")
+        if not _can_be_sent_to(address, ":" in self.address):
+            raise SdpError(488, "Audio at an address that we cannot send to")
         pairs: list[tuple[Codec, Codec]] = []
         for theirs in media.codecs:
             own = next((codec for codec in self._ours if codec.same_as(theirs)), None)
@@ -434,6 +465,7 @@ class LocalMedia:
             codecs=tuple(theirs for _, theirs in pairs),
             direction=direction,
             ptime=media.ptime,
+            maxptime=media.maxptime,
             rtcp_mux=media.rtcp_mux,
         )
         return remote, tuple(own for own, _ in pairs)
@@ -480,6 +512,15 @@ class LocalMedia:
         )
         # A stream that we refuse is described in its own words, which need not be UTF-8.
         return ("\r\n".join((*head, body)) + "\r\n").encode("utf-8", "surrogateescape")
+
+
+def _can_be_sent_to(address: str, six: bool) -> bool:
+    """Whether it is an IP literal of our family (``six``: IPv6), and of one host; 0.0.0.0 is one that is on hold."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return ip.version == (6 if six else 4) and not ip.is_multicast
 
 
 def _network(address: str) -> str:

@@ -531,25 +531,20 @@ class _InDialog:
     def located(self, targets: Sequence[Target]) -> None:
         """Send it to the first of ``targets`` that serves (:rfc:`3263` §4.3)."""
         self._targets = list(targets[:_SERVERS])
-        self._transmit(())
+        self._transmit()
 
-    def _transmit(self, authorization: Sequence[tuple[str, str]]) -> None:
+    def _transmit(self) -> None:
         target = self._targets[0]
         request = self._dialog.request(self._method)
         if self._contact is not None and self._method in _WITH_CONTACT:
             request.add("Contact", str(self._contact))
-        for name, value in (*authorization, *self._headers):
+        for name, value in self._headers:
             request.add(name, value)
         request.body = self._body
         if self._body and request.content_type is None:
             request.add("Content-Type", SDP)
-        if not authorization:
-            for name, value in self._attempt.preempt(request, target.address):
-                request.add(name, value)
-        handlers = Handlers(
-            lambda response, source: self._responded(request, response, source), self._unanswered
-        )
-        self._agent.send_request(request, target, handlers)
+        self._attempt.authorize(request, target.address)
+        self._agent.send_request(request, target, Handlers(self._responded, self._unanswered))
 
     def _next_server(self, alone: float | None = None) -> bool:
         """Send it to the next server, if there is one."""
@@ -557,23 +552,22 @@ class _InDialog:
             return False
         self._agent.server_failed(self._targets.pop(0), alone)
         self._attempt = Attempt(self._account)
-        self._transmit(())
+        self._transmit()
         return True
 
     def _unanswered(self, status: int) -> None:
         if not self._next_server():
             self._then(status, None)
 
-    def _responded(self, request: Request, response: Response, source: Address) -> None:
+    def _responded(self, response: Response, source: Address) -> None:
         if response.status < 200:
             rack = self._provisionals.acknowledges(response)
             if rack is not None:
                 prack(self._agent, self._dialog, self._account, rack)
             return
         if response.status in (401, 407):
-            header = self._attempt.answer(response, source, request)
-            if header is not None:
-                self._transmit([header])
+            if self._attempt.challenged(response, source):
+                self._transmit()
                 return
         elif response.status == 503 and self._next_server(retry_after(response)):
             return

@@ -1,7 +1,5 @@
 """Symmetric response routing (:rfc:`3581`, :rfc:`3261` §18.2): where a request really came from, and answers go."""
 
-from dataclasses import replace
-
 from sipstack.message import Request
 from sipstack.transport import Address
 
@@ -17,7 +15,7 @@ def note_source(request: Request, source: Address) -> None:
     if wants_port:
         params += (("rport", str(source[1])),)
     request.remove_first("Via")
-    request.insert_first("Via", str(replace(via, params=params)))
+    request.insert_first("Via", str(via.with_params(params)))
 
 
 def reply_address(request: Request, source: Address) -> Address:

@@ -326,12 +326,16 @@ class UserAgent:
 
         return Handlers(respond, fail)
 
-    def send_cancel(
-        self, invite: Request, cancel: Request, target: Target, handlers: Handlers
-    ) -> None:
-        """Send ``cancel`` with the Via of the ``invite`` it cancels (:rfc:`3261` §9.1)."""
-        cancel.insert_first("Via", str(invite.via))
-        self._running.begin(cancel, self._ways.transport_for(target), target, handlers)
+    def send_cancel(self, invite: Request, cancel: Request, handlers: Handlers) -> None:
+        """Send ``cancel`` with the Via of the ``invite`` it cancels, to where that went and by the same transport
+        (:rfc:`3261` §9.1), which is not always that of its target: see :meth:`send_request`.
+
+        Does nothing where the transaction of the ``invite`` is over.
+        """
+        cancelled = self._running.clients.get(client_key(invite))
+        if cancelled is not None:
+            cancel.insert_first("Via", str(invite.via))
+            self._running.begin(cancel, cancelled.transport, cancelled.target, handlers)
 
     def send(self, message: Message, target: Target) -> None:
         """Send an ACK of a 2xx: a transaction by itself, with a Via of its own."""

@@ -2,7 +2,6 @@
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import replace
 
 from sipstack.account import Account
 from sipstack.message import NameAddr, Uri
@@ -99,7 +98,7 @@ class Ways:
             # its Contact and Record-Route call it, which mostly is an address.
             known = account is not None and account.owns(target.address)
             name = account.server_name if account is not None and known else uri.host
-            usable.append(replace(target, server_name=name))
+            usable.append(Target(target.transport, target.address, name))
         return usable, why
 
     def trouble(self, target: Target) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import waitress.server
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask
 
 #: Connections at once, and from one address that is not a trusted proxy's.
@@ -32,12 +32,15 @@ SLOWEST = 8 * 1024
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Lets only uploads be large."""
+    """Lets only uploads be large, and no request be for several hosts (:rfc:`9112` §3.2)."""
 
     adj: Any
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
+        # Several of a header come joined by commas. None at all does no harm: it is nobody's name.
+        if "," in self.headers.get("HOST", ""):
+            raise ParsingError("A request has one Host")
         if not self.adj.is_upload(self.path):
             self.adj = self.adj.of_documents
 

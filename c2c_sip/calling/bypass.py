@@ -7,12 +7,9 @@ what it answers the extension is. Whoever refuses leaves all as it was, and the 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from c2c_sip.calling.leg import Leg
 from sipstack.events import OfferAnswered, OfferRefused, Renegotiated
-
-if TYPE_CHECKING:
-    from c2c_sip.calling.flow import Leg
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from c2c_sip.calling.flow import Flow, Leg
+from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.heard import shown
+from c2c_sip.calling.leg import Leg
 
 
 def describe(

@@ -122,14 +122,30 @@ def read_extension(text: str, region: str) -> Party:
 
 
 def tel_digits(text: str) -> str:
-    """The number of a ``tel:`` URI. Its parameters say nothing that could be dialled."""
-    return unquote(text.partition(":")[2].partition(";")[0])
+    """The number of a ``tel:`` URI; see :func:`_in_context`."""
+    return _in_context(text.partition(":")[2])
+
+
+def _in_context(subscriber: str) -> str:
+    """A number with its parameters (:rfc:`3966`), which say nothing that could be dialled but ``phone-context``.
+
+    What that says stands before a local number, where the two are one in full: ``5550123;phone-context=+1900`` is
+    ``+19005550123``, and ``101;phone-context=+1`` is 101.
+    """
+    digits, *params = unquote(subscriber).split(";")
+    for param in params:
+        name, _, value = param.partition("=")
+        if name.strip().lower() == "phone-context" and value.strip().startswith("+"):
+            whole = _SEPARATORS.sub("", value + digits)
+            if "+" not in digits and parse_e164(whole) is not None:
+                return whole
+    return digits
 
 
 def number_in(uri: Uri, region: str) -> Number | None:
     """The number that a SIP URI's user part is, ``None`` where it is none (:rfc:`3261` §19.1.6)."""
     try:
-        return _read_number(unquote(uri.user or "").partition(";")[0], region)
+        return _read_number(_in_context(uri.user or ""), region)
     except Unreadable:
         return None
 

@@ -8,10 +8,12 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
-from c2c_sip.calling.flow import Leg, LegError
+from c2c_sip.calling.flow import LegError
+from c2c_sip.calling.leg import Leg
 from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account, account_at
 from sipstack.agent import Agent
@@ -20,7 +22,7 @@ from sipstack.dialog import Dialog
 from sipstack.fence import Fence
 from sipstack.keepalive import Keepalive, Means
 from sipstack.media import MediaPlane
-from sipstack.message import ParseError
+from sipstack.message import ParseError, Uri
 from sipstack.pending import Pending, withdraw
 from sipstack.registration import Registration
 from sipstack.resolver import Target
@@ -91,12 +93,14 @@ class SipDesk:
             raise LegError(str(error)) from error
         codecs = plan.codecs_of(codecs, first=beside is None)
         session_id = self._rng.getrandbits(48)
+        other = beside.remote if beside is not None else None
         local = LocalMedia(
             announced,
             media.rtp_port,
             codecs,
             session_id,
-            plan.ptime,
+            # What this one sends, the other one gets, packet by packet.
+            other.packet_time(plan.ptime) if other is not None else plan.ptime,
             plan.srtp,
             self._rng.randbytes,
         )
@@ -167,10 +171,12 @@ class Engine:
         rng: random.Random,
         session_interval: int = USUAL,
         left_up: Sequence[Mapping[str, Any]] = (),
+        accepted: Callable[[str], bool] = lambda host: True,
     ) -> None:
         """``session_interval`` is that of the calls' session timers in seconds, 0 for none.
 
-        ``left_up`` are the dialogs and INVITEs that the last run has not ended; they are hung up first of all.
+        ``left_up`` are the dialogs and INVITEs that the last run has not ended; they are hung up first of all, as far as
+        that leads where packets may go, which ``accepted`` says of an IP literal.
         """
         self.media = media
         self.desk: SipDesk
@@ -185,6 +191,7 @@ class Engine:
         self._rng = rng
         self._session_interval = session_interval
         self._left_up = left_up
+        self._accepted = accepted
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         #: What is to begin, and since when.
@@ -221,7 +228,7 @@ class Engine:
             account = presence.account
             self.agent.locate(account.next_hop, account, lambda targets: None, lambda why: None)
         by_name = {presence.account.name: presence.account for presence in self._accounts}
-        hang_up_what_was_left(self.agent, by_name, self._left_up)
+        hang_up_what_was_left(self.agent, by_name, self._left_up, self._accepted)
         for presence in self._accounts:
             self._be_present(presence)
         # Whoever waits for the service to be ready may expect it to place calls, if the trunk is there at all.
@@ -382,23 +389,49 @@ class Engine:
 
 
 def hang_up_what_was_left(
-    agent: Agent, accounts: Mapping[str, Account], left_up: Sequence[Mapping[str, Any]]
+    agent: Agent,
+    accounts: Mapping[str, Account],
+    left_up: Sequence[Mapping[str, Any]],
+    accepted: Callable[[str], bool],
 ) -> None:
     """End the calls that a crash has left up; ``accounts`` are known by name.
 
-    ``left_up`` are the legs' dialogs, or the INVITEs of those that were not answered: see :meth:`Leg.dialog`.
+    ``left_up`` are the legs' dialogs, or the INVITEs of those that were not answered: see :meth:`Leg.dialog`. Those that
+    went through no trunk are led no further than when they were made: ``accepted`` says of an IP literal whether
+    packets may go there.
     """
     for dumped in left_up:
-        account = accounts.get(dumped.get("trunk") or "")
         try:
-            if "pending" in dumped:
-                withdraw(agent, Pending.load(dumped["pending"]), account)
-            else:
-                send_in_dialog(agent, Dialog.load(dumped), account, "BYE", lambda *_: None)
-        except (ParseError, KeyError, TypeError, ValueError, OSError) as error:
-            log.error("a leg of the last run cannot be hung up: %s", error)
+            pending = Pending.load(dumped["pending"]) if "pending" in dumped else None
+            left = pending or Dialog.load(dumped)
+            home = Uri.parse(dumped["home"]) if "home" in dumped else None
+        except (ParseError, KeyError, TypeError, ValueError) as error:
+            _not_hung_up(error)
+            continue
+        trunk = dumped.get("trunk")
+        fenced = agent if trunk else Fence(agent, accepted, home)
+        end = partial(_end, fenced, accounts.get(trunk or ""), left)
+        if home is None:
+            end()
+        else:
+            # Which also says which addresses it has, that may be sent to wherever they are.
+            fenced.locate(home, None, end, end)
     if left_up:
         log.warning("%d legs of the last run were still up: hanging up", len(left_up))
+
+
+def _end(agent: Agent, account: Account | None, left: Pending | Dialog, *_: object) -> None:
+    try:
+        if isinstance(left, Pending):
+            withdraw(agent, left, account)
+        else:
+            send_in_dialog(agent, left, account, "BYE", lambda *_: None)
+    except OSError as error:
+        _not_hung_up(error)
+
+
+def _not_hung_up(error: Exception) -> None:
+    log.error("a leg of the last run cannot be hung up: %s", error)
 
 
 def own_servers(accounts: Sequence[Account]) -> Callable[[Address], int]:

@@ -4,17 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from c2c_sip.calling.bypass import Bypass
 from c2c_sip.calling.causes import ANSWERED_BY_NOBODY, hangup_cause
 from c2c_sip.calling.diagnosis import (
     CallFacts,
-    LegFacts,
-    Outcome,
     Why,
     explain,
 )
+from c2c_sip.calling.leg import EVENT, Leg
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.recording import Running
@@ -26,17 +25,15 @@ from sipstack.call import (
     Event,
     Failed,
     Info,
-    OutgoingCall,
     Referred,
     Refreshed,
     Renegotiated,
     Ringing,
 )
-from sipstack.media import LegCounters, MediaLeg, NoPortsLeft, Source
+from sipstack.media import NoPortsLeft, Source
 from sipstack.media.dtmf import from_info
 from sipstack.message import REASONS
-from sipstack.message.uri import hostport_text
-from sipstack.sdp import Codec, LocalMedia, RemoteMedia
+from sipstack.sdp import Codec
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +41,6 @@ log = logging.getLogger(__name__)
 WATCH = 2.0
 #: Seconds by which a timer may be early.
 MOMENT = 0.001
-EVENT = "telephone-event"
 #: The hangup cause of a call whose relay has died.
 RELAY_LOST = "NORMAL_TEMPORARY_FAILURE"
 #: That of one that the service's end ends.
@@ -99,147 +95,6 @@ class Pressed:
 
 #: All that a flow waits for.
 _Occurrence = Event | HangUp | Ending | Pressed
-
-
-class Leg:
-    """One leg: its SIP call and its RTP ports, which end together."""
-
-    def __init__(
-        self, plan: LegPlan, media: MediaLeg, local: LocalMedia, codecs: tuple[Codec, ...]
-    ) -> None:
-        self.plan = plan
-        self.media = media
-        self.local = local
-        self.codecs = codecs
-        self.call: OutgoingCall
-        self.remote: RemoteMedia | None = None
-        self.closed = False
-        #: Called when there is news of the INVITE that has no final answer yet; see :meth:`dialog`.
-        self.on_pending: Callable[[], None] = lambda: None
-        self._final: LegCounters | None = None
-        self._dial: Callable[[], None]
-
-    def attach(self, call: OutgoingCall, dial: Callable[[], None]) -> None:
-        """Give the leg its call and the way to dial it."""
-        self.call = call
-        self._dial = dial
-
-    def dial(self) -> None:
-        """Send the INVITE."""
-        self._dial()
-
-    def dialog(self) -> dict[str, Any]:
-        """What it takes to hang the leg up without us: its dialog, or before there is one its INVITE; and its trunk."""
-        dialog, account = self.call.dialog, self.plan.outbound.account
-        dumped = dialog.dump() if dialog is not None else {}
-        pending = self.call.pending
-        if pending is not None:
-            dumped["pending"] = pending.dump()
-        return dumped | {"trunk": account.name if account is not None else None}
-
-    def described(self, remote: RemoteMedia) -> None:
-        """The peer's media was agreed on, for the first time or anew."""
-        direct = self.call.outbound.account is None and not self.plan.at_home
-        if direct and not all(map(self.plan.accepted, (remote.address, remote.rtcp_address))):
-            remote = replace(remote, withheld=True)
-        self.remote = remote
-        self.media.secure(remote.agreement)
-        self.media.set_remote(remote, self.local.receive_codecs)
-
-    def facts(self) -> LegFacts:
-        """What was seen of it, but for the times and the audio."""
-        uri, account = self.plan.outbound.uri, self.plan.outbound.account
-        outcome, evidence = self.call.outcome, self.call.evidence
-        match outcome:
-            case Ended(by):
-                ended_by: Outcome = by
-            case Failed():
-                ended_by = "peer" if evidence.refused_by == "peer" else "network"
-            case _:
-                ended_by = "local"
-        remote = self.remote
-        return LegFacts(
-            role=self.plan.role,
-            dialled=uri.user or uri.host,
-            caller=self.plan.from_.uri.user or "",
-            trunk=account.name if account is not None else "",
-            ended_by=ended_by,
-            status=outcome.status if isinstance(outcome, Failed) else None,
-            evidence=evidence,
-            codecs=tuple(codec.name for codec in _voices(self.codecs)),
-            srtp=self.plan.srtp.value,
-            announced=hostport_text(self.local.address, self.local.port),
-            described=hostport_text(remote.address, remote.port) if remote is not None else "",
-            # Past us nothing is heard.
-            is_to_be_heard=self.hears() and not self.local.stands_for_another,
-        )
-
-    def close(self, reason: str = "") -> LegCounters:
-        """Hang up, and give the ports back."""
-        self.closed = True
-        self.on_pending = lambda: None  # which holds the flow
-        self.call.hang_up(reason)
-        if self._final is None:
-            self._final = self.media.close()
-            self.media.on_lost = lambda: None  # and so does this
-            self.media.on_key = lambda key: None
-        return self._final
-
-    def follow(self, other: "Leg", music: Source | None) -> None:
-        """Let the peer know what the other leg's peer does with the stream: hold it, or take it up again.
-
-        While it is held it hears ``music``, if there is any.
-        """
-        wanted = other.remote.direction if other.remote is not None else "sendrecv"
-        is_held = other.remote is not None and other.remote.on_hold
-        if music is not None:
-            self.media.play(music if is_held else None)
-            wanted = "sendonly" if is_held else wanted
-        if self.call.session is not None and wanted != self.local.direction:
-            self.call.session.offer(wanted)
-
-    def align(self, other: "Leg") -> None:
-        """Have the peer use a codec that the other leg's peer has, where what it took cannot be passed on.
-
-        Two of G.711 can be: the relay makes one of the other.
-        """
-        if self.remote is None or other.remote is None or self.call.session is None:
-            return
-        ours, theirs = _voices(self.remote.codecs), _voices(other.remote.codecs)
-        if _passes(ours[:1], theirs) and _passes(theirs[:1], ours):
-            return
-        shared = tuple(c for c in self.codecs if c.name == EVENT or _passes((c,), theirs))
-        if not _voices(shared):
-            log.warning("call %s: no codec that both have: %s", self.plan.call_id, theirs)
-            return
-        self.local.restrict(shared)
-        self.call.session.offer(self.local.direction)
-
-    def hears(self) -> bool:
-        """Whether the peer may be expected to send audio: not while it holds us or refuses to send."""
-        remote = self.remote
-        return (
-            remote is not None
-            and not remote.on_hold
-            and remote.direction
-            in (
-                "sendrecv",
-                "sendonly",
-            )
-        )
-
-
-def _voices(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
-    return tuple(codec for codec in codecs if codec.name.lower() != EVENT)
-
-
-def _passes(some: Sequence[Codec], others: Sequence[Codec]) -> bool:
-    """Whether what comes in one of these can be sent on to who takes the others."""
-    return any(
-        codec.same_as(other) or {codec.name.upper(), other.name.upper()} <= {"PCMU", "PCMA"}
-        for codec in some
-        for other in others
-    )
 
 
 class Flow:
@@ -302,8 +157,9 @@ class Flow:
         plan, recorder = self.plan, self._recorder
         legs = recorder.legs
         culprit = ending.plan
+        told = ""
         try:
-            return explain(
+            told = explain(
                 CallFacts(
                     created=recorder.created,
                     ended=recorder.now(),
@@ -323,7 +179,8 @@ class Flow:
             ).text
         except Exception:
             log.exception("no explanation")
-            return ""
+        problem = self._recording.problem if self._recording is not None else ""
+        return " ".join(filter(None, (told, problem)))
 
     @property
     def connected(self) -> bool:

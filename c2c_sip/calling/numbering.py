@@ -6,6 +6,7 @@ line for a zero. So a number is judged by everything that it could be taken for,
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,6 +49,8 @@ _WORLDWIDE: dict[int, Kind] = {
 }
 # Answered by mobile networks all over the world, whatever the country's own number is.
 _EMERGENCIES = ("112", "911")
+# Digits of an internal number at the least: fewer get an operator, or an outside line.
+_SHORTEST = 3
 # Digits of an internal number at the most.
 _LONG = 10
 # Digits that a dialled number may have too many at its end, or too few, and still be taken for another.
@@ -82,7 +85,7 @@ def _readings(digits: str, e164: str | None, region: str) -> tuple[Reading, ...]
     if _is_emergency(bare, region):
         return (Reading("emergency", ""),)
     if "*" in bare or "#" in bare:
-        return (Reading("short", ""),)
+        return tuple(dict.fromkeys([*_beside_codes(bare, region), Reading("short", "")]))
     found = _whole(e164) if e164 is not None else []
     if e164 is not None and _is_valid(e164):
         return tuple(found)
@@ -97,6 +100,28 @@ def _readings(digits: str, e164: str | None, region: str) -> tuple[Reading, ...]
             if _is_valid(guess) or any(reading.kind != "ordinary" for reading in others):
                 found += others
     return tuple(dict.fromkeys(found))
+
+
+def _beside_codes(bare: str, region: str) -> Iterator[Reading]:
+    """What the numbers are that stand beside a switch's codes, as in ``*67`` and ``#31#`` of those who hide their own."""
+    first, *others = re.split(r"[*#]+", bare)
+    for digits in (first, *(part[code:] for part in others for code in (0, 2, 3))):
+        if _is_emergency(digits, region):
+            yield Reading("emergency", "")
+        elif len(digits) > _FEWEST:
+            e164 = _in_full(digits, region)
+            is_one = e164 is not None and _is_valid(e164)
+            # Where it is none as it stands, the code may have been another one.
+            found = _readings(digits, e164, region)
+            yield from (one for one in found if is_one or one.kind != "ordinary")
+
+
+def _in_full(digits: str, region: str) -> str | None:
+    try:
+        number = phonenumbers.parse(digits, region)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
 
 
 def _guesses(bare: str, region: str) -> Iterator[str]:
@@ -174,7 +199,9 @@ def _connects_to_emergency(bare: str, e164: str | None, region: str) -> bool:
 
 
 def _is_service(bare: str, region: str) -> bool:
-    """Whether this is one of the region's short codes for calls, such as directory enquiries."""
+    """Whether this is one of the region's short codes for calls, such as directory enquiries, or the operator."""
+    if len(bare) < _SHORTEST or not bare.strip("0"):
+        return True
     try:
         number = phonenumbers.parse(bare, region)
     except phonenumbers.NumberParseException:

@@ -5,16 +5,17 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import unquote
 
 from c2c_sip.calling import headers, policy, routing
-from c2c_sip.calling.address import is_forbidden
+from c2c_sip.calling.address import Network, is_forbidden
 from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
 from c2c_sip.calling.guard import Guard
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.policy import Refusal, Rules
-from c2c_sip.calling.recording import Tape
+from c2c_sip.calling.recording import Tape, recordable
 from c2c_sip.calling.sounds import Sounds
 from c2c_sip.config import Config
 from sipstack.account import Account
@@ -23,6 +24,7 @@ from sipstack.media import MediaLeg
 from sipstack.message import Uri
 from sipstack.sdes import Mode
 from sipstack.sdp import codec_list
+from sipstack.transport.own import is_own
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,18 @@ class LegRoute:
     caller: routing.Caller
     #: A contact at the account's own trunk, wherever that is.
     at_home: bool = False
+
+
+def accepts(networks: Sequence[Network], own: Callable[[str], bool]) -> Callable[[str], bool]:
+    """What tells whether something may be sent to an IP address: not to inner ones, nor to an ``own`` one, by which the
+    programs of this very machine are reached past its firewall; but to any in ``networks``."""
+
+    def accepted(host: str) -> bool:
+        if is_forbidden(host, networks):
+            return False
+        return not own(host) or any(ip_address(host) in network for network in networks)
+
+    return accepted
 
 
 class Planner:
@@ -57,9 +71,10 @@ class Planner:
         self._sounds = sounds
         self._tape = tape
         self._codecs = codec_list(config.media.codecs)
-        networks = guard.networks
         #: Asked for each address that a call is sent to; most are the same few.
-        self._accepted = lru_cache(HOSTS)(lambda host: not is_forbidden(host, networks))
+        self._accepted = lru_cache(HOSTS)(
+            accepts(guard.networks, lambda host: is_own(host) or host == config.sip.public_address)
+        )
 
     def reconfigure(self, config: Config) -> None:
         """Go by these settings from the next plan on; only those differ that may."""
@@ -128,6 +143,7 @@ class Planner:
         config = self._config
         timeout = clicktocall.get("timeout")
         heard = self._sounds.of(row["account_id"], clicktocall)
+        tape = self._tape if clicktocall.get("record") else None
         media = clicktocall.get("media") or {}
 
         def added(role: str, route: LegRoute) -> tuple[tuple[str, str], ...]:
@@ -140,7 +156,15 @@ class Planner:
             call_id = secrets.token_hex(12) if index else row["extension_call_id"]
             ringing = timeout or config.calling.extension_timeout
             return replace(
-                self._leg(account, "extension", route, call_id, ringing, added("extension", route)),
+                self._leg(
+                    account,
+                    clicktocall,
+                    "extension",
+                    route,
+                    call_id,
+                    ringing,
+                    added("extension", route),
+                ),
                 accepts_referral=lambda uri: transfer(uri) is not None,
                 transfer=transfer,
             )
@@ -154,6 +178,7 @@ class Planner:
             extensions=tuple(extension(index, route) for index, route in enumerate(extensions)),
             contact=self._leg(
                 account,
+                clicktocall,
                 "contact",
                 contact,
                 row["call_id"],
@@ -161,10 +186,10 @@ class Planner:
                 added("contact", contact),
             ),
             dial_first=clicktocall.get("dial_first") or "extension",
-            codecs=self._codecs,
+            codecs=self._codecs if tape is None else recordable(self._codecs),
             ringback=heard.waiting,
             music=heard.hold,
-            tape=self._tape if clicktocall.get("record") else None,
+            tape=tape,
             bypass=clicktocall.get("bypass_media") in (True, "true"),
             busy=heard.tones.busy,
             congestion=heard.tones.congestion,
@@ -182,6 +207,7 @@ class Planner:
     def _leg(
         self,
         account: Mapping[str, Any],
+        clicktocall: Mapping[str, Any],
         role: str,
         route: LegRoute,
         call_id: str,
@@ -190,6 +216,7 @@ class Planner:
     ) -> LegPlan:
         trunk_hosts = [host for account in self._accounts.values() for host in account.servers]
         trunk = route.destination.trunk
+        codecs = codec_list(trunk.codecs) if trunk is not None and trunk.codecs else ()
 
         def redirect(uri: Uri) -> Outbound | None:
             where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
@@ -205,7 +232,7 @@ class Planner:
             contact_user=route.caller.contact_user,
             call_id=call_id,
             timeout=timeout,
-            codecs=codec_list(trunk.codecs) if trunk is not None and trunk.codecs else (),
+            codecs=recordable(codecs) if codecs and clicktocall.get("record") else codecs,
             ptime=trunk.ptime if trunk is not None else 20,
             srtp=Mode(trunk.srtp if trunk is not None else self._config.media.srtp),
             redirect=redirect,
@@ -273,7 +300,12 @@ class Planner:
         caller = routing.caller(shown, where, str(account.get("realm") or ""), region)
         timeout = clicktocall.get("timeout") or config.calling.contact_timeout
         return self._leg(
-            account, "transfer", LegRoute(where, caller), secrets.token_hex(12), timeout
+            account,
+            clicktocall,
+            "transfer",
+            LegRoute(where, caller),
+            secrets.token_hex(12),
+            timeout,
         )
 
     def _outbound(self, destination: routing.Destination) -> Outbound:

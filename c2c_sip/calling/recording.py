@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from sipstack.media import Source
 from sipstack.media.recording import CONTACT, EXTENSION, Recorder, Recording
+from sipstack.sdp import Codec, codec_list
 
 if TYPE_CHECKING:
-    from c2c_sip.calling.flow import Leg
+    from c2c_sip.calling.leg import Leg
+
+_RECORDED = ("PCMU", "PCMA")
+
+
+def recordable(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+    """Those of the codecs that can be recorded, which those of G.711 can; both where there is none."""
+    names = [codec.name for codec in codecs if codec.name in _RECORDED]
+    return codec_list(names or _RECORDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,11 @@ class Running:
     def hear(self, leg: Leg, side: int = EXTENSION) -> None:
         """Record a leg; who a call is transferred to has the side of the extension."""
         leg.media.tap(partial(self._recording.frame, side))
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it by now, in a sentence; empty: nothing."""
+        return self._recording.problem
 
     def stop(self, now: float) -> None:
         """The call is over."""

@@ -372,11 +372,11 @@ def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Call
     else:
         from_ = NameAddr(name, uri, ())
     if "from-display" in shows:
-        from_ = replace(from_, display_name=_safe(user))
+        from_ = from_.with_name(_safe(user))
     contact = trunk.contact_user or trunk.username
     if withheld and names_account:
         # The provider knows the account by its From.
-        from_ = replace(from_, display_name="Anonymous")
+        from_ = from_.with_name("Anonymous")
     elif withheld:
         from_ = _anonymous(shown)
         contact = contact or ANONYMOUS
@@ -391,7 +391,7 @@ def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Call
     if "rpid" in shows:
         privacy = "full" if withheld else "off"
         params = (("party", "calling"), ("privacy", privacy), ("screen", "no"))
-        headers.append(("Remote-Party-ID", str(replace(identity, params=params))))
+        headers.append(("Remote-Party-ID", str(identity.with_params(params))))
     if withheld:
         headers.append(("Privacy", ";".join(trunk.privacy)))
     diverting = _read_shown(trunk.diversion, region) if trunk.diversion else party
@@ -399,7 +399,7 @@ def caller(shown: Shown, to: Destination, local_realm: str, region: str) -> Call
         # RFC 5806: the account's own number lets a provider show one that is not the account's.
         diversion = NameAddr("", _identity(diverting, trunk, region), ())
         reason = (("reason", "unconditional"), *((("privacy", "full"),) if withheld else ()))
-        headers.append(("Diversion", str(replace(diversion, params=reason))))
+        headers.append(("Diversion", str(diversion.with_params(reason))))
     return Caller(from_, tuple(headers), sip_uri(contact, host).user or from_.uri.user or "")
 
 

@@ -184,6 +184,7 @@ class Trunk:
     username: str = setting("", checks.text())
     auth_username: str = setting("", checks.text())
     password: str = setting("", checks.text(), secret=True)
+    realms: tuple[str, ...] = setting((), checks.each(checks.text(), "a list of realms"))
     contact_user: str = setting("", checks.text())
     outbound_proxy: str = setting("", checks.proxy)
     expires: int = setting(1800, checks.whole(60, 86400))

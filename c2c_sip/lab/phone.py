@@ -5,7 +5,9 @@ import socket
 import threading
 import time
 from collections import deque
+from io import BytesIO
 
+from pyVoIP.RTP import RTPPacketManager
 from pyVoIP.VoIP import CallState, PhoneStatus, VoIPCall, VoIPPhone
 
 from c2c_sip.lab.listening import hears
@@ -13,6 +15,8 @@ from sipstack.transport import Address
 
 #: Bytes of 20 ms of pyVoIP's audio: 8 bits unsigned, 8 kHz.
 FRAME = 160
+#: Bytes of audio after which what is older is forgotten, and how much of that is kept for packets that come late.
+FORGETTING, LATE = 500 * FRAME, 50 * FRAME
 #: Seconds of what was heard last that are kept.
 MEMORY = 3
 
@@ -120,11 +124,27 @@ class LabPhone:
                 )
             )
             position += FRAME
+            if position % FORGETTING == 0:
+                for client in call.RTPClients:
+                    forget(client.pmin)
+                    forget(client.pmout)
             frame = call.read_audio(FRAME, blocking=False)
             if frame != b"\x80" * FRAME:
                 self._heard.append(frame)
             due += 0.02
             time.sleep(max(0.0, due - time.monotonic()))
+
+
+def forget(manager: RTPPacketManager) -> None:
+    """Drop audio that was read: pyVoIP keeps all of a call, 35 kB a second, until the call is over."""
+    with manager.bufferLock:
+        over = manager.buffer.tell() - LATE
+        if over <= 0 or manager.rebuilding:
+            return
+        manager.buffer = BytesIO(manager.buffer.getvalue()[over:])
+        manager.buffer.seek(LATE)
+        manager.offset += over
+        manager.log = {at: data for at, data in manager.log.items() if at >= manager.offset}
 
 
 def _free_port(address: str) -> int:

@@ -7,13 +7,15 @@ import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 #: scrypt's cost: 16 MiB and about 50 ms on a desktop, bearable on a 64 MB box.
 N, R, P = 2**14, 8, 1
 _MEMORY = 64 * 1024 * 1024
 
-#: At most two at a time, since each takes 16 MiB.
-_slots = threading.BoundedSemaphore(2)
+#: One at a time, and always in the same thread: the C library keeps what a thread has freed for this thread's next time, so
+#: that 16 MiB would be gone for each thread that ever answered a sign-in.
+_hashing = ThreadPoolExecutor(1, thread_name_prefix="scrypt")
 
 
 def slow_hash(secret: str, like: str | None = None) -> str:
@@ -23,8 +25,10 @@ def slow_hash(secret: str, like: str | None = None) -> str:
 
 
 def _scrypt(secret: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    with _slots:
-        return hashlib.scrypt(secret.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MEMORY, dklen=32)
+    done = _hashing.submit(
+        hashlib.scrypt, secret.encode(), salt=salt, n=n, r=r, p=p, maxmem=_MEMORY, dklen=32
+    )
+    return done.result()
 
 
 #: Verified against where there is no user, so that a wrong name costs as much time as a wrong password.

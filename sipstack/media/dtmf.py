@@ -1,13 +1,14 @@
-"""Keys pressed during a call: as telephone events in RTP (:rfc:`4733`), and in bodies of SIP INFO. Pure."""
+"""Keys pressed during a call: as telephone events in RTP (:rfc:`4733`), as tones, and in bodies of SIP INFO. Pure."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
+
+from sipstack.media.tones import FRAME, Tone
 
 #: The keys by the number of their event (§3.2), and the hook flash as ``!``.
 KEYS = "0123456789*#ABCD!"
-#: Samples of a frame at 8 kHz, in which telephone events count.
-FRAME = 160
 #: How often the end of an event is sent, against loss (§2.5.1.4).
 ENDS = 3
 #: Seconds that a key is sent for, where nobody says how long, and seconds between two keys.
@@ -88,6 +89,38 @@ def events(
             yield EventPacket(end, first=frames == 1 and count == 0)
         for _ in range(round(PAUSE * 50)):
             yield None
+
+
+#: The two frequencies in Hz of each key that has some (ITU-T Q.23): a row's and a column's.
+PITCHES: dict[str, tuple[float, float]] = {
+    key: (row, column)
+    for row, keys in zip(
+        (697.0, 770.0, 852.0, 941.0), ("123A", "456B", "789C", "*0#D"), strict=True
+    )
+    for column, key in zip((1209.0, 1336.0, 1477.0, 1633.0), keys, strict=True)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ToneFrame:
+    """20 ms of a key as it sounds, by encoding: for who takes no events."""
+
+    payloads: Mapping[str, bytes]
+    first: bool
+
+
+@cache
+def tones(key: str) -> tuple[ToneFrame, ...]:
+    """A key and the pause behind it as they sound; nothing for what has no tone."""
+    pitches = PITCHES.get(key.upper())
+    if pitches is None:
+        return ()
+    tone = Tone(pitches, ((PRESSED, PAUSE),), repeats=False)
+    laws = zip(tone.frames("PCMU"), tone.frames("PCMA"), strict=True)
+    return tuple(
+        ToneFrame({"PCMU": ulaw, "PCMA": alaw}, first=number == 0)
+        for number, (ulaw, alaw) in enumerate(laws)
+    )
 
 
 @dataclass(frozen=True, slots=True)

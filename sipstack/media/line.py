@@ -10,7 +10,7 @@ from functools import partial
 from random import Random
 from typing import Protocol
 
-from sipstack.media.dtmf import EventPacket, KeyReader
+from sipstack.media.dtmf import EventPacket, KeyReader, ToneFrame
 from sipstack.media.latch import Latch
 from sipstack.media.quality import StreamQuality, mos
 from sipstack.media.rtcp import Reporter, is_rtcp
@@ -23,6 +23,7 @@ from sipstack.transport import Address
 #: Version, padding, extension, CSRC count, marker and payload type as one number; sequence, timestamp, SSRC.
 HEADER = struct.Struct("!HHII")
 MARKER = 0x0080
+_EVERYBODY = "255.255.255.255"
 
 Packet = bytes | memoryview
 #: Is given a packet: whether we sent it, to or from whom, itself, and its length.
@@ -84,6 +85,7 @@ class Line:
         "chance",
         "codec",
         "count",
+        "described",
         "destination",
         "expected",
         "following",
@@ -91,6 +93,7 @@ class Line:
         "fresh",
         "group",
         "guard",
+        "has_reported",
         "heard_ssrc",
         "keys",
         "kind",
@@ -157,6 +160,8 @@ class Line:
         self.talk: socket.socket | None = None
         self.latch = Latch(guard.getsockname()[0], known)
         self.remote: RemoteMedia | None = None
+        #: When that was said last: a source is not given up for a silence before it.
+        self.described = now
         self.expected: dict[int, Codec] = {}
         self.agreement: Agreement | None = None
         self.protector: Protector | None = None
@@ -217,7 +222,7 @@ class Line:
         #: Who wants to see the heads of packets, and of how many still.
         self.see: See | None = None
         self.unseen = 0
-        self.pressing: deque[EventPacket | None] = deque()
+        self.pressing: deque[EventPacket | ToneFrame | None] = deque()
         #: The timestamp of the key that is being pressed.
         self.pressed_at = 0
         #: Those that are sent their frames at the same moment; ``None``: nothing is played.
@@ -227,6 +232,8 @@ class Line:
         self.reporter = Reporter(self.ssrc, f"{rng.getrandbits(96):024x}", now, rng)
         #: Packets sent by the last report.
         self.reported = 0
+        #: Whether the peer has been sent any: who has said nothing says no goodbye (RFC 3550 §6.3.7).
+        self.has_reported = False
 
     def aim(self) -> None:
         """Work out the ways to and from the peer."""
@@ -260,7 +267,9 @@ class Line:
         """An address that a description names, if packets may go there: a name would have to be looked up."""
         ip = _ip(host)
         version = 6 if self.guard.family == socket.AF_INET6 else 4
-        if ip is None or ip.version != version or ip.is_multicast or not port:
+        if ip is None or ip.version != version or not port:
+            return None
+        if ip.is_multicast or ip.is_unspecified or host == _EVERYBODY:
             return None
         return host, port
 
@@ -271,8 +280,11 @@ class Line:
 
     @property
     def rests(self) -> bool:
-        """Whether the peer has said that it will not send."""
-        return self.remote is not None and self.remote.direction in ("recvonly", "inactive")
+        """Whether the peer has said that it will not send, or holds us, when it may or may not.
+
+        Nobody else is taken for it meanwhile.
+        """
+        return self.remote is not None and self.remote.direction != "sendrecv"
 
     def unprotect(self, buffer: bytearray, size: int) -> int:
         """Decrypt the packet in the buffer where it stands; its size then, 0: it was rejected."""

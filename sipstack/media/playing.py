@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
-from sipstack.media.dtmf import events
+from sipstack.media.dtmf import ToneFrame, events, tones
 from sipstack.media.line import HEADER, MARKER, Line, Played
 from sipstack.media.tones import FRAME, RATE
+from sipstack.sdp import Codec
 
 #: Seconds of a frame.
 TICK = FRAME / RATE
@@ -49,11 +50,20 @@ class Player:
         line.sound = self._sources[source] if source is not None else {}
         self.sound(line)
 
+    def takes_keys(self, line: Line) -> bool:
+        """Whether the peer can be told of keys: by events, or by their tones where it takes none."""
+        return _event_type(line) is not None or _voice(line) is not None
+
     def press(self, line: Line, keys: str) -> bool:
         """Send keys to the peer; whether it takes them."""
-        if len(line.pressing) >= MOST_PRESSED or _event_type(line) is None:
+        if len(line.pressing) >= MOST_PRESSED:
             return False
-        line.pressing.extend(events(keys))
+        if _event_type(line) is not None:
+            line.pressing.extend(events(keys))
+        elif _voice(line) is not None:
+            line.pressing.extend(frame for key in keys for frame in tones(key))
+        else:
+            return False
         self.sound(line)
         return True
 
@@ -67,11 +77,10 @@ class Player:
     def sound(self, line: Line) -> None:
         """Have played what the line is to play, in an encoding that the peer takes, if there is one."""
         self._quiet(line)
-        remote = line.remote
-        if remote is None:
+        if line.remote is None:
             return
         if line.source is not None:
-            codec = next((c for c in remote.codecs if c.name.upper() in ("PCMU", "PCMA")), None)
+            codec = _voice(line)
             if codec is not None:
                 line.frames = line.sound[codec.name.upper()]
                 line.repeats = line.source.repeats
@@ -145,7 +154,7 @@ class Player:
                 line.other.passing = -1
         line.timestamp = (line.timestamp + step) & 0xFFFFFFFF
         if line.pressing:
-            self._press_frame(line, now)
+            self._press_frame(line, marker, now)
         else:
             payload = line.frames[line.position % len(line.frames)]
             line.position += 1
@@ -156,8 +165,16 @@ class Player:
             if line.other is not None:
                 self._ended(line.other)
 
-    def _press_frame(self, line: Line, now: float) -> None:
+    def _press_frame(self, line: Line, marker: int, now: float) -> None:
         event = line.pressing.popleft()
+        if isinstance(event, ToneFrame):
+            codec = _voice(line)
+            if codec is not None:
+                lead = codec.payload_type | (MARKER if event.first else marker)
+                self._send_frame(
+                    line, lead, line.timestamp, event.payloads[codec.name.upper()], now
+                )
+            return
         kind = _event_type(line)
         if event is None or kind is None:
             return
@@ -174,6 +191,12 @@ class Player:
             line.sequence = (line.sequence + 1) & 0xFFFF
             packet = HEADER.pack(0x8000 | lead, line.sequence, timestamp, line.ssrc) + payload
             line.send(packet, len(packet), now)
+
+
+def _voice(line: Line) -> Codec | None:
+    """The G.711 that the peer takes, if it takes any: all that we can say something in."""
+    codecs = line.remote.codecs if line.remote is not None else ()
+    return next((codec for codec in codecs if codec.name.upper() in ("PCMU", "PCMA")), None)
 
 
 def _event_type(line: Line) -> int | None:

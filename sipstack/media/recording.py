@@ -108,7 +108,7 @@ class Recording:
         self.path = path
         #: Set when the file is complete, or given up.
         self.ended = threading.Event()
-        #: Why there is no file, or not the end of it.
+        #: Why there is no file, or not the end of it; what was written before is at :attr:`path`, if it could be completed.
         self.error: str | None = None
         #: Whether the file has reached its largest size, and the rest of the call is missing.
         self.full = False
@@ -126,6 +126,17 @@ class Recording:
             self._queue.append((self, side, timestamp, bytes(payload), encoding, now))
         else:
             self.dropped += 1
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with it by now, in a sentence; empty: nothing."""
+        if self.error is not None:
+            return f"The recording has failed: {self.error}."
+        if self.full:
+            return "The recording ends before the call: its file was full (recording.call_mb)."
+        if self.dropped:
+            return f"The recording has gaps: {self.dropped} packets came faster than they were written."
+        return ""
 
     def stop(self, now: float) -> None:
         """The call is over. The file is there when :attr:`ended` is set. May be called again."""
@@ -255,9 +266,11 @@ class Recorder:
             recording.seconds = writer.seconds
         except OSError as error:
             del self._open[recording]
-            self._fail(recording, error)
             with suppress(OSError):  # it has failed already; this gives the file back
                 writer.close()
+            with suppress(OSError):  # else it is tried again at the next start
+                _rescue(Path(f"{recording.path}{_PART}"))
+            self._fail(recording, error)
 
     def _end(self, recording: Recording, now: float) -> None:
         if recording in self._open:
@@ -274,7 +287,6 @@ class Recorder:
             recording.ended.set()
 
     def _fail(self, recording: Recording, error: OSError) -> None:
-        # What was written stays as it is, and is recovered at the next start.
         log.error("the recording %s has failed: %s", recording.path.name, error)
         recording.error = error.strerror or str(error)
         recording.ended.set()

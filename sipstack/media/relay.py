@@ -43,8 +43,9 @@ log = logging.getLogger(__name__)
 TURN = 0.001
 #: Sockets served in one turn, so that tones and commands do not wait for longer than they may.
 MOST = 256
-#: Seconds that all turns were full before the relay takes :data:`SHARE` packets from a socket: what waits then is more
-#: than the CPU's caches hold, and each socket that is looked at costs more than its packets.
+#: Seconds that all turns were full before the relay takes up to :data:`SHARE` packets from a socket: what waits then may
+#: be more than the CPU's caches hold, and each socket that is looked at costs more than its packets. Where most have not
+#: got as many, it is seconds before the relay tries that again: asking in vain is not for nothing.
 BEHIND = 0.1
 SHARE = 8
 #: Datagrams taken from a guard or an RTCP socket in one turn.
@@ -53,6 +54,8 @@ BATCH = 16
 LARGEST = 2048
 
 _TRANSCODE = {("PCMU", "PCMA"): ULAW_TO_ALAW, ("PCMA", "PCMU"): ALAW_TO_ULAW}
+#: The payload type of comfort noise (:rfc:`3389`).
+COMFORT_NOISE = 13
 #: Octets of a packet that are shown to who watches a line: RTP's own header, and nothing of what was said.
 HEAD = 12
 
@@ -111,7 +114,7 @@ class Relay:
         self._player = Player(clock, self._wire)
         #: When each line's next RTCP report is due.
         self._reports: list[tuple[float, int]] = []
-        #: When nothing was left to be read.
+        #: When nothing was left to be read, or next to nothing.
         self._kept_up = 0.0
         self._buffer = bytearray(LARGEST)
         # A slice for each size, made once.
@@ -139,6 +142,7 @@ class Relay:
         if remote == line.remote and set(codecs) == set(line.expected.values()):
             return
         line.remote = remote
+        line.described = self._clock()
         line.expected = {codec.payload_type: codec for codec in codecs}
         # RFC 3264 §5.1 has the peer send by our numbers; some send by those of their own description.
         for theirs in remote.codecs:
@@ -251,7 +255,7 @@ class Relay:
     def remove(self, number: int) -> LegCounters:
         """End a line and close its sockets."""
         line = self._lines.pop(number)
-        if line.packets_sent:
+        if line.packets_sent or line.has_reported:
             self._report(line, self._clock(), leaving=True)
         self._part(line)
         self._player.silence(line)
@@ -346,7 +350,8 @@ class Relay:
             self._kept_up = now
         elif now - self._kept_up > BEHIND:
             ready = [event for event in ready for _ in range(SHARE)]
-        self._relay(ready, now)
+        if self._relay(ready, now) > MOST // 2:
+            self._kept_up = now
         if self._player.playing:
             self._player.play(now)
         while self._reports and self._reports[0][0] <= now:
@@ -366,12 +371,18 @@ class Relay:
             due = frame if due is None else min(due, frame)
         return None if due is None else max(0.0, due - self._clock())
 
-    def _relay(self, ready: list[tuple[int, int]], now: float) -> None:
-        """Take one packet from each ready socket, so that none starves another, and pass it on."""
+    def _relay(self, ready: list[tuple[int, int]], now: float) -> int:
+        """Take one packet for each time that a socket is named, and pass it on; how many had not got as many.
+
+        One from each, so that none starves another.
+        """
         # Names looked up once, not for each packet.
         talks, buffer, views = self._talks, self._buffer, self._views
         unpack, pack = HEADER.unpack_from, HEADER.pack_into
+        empty, emptied = -1, 0
         for fd, _ in ready:
+            if fd == empty:
+                continue  # it was asked for more than it had
             line = talks.get(fd)
             if line is None:
                 self._serve(fd, now)
@@ -381,7 +392,10 @@ class Relay:
             try:
                 size = line.receive(buffer)
             except OSError:
-                continue  # an ICMP error of what was sent: the peer's port is not open yet
+                # All that had come was taken, or an ICMP error of what was sent: the peer's port is not open yet.
+                empty = fd
+                emptied += 1
+                continue
             lead, sequence, timestamp, ssrc = unpack(buffer)
             # What is true of one regular packet is true of the next with the same beginning. A datagram that is too
             # short has the tail of the one before behind it.
@@ -414,40 +428,57 @@ class Relay:
             out.sent_at = now
             out.packets_sent += 1
             out.bytes_sent += size
+        return emptied
 
     def _irregular(self, line: Line, size: int, now: float) -> None:
         """Any packet of the peer's, in the buffer."""
         buffer = self._buffer
         lead, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
-        codec = line.expected.get(lead & 0x7F)
+        kind = lead & 0x7F
+        codec = line.expected.get(kind)
         if line.shares_port and is_rtcp(self._views[size]):
             self._hear_report(line, size, now)
             return
-        if size < 12 or lead & 0xC000 != 0x8000 or codec is None:
+        if size < 12 or lead & 0xC000 != 0x8000 or (codec is None and kind != COMFORT_NOISE):
             line.rejected += 1
             return
-        audio = codec.name != EVENT
+        audio = codec is not None and codec.name != EVENT
+        regular = sequence == line.following & 0xFFFF and ssrc == line.passing
         newest = self._count(line, sequence, timestamp, ssrc, size, now, codec if audio else None)
         line.lead, line.out = -1, None
+        if codec is None:
+            # Gateways send it unasked. It shows that they are there; who has not asked for it hears a pause, not a loss.
+            line.sequence_offset -= regular
+            return
+        key: str | None = None
         if audio:
             line.codec = codec
             if line.tapped:
-                payload = bytes(self._views[size][_payload_start(buffer, size) :])
-                self._listener.audio(line.number, timestamp, payload, codec.name, now)
+                heard = bytes(buffer[_payload(buffer, size)])
+                self._listener.audio(line.number, timestamp, heard, codec.name, now)
             else:
                 line.lead = lead & ~MARKER
         else:
-            payload = bytes(self._views[size][_payload_start(buffer, size) :])
-            key = line.keys.packet(payload, timestamp)
+            key = line.keys.packet(bytes(buffer[_payload(buffer, size)]), timestamp)
             if key is not None:
                 self._listener.key(line.number, key)
         out = line.other
-        if out is None or out.destination is None:
+        if out is None:
             return
-        translated = line.translation.get(lead & 0x7F)
+        if out.destination is None:
+            # What is not sent has no number: the peer would count it as lost.
+            line.passing = -1
+            return
+        translated = line.translation.get(kind)
         if translated is None:
             line.lead = -1
-            line.rejected += 1
+            if audio or not self._player.takes_keys(out):
+                line.rejected += 1
+            else:
+                # Nothing is lost to the peer by it.
+                line.sequence_offset -= regular
+                if key is not None and out.source is None:
+                    self.press(out.number, key)
             return
         if out.group is not None:
             if not out.until_media or out.pressing:
@@ -473,8 +504,8 @@ class Relay:
         timestamp = (timestamp + line.timestamp_offset) & 0xFFFFFFFF
         HEADER.pack_into(buffer, 0, lead & 0xFF00 | marker | kind, sequence, timestamp, out.ssrc)
         if table is not None:
-            start = _payload_start(buffer, size)
-            buffer[start:size] = buffer[start:size].translate(table)
+            payload = _payload(buffer, size)
+            buffer[payload] = buffer[payload].translate(table)
         if out.send(self._views[size], size, now) and newest:
             out.sequence, out.timestamp = sequence, timestamp
 
@@ -525,11 +556,12 @@ class Relay:
                 return
             except OSError:
                 continue
-            size = line.unprotect(buffer, size)
-            if not size:
-                continue
             # IPv6 has two more fields, which an address from a description has not.
             source = source[:2]
+            if line.protector is not None and not (size := line.unprotect(buffer, size)):
+                if source != latch.source:
+                    line.stranger = source
+                continue
             if source == latch.source:
                 if line.see is not None:
                     line.see(False, source, buffer, size)
@@ -541,7 +573,11 @@ class Relay:
                 or lead & 0xC000 != 0x8000
                 or lead & 0x7F not in line.expected
                 or not latch.consider(
-                    source, sequence, ssrc, now, now if line.rests else line.last_received
+                    source,
+                    sequence,
+                    ssrc,
+                    now,
+                    now if line.rests else max(line.last_received, line.described),
                 )
             ):
                 line.rejected += 1
@@ -606,6 +642,7 @@ class Relay:
             return
         try:
             (line.guard if line.shares_port else line.rtcp).sendto(report, to)
+            line.has_reported = True
         except OSError as error:
             log.debug("no RTCP to %s: %s", to[0], error)
 
@@ -630,9 +667,11 @@ def connected(guard: socket.socket, address: Address) -> socket.socket | None:
     return fresh
 
 
-def _payload_start(buffer: bytearray, size: int) -> int:
-    """Where an RTP packet's payload begins, behind contributing sources and an extension (:rfc:`3550` §5.1)."""
+def _payload(buffer: bytearray, size: int) -> slice:
+    """Where an RTP packet's payload is: behind contributing sources and an extension, before padding (:rfc:`3550` §5.1)."""
     start = 12 + 4 * (buffer[0] & 0x0F)
     if buffer[0] & 0x10 and start + 4 <= size:
         start += 4 + 4 * int.from_bytes(buffer[start + 2 : start + 4])
-    return min(start, size)
+    start = min(start, size)
+    padding = buffer[size - 1] if buffer[0] & 0x20 else 0
+    return slice(start, size - padding if padding <= size - start else size)

@@ -1,12 +1,14 @@
 """Typed header values and how they are split (:rfc:`3261` §7.3, §20)."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from sipstack.message.errors import ParseError
 from sipstack.message.uri import (
+    LONGEST,
     MOST_PARAMS,
     PORT,
+    USUAL_URI,
     WORTH_REMEMBERING,
     Params,
     Uri,
@@ -41,9 +43,9 @@ COMPACT = {
 
 TOKEN = re.compile(r"[A-Za-z0-9!%*_+`'~.-]+\Z")
 #: What nearly all values are like, in one look; whatever does not match is read step by step.
-_PARAMS = r"((?:;[A-Za-z0-9!%*_+`'~.-]++(?:=[^\x00-\x20\x7f;=\"]++)?+)*+)\Z"
+_PARAMS = rf"((?:;[A-Za-z0-9!%*_+`'~.-]++(?:=[^\x00-\x20\x7f;=\"]++)?+){{0,{MOST_PARAMS}}}+)\Z"
 _USUAL_PARAMS = re.compile(_PARAMS)
-_USUAL_ADDRESS = re.compile(r'(?:"([^"\\]*+)"[ \t]*+)?<([^<>"\s]*+)>' + _PARAMS)
+_USUAL_ADDRESS = re.compile(rf'(?:"([^"\\]*+)"[ \t]*+)?<({USUAL_URI})>' + _PARAMS)
 _USUAL_VIA = re.compile(
     rf"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]++) ([A-Za-z0-9._-]++)(?::({PORT}))?" + _PARAMS
 )
@@ -201,13 +203,63 @@ def quote_string(text: str) -> str:
     return f'"{text}"'
 
 
-@dataclass(frozen=True, slots=True)
-class NameAddr:
-    """A display name, a URI and header parameters: From, To, Contact, Route, …; ``display_name`` without quotes."""
+class Parametrized:
+    """A header value with parameters, which are cut apart when the first of them is asked for."""
 
-    display_name: str
-    uri: Uri
-    params: Params = ()
+    __slots__ = ("_after", "_params")
+
+    def __init__(self, params: Params) -> None:
+        self._params: Params | None = params
+        #: Parameters as they came, known to be well-formed, where there are no ``_params`` yet.
+        self._after = ""
+
+    @property
+    def params(self) -> Params:
+        """All parameters, as they were written."""
+        params = self._params
+        if params is None:
+            params = self._params = split_usual(self._after)
+        return params
+
+    def param(self, name: str) -> str | None:
+        """The value of a parameter (lower-case ``name``)."""
+        for known, value in self.params:
+            if known == name or known.lower() == name:
+                return value
+        return None
+
+    def has_param(self, name: str) -> bool:
+        """Whether there is a parameter of this name, with or without a value."""
+        return any(known.lower() == name for known, _ in self.params)
+
+    def _all(self) -> tuple[object, ...]:
+        """What it is made of, in the order of the constructor's arguments."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, type(self)) and self._all() == other._all()
+
+    def __hash__(self) -> int:
+        return hash(self._all())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(repr, self._all()))})"
+
+
+class NameAddr(Parametrized):
+    """A display name, a URI and header parameters: From, To, Contact, Route, …; ``display_name`` without quotes.
+
+    Not to be changed: many share one. Of what was received, the URI and the parameters are known to be well-formed and
+    are taken apart when they are asked for.
+    """
+
+    __slots__ = ("_address", "_uri", "display_name")
+
+    def __init__(self, display_name: str, uri: Uri, params: Params = ()) -> None:
+        super().__init__(params)
+        self.display_name = display_name
+        self._uri: Uri | None = uri
+        self._address = ""
 
     @classmethod
     def parse(cls, text: str) -> "NameAddr":
@@ -218,17 +270,20 @@ class NameAddr:
         # The same address stands in each message of a call, and a trunk's routes in all of them.
         known = _KNOWN.get(text)
         if known is None:
-            known = cls._parse(text)
+            usual = _USUAL_ADDRESS.match(text) if len(text) <= LONGEST else None
+            if usual is None:
+                known = cls._parse_slowly(text)
+            else:
+                known = cls.__new__(cls)
+                name, known._address, known._after = usual.groups()
+                known.display_name = name or ""
+                known._uri = known._params = None
             if len(text) < WORTH_REMEMBERING:
                 remember(_KNOWN, text, known)
         return known
 
     @classmethod
-    def _parse(cls, text: str) -> "NameAddr":
-        usual = _USUAL_ADDRESS.match(text)
-        if usual is not None:
-            quoted, address, after = usual.groups()
-            return cls(quoted or "", Uri.parse(address), split_usual(after) if after else ())
+    def _parse_slowly(cls, text: str) -> "NameAddr":
         text = text.strip()
         name = ""
         if text.startswith('"'):
@@ -250,6 +305,17 @@ class NameAddr:
             raise ParseError(400, "Malformed address")
         return cls(name, Uri.parse(address.strip()), parse_params(semicolon + after))
 
+    @property
+    def uri(self) -> Uri:
+        """The URI."""
+        uri = self._uri
+        if uri is None:
+            uri = self._uri = Uri.parse(self._address)
+        return uri
+
+    def _all(self) -> tuple[object, ...]:
+        return self.display_name, self.uri, self.params
+
     def __str__(self) -> str:
         name = f"{quote_string(self.display_name)} " if self.display_name else ""
         return f"{name}<{self.uri}>{params_text(self.params)}"
@@ -259,17 +325,18 @@ class NameAddr:
         """The ``tag`` parameter."""
         return self.param("tag")
 
-    def param(self, name: str) -> str | None:
-        """The value of a header parameter (lower-case ``name``)."""
-        for known, value in self.params:
-            if known.lower() == name:
-                return value
-        return None
+    def with_params(self, params: Params) -> "NameAddr":
+        """The same with other parameters."""
+        return NameAddr(self.display_name, self.uri, params)
+
+    def with_name(self, display_name: str) -> "NameAddr":
+        """The same with another display name."""
+        return NameAddr(display_name, self.uri, self.params)
 
     def with_tag(self, tag: str) -> "NameAddr":
         """The same with this tag."""
         others = tuple(param for param in self.params if param[0].lower() != "tag")
-        return replace(self, params=(*others, ("tag", tag)))
+        return self.with_params((*others, ("tag", tag)))
 
 
 _KNOWN: dict[str, NameAddr] = {}
@@ -286,15 +353,24 @@ def _quoted_end(text: str) -> int:
         position = found.end() + 1
 
 
-@dataclass(frozen=True, slots=True)
-class Via:
-    """One hop of a message's way (:rfc:`3261` §20.42)."""
+class Via(Parametrized):
+    """One hop of a message's way (:rfc:`3261` §20.42). Not to be changed."""
 
-    transport: str
-    host: str
-    port: int | None
-    params: Params = ()
-    protocol: str = "SIP/2.0"
+    __slots__ = ("host", "port", "protocol", "transport")
+
+    def __init__(
+        self,
+        transport: str,
+        host: str,
+        port: int | None,
+        params: Params = (),
+        protocol: str = "SIP/2.0",
+    ) -> None:
+        super().__init__(params)
+        self.transport = transport
+        self.host = host
+        self.port = port
+        self.protocol = protocol
 
     @classmethod
     def parse(cls, text: str) -> "Via":
@@ -303,11 +379,15 @@ class Via:
         :raises ParseError: it is none.
         """
         usual = _USUAL_VIA.match(text)
-        if usual is not None:
-            transport, host, port_text, after = usual.groups()
-            port = int(port_text) if port_text else None
-            return cls(transport.upper(), host, port, split_usual(after) if after else ())
-        return cls._parse_slowly(text)
+        if usual is None:
+            return cls._parse_slowly(text)
+        via = cls.__new__(cls)
+        transport, via.host, port, via._after = usual.groups()
+        via.transport = transport.upper()
+        via.port = int(port) if port else None
+        via.protocol = "SIP/2.0"
+        via._params = None
+        return via
 
     @classmethod
     def _parse_slowly(cls, text: str) -> "Via":
@@ -325,16 +405,12 @@ class Via:
         sent_by = hostport_text(self.host, self.port)
         return f"{self.protocol}/{self.transport} {sent_by}{params_text(self.params)}"
 
-    def param(self, name: str) -> str | None:
-        """The value of a parameter (lower-case ``name``)."""
-        for known, value in self.params:
-            if known.lower() == name:
-                return value
-        return None
+    def _all(self) -> tuple[object, ...]:
+        return self.transport, self.host, self.port, self.params, self.protocol
 
-    def has_param(self, name: str) -> bool:
-        """Whether there is a parameter of this name, with or without a value."""
-        return any(known.lower() == name for known, _ in self.params)
+    def with_params(self, params: Params) -> "Via":
+        """The same with other parameters."""
+        return Via(self.transport, self.host, self.port, params, self.protocol)
 
     @property
     def branch(self) -> str | None:

@@ -324,8 +324,7 @@ class Message:
     @property
     def contact_star(self) -> bool:
         """Whether the Contact is the ``*`` of an un-REGISTER."""
-        lines = self._indexed().get("contact")
-        return lines is not None and len(lines) == 1 and lines[0].strip() == "*"
+        return self._indexed().get("contact") == ["*"]
 
     @property
     def routes(self) -> list[NameAddr]:

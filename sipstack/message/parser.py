@@ -52,6 +52,8 @@ def parse_datagram(data: bytes) -> Request | Response:
     if length is not None:
         if not length.isascii() or not length.isdigit() or len(length) > 9:
             problem = problem or "Malformed Content-Length header"
+        elif int(length) > LARGEST_BODY and not problem:
+            raise ParseError(413, REASONS[413], _answerable(message))
         elif int(length) > len(body):
             problem = problem or "Body shorter than Content-Length"
         else:
@@ -158,6 +160,15 @@ _MANDATORY: tuple[tuple[str, Callable[[Message], Any]], ...] = (
 )
 
 
+def _read_mandatory(message: Message) -> None:
+    try:
+        # As nearly always: all can be read.
+        _ = message.vias[0], message.from_, message.to, message.call_id, message.cseq
+    except (ParseError, IndexError):
+        for name, read in _MANDATORY:
+            _read(message, name, read)
+
+
 def _read(message: Message, name: str, read: Callable[[Message], Any]) -> None:
     """Read a header, and say which one it was if it cannot be read."""
     try:
@@ -180,8 +191,7 @@ def _check_request(request: Request) -> None:
     method = request.method
     if request.version.upper() != "SIP/2.0":
         raise ParseError(505, REASONS[505])
-    for name, read in _MANDATORY:
-        _read(request, name, read)
+    _read_mandatory(request)
     if request.cseq.method != method:
         if method not in METHODS:
             raise ParseError(501, REASONS[501])
@@ -210,8 +220,7 @@ def check_response(response: Response) -> ParseError | None:
     More than one Via means that it was meant for somebody else (:rfc:`3261` §8.1.3.3).
     """
     try:
-        for name, read in _MANDATORY:
-            _read(response, name, read)
+        _read_mandatory(response)
         if len(response.vias) > 1:
             raise ParseError(400, "Several Via values")
     except ParseError as error:

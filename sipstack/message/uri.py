@@ -24,7 +24,7 @@ _RESERVED = re.compile(r"%(3[bBfFaAdD]|2[fFbBcC456]|40)")
 _TELLING = frozenset(["user", "ttl", "method", "maddr", "transport"])
 #: Characters that a URI can never have as they are, whatever part they are in.
 FORBIDDEN = re.compile(r'[\x00-\x20\x7f<>"]')
-_LONGEST = 2048
+LONGEST = 2048
 #: Characters above which nothing is kept, so that no peer can fill the memory with long ones.
 WORTH_REMEMBERING = 200
 #: Texts of which it is known what they were read as; a peer may send as many as it likes.
@@ -32,13 +32,16 @@ MOST_REMEMBERED = 1024
 MOST_PARAMS = 64
 #: A port that there is, without leading zeros.
 PORT = "[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]"
-#: What nearly all URIs are like, in one look; whatever does not match is read step by step.
-_USUAL = re.compile(
+#: What nearly all URIs are like, in one look, with groups for its parts and without; whatever does not match is read step
+#: by step.
+_PARTS = (
     r"(sips?+):"
     r"(?:([^\x00-\x20\x7f<>\"@:;?]++)(?::([^\x00-\x20\x7f<>\"@;?]*+))?+@)?"
     rf"([A-Za-z0-9._-]++)(?::({PORT}))?"
-    r"((?:;[^\x00-\x20\x7f<>\"?@;=]++(?:=[^\x00-\x20\x7f<>\"?@;]*+)?+)*+)\Z"
+    rf"((?:;[^\x00-\x20\x7f<>\"?@;=]++(?:=[^\x00-\x20\x7f<>\"?@;]*+)?+){{0,{MOST_PARAMS}}}+)"
 )
+_USUAL = re.compile(_PARTS + r"\Z")
+USUAL_URI = re.sub(r"\((?!\?)", "(?:", _PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,15 +78,15 @@ class Uri:
     @classmethod
     def _parse(cls, text: str) -> "Uri":
         usual = _USUAL.match(text)
-        if usual is not None and len(text) <= _LONGEST:
+        if usual is not None and len(text) <= LONGEST:
             scheme, user, password, host, port_text, tail = usual.groups()
-            params = split_usual(tail) if tail else ()
-            return cls(scheme, user, password, host, int(port_text) if port_text else None, params)
+            port = int(port_text) if port_text else None
+            return cls(scheme, user, password, host, port, split_usual(tail))
         return cls._parse_slowly(text)
 
     @classmethod
     def _parse_slowly(cls, text: str) -> "Uri":
-        if len(text) > _LONGEST or FORBIDDEN.search(text):
+        if len(text) > LONGEST or FORBIDDEN.search(text):
             raise ParseError(400, "Malformed URI")
         scheme, colon, rest = text.partition(":")
         if not colon or not rest or not _SCHEME.match(scheme):
@@ -248,11 +251,10 @@ def hostport_text(host: str, port: int | None) -> str:
 
 
 def split_usual(text: str) -> Params:
-    """The parameters of a text that is known to begin with a semicolon, and to have no quotes or empty names."""
-    pieces = text[1:].split(";")
-    if len(pieces) > MOST_PARAMS:
-        raise ParseError(400, "Too many parameters")
-    parts = [piece.partition("=") for piece in pieces]
+    """The parameters of a text that is known to have no quotes or empty names, and to begin with a semicolon or be empty."""
+    if not text:
+        return ()
+    parts = [piece.partition("=") for piece in text[1:].split(";")]
     return tuple([(name, value if equals else None) for name, equals, value in parts])
 
 

@@ -13,7 +13,14 @@ _FOLD = re.compile(rb"\n[ \t]+")
 
 
 class FramingError(Exception):
-    """The stream cannot be cut any further; the connection is of no more use."""
+    """The stream cannot be cut any further; the connection is of no more use.
+
+    ``head`` is that of the message whose end cannot be told, as far as one was found.
+    """
+
+    def __init__(self, why: str, head: bytes = b"") -> None:
+        super().__init__(why)
+        self.head = head
 
 
 class Framing:
@@ -69,6 +76,7 @@ class Framing:
 
 def _content_length(head: bytes) -> int:
     lengths: set[bytes] = set()
+    whole = head + _PING
     # Lines are what the parser takes for lines, or the two would not agree on where a message ends.
     head = _FOLD.sub(b" ", head.replace(b"\r\n", b"\n"))
     for line in head.split(b"\n")[1:]:
@@ -79,5 +87,5 @@ def _content_length(head: bytes) -> int:
         return 0
     text = lengths.pop()
     if lengths or not text.isdigit() or len(text) > 9 or int(text) > LARGEST_BODY:
-        raise FramingError("no usable Content-Length")
+        raise FramingError("no usable Content-Length", whole)
     return int(text)

@@ -29,6 +29,8 @@ IDLE_TIMEOUT = 300.0
 PING, PONG = 60.0, 10.0
 #: Seconds that what was sent may go without an acknowledgement of TCP's, as on a path that does not exist any more.
 STALLED = 20
+#: Seconds from the answer to what cannot be read until the connection is closed.
+LAST_WORDS = 1.0
 #: Bytes waiting to be sent to a peer that does not read, before it counts as dead.
 SEND_BUFFER = 1024 * 1024
 #: The port that we name before there is a connection, where nothing listens: it has to be some port.
@@ -202,11 +204,12 @@ class StreamTransport:
                 accepted.close()
             else:
                 accepted.setblocking(False)
+                # Now, as the next one may have to be judged before this one's task begins.
+                self._guests_of[host] += 1
                 self._spawn(self._take(accepted, host))
 
     async def _take(self, accepted: socket.socket, host: str) -> None:
         """One connection made to us, from its handshake to its end."""
-        self._guests_of[host] += 1
         connection = _Connection(self, None)
         try:
             await self._loop.connect_accepted_socket(
@@ -343,6 +346,8 @@ class _Connection(asyncio.Protocol):
         self.abort()
 
     def data_received(self, data: bytes) -> None:
+        if self._given_up:
+            return
         self.last_active = self._owner._loop.time()
         # Whatever comes shows that the other end is there; only a line end by itself is an answer to our ping.
         self._pong_wanted = False
@@ -355,7 +360,22 @@ class _Connection(asyncio.Protocol):
                     self.write(b"\r\n")  # the pong of RFC 5626 §3.5.1
         except FramingError as error:
             log.warning("from %s: %s, connection closed", self.way[0][0], error)
+            self._give_up(error.head)
+
+    def _give_up(self, head: bytes) -> None:
+        """Nothing that comes can be read any more: say so to who sent ``head``, and close.
+
+        What comes until then is thrown away. Left unread, it would take the answer with it.
+        """
+        self._given_up = True
+        if not head:
             self.abort()
+            return
+        self._owner.received(head, self.way[0])
+        self._owner.lost(self, "what came cannot be read")
+        self._owner._loop.call_later(LAST_WORDS, self.abort)
+        if self._stream is not None and self._stream.can_write_eof():
+            self._stream.write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._idle is not None:

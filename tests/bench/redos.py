@@ -4,8 +4,12 @@ Twenty patterns that take an ordinary matcher longer than the universe has, each
 over HTTP by several threads of another process. Meanwhile one extension hears the ringback, which we make, and in a
 bridged call a phone of ours sends a tone, which we pass on. Reported, while it is quiet, while the same is asked of a
 harmless pattern, and during the attack: activations a second; the gaps between the ringback's packets (20 ms is none);
-and how long each packet of the tone took from the phone's socket to the other's, whatever the phone's own clock did.
-Packets are timed by the kernel as they arrive, so that it makes no difference when whoever listens is woken.
+and how long each packet of the tone took from the phone's socket to the other's. Packets are timed by the kernel as
+they arrive, and by their sender, which comes before other programs if the system lets it.
+
+Beside each: how late two processes that have nothing to do with the service woke from sleeps of 20 ms in the same
+seconds, one scheduled as the relay is and one as any program; and how long the service's threads ran and how long they
+stood ready and had no processor. What the machine does to those is no pattern's doing. ``--load`` makes it busier.
 """
 
 from __future__ import annotations
@@ -22,12 +26,18 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from sipstack.media.priority import come_first
 from tests.interop.programs import HOST, Service, SippUas, until
 from tests.unit.test_pattern import CATASTROPHES
 
 _SO_TIMESTAMPNS = 35
+#: At the beginning of a mouth's audio: the packet's number, and when it was sent.
+_STAMP = struct.Struct("!Id")
+_APART = multiprocessing.get_context("fork")
 CONTACTS = [f"sip:{'a' * 239}@example.test", f"sip:{'1' * 239}@example.test", f"sip:{'x' * 239}@example.test"]  # fmt: skip
 
 
@@ -40,8 +50,8 @@ class Ear:
         self.socket.bind((HOST, 0))
         self.port = self.socket.getsockname()[1]
         self.times: list[float] = []
-        #: When each packet of a mouth's came, by its number.
-        self.heard: dict[int, float] = {}
+        #: Of each packet of a mouth's, by its number, when it was sent and when it came.
+        self.heard: dict[int, tuple[float, float]] = {}
         self.source: tuple[str, int] | None = None
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -54,7 +64,8 @@ class Ear:
                     self.source = source
                     self.times.append(seconds + nanoseconds / 1e9)
                     # Of the audio, since the header is made anew on the way.
-                    self.heard[int.from_bytes(packet[12:16], "big")] = self.times[-1]
+                    number, left = _STAMP.unpack_from(packet, 12)
+                    self.heard[number] = (left, self.times[-1])
 
     def gaps(self, begin: float, end: float) -> list[float]:
         """Milliseconds between packets that came between two moments, shortest first."""
@@ -63,31 +74,73 @@ class Ear:
 
 
 class Mouth:
-    """Sends a tone to where an ear hears from, 50 packets a second, and remembers when each one left."""
+    """Sends a tone to where an ear hears from, 50 packets a second, as a process of its own."""
 
     def __init__(self, ear: Ear) -> None:
-        self._ear = ear
-        self.sent: list[tuple[float, int]] = []
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        began, number = time.monotonic(), 0
-        while True:
-            time.sleep(max(0.0, began + number * 0.02 - time.monotonic()))
-            number += 1
-            if self._ear.source is not None:
-                head = struct.pack("!BBHII", 0x80, 0, number & 0xFFFF, number * 160, 0x70E)
-                self.sent.append((time.time(), number))
-                payload = number.to_bytes(4, "big") + bytes(156)
-                self._ear.socket.sendto(head + payload, self._ear.source)
+        assert ear.source is not None
+        process = _APART.Process(target=_talk, args=(ear.socket, ear.source), daemon=True)
+        process.start()
 
     def delays(self, other: Ear, begin: float, end: float) -> list[float]:
         """Milliseconds that packets took to the other ear, shortest first; what never came took for ever."""
-        return sorted(
-            1000 * (other.heard.get(number, float("inf")) - left)
-            for left, number in list(self.sent)
-            if begin <= left <= end - 0.5
-        )
+        of_then = {
+            n: came - left for n, (left, came) in other.heard.items() if begin <= left <= end
+        }
+        lost = max(of_then) - min(of_then) + 1 - len(of_then)
+        return sorted(1000 * delay for delay in of_then.values()) + [float("inf")] * lost
+
+
+def _talk(mouth: socket.socket, to: tuple[str, int]) -> None:
+    come_first()
+    began, number = time.monotonic(), 0
+    while True:
+        time.sleep(max(0.0, began + number * 0.02 - time.monotonic()))
+        number += 1
+        head = struct.pack("!BBHII", 0x80, 0, number & 0xFFFF, number * 160, 0x70E)
+        mouth.sendto(head + _STAMP.pack(number, time.time()) + bytes(148), to)
+
+
+class Bystander:
+    """A process that has nothing to do with the service, and wakes every 20 ms; ``first``: as the relay does."""
+
+    def __init__(self, first: bool) -> None:
+        self._over = _APART.Event()
+        self._told, theirs = _APART.Pipe(duplex=False)
+        _APART.Process(target=_wake, args=(first, self._over, theirs), daemon=True).start()
+
+    def times(self) -> list[float]:
+        """Milliseconds by which it was late, shortest first. It ends."""
+        self._over.set()
+        found: list[float] = self._told.recv()
+        return found
+
+
+def _wake(first: bool, over: Event, to: Connection) -> None:
+    if first:
+        come_first()
+    late = []
+    while not over.is_set():
+        due = time.monotonic() + 0.02
+        time.sleep(0.02)
+        late.append(1000 * (time.monotonic() - due))
+    to.send(sorted(late))
+
+
+def _compute() -> None:
+    while True:
+        pass
+
+
+def processor_times(process: int) -> tuple[float, float]:
+    """Seconds that the threads of a process ran, and that they stood ready without a processor."""
+    ran = waited = 0
+    for task in Path(f"/proc/{process}/task").iterdir():
+        try:
+            numbers = (task / "schedstat").read_text().split()
+        except OSError:
+            continue  # it has ended
+        ran, waited = ran + int(numbers[0]), waited + int(numbers[1])
+    return ran / 1e9, waited / 1e9
 
 
 def attack(where: str, paths: list[str], seconds: float) -> int:
@@ -129,7 +182,7 @@ def told(name: str, what: str, times: list[float]) -> None:
         "p99": times[int(len(times) * 0.99)],
         "longest": times[-1],
     }
-    print(f"{name:10}{what:10}" + "  ".join(f"{key} {value:.2f}" for key, value in facts.items()))
+    print(f"{name:10}{what:11}" + "  ".join(f"{key} {value:.2f}" for key, value in facts.items()))
 
 
 def main() -> None:
@@ -141,7 +194,10 @@ def main() -> None:
         action="store_true",
         help="all but the service on one core, as if it came from elsewhere",
     )
+    parser.add_argument("--load", type=int, default=0, help="processes beside that only compute")
     options = parser.parse_args()
+    for _ in range(options.load):
+        _APART.Process(target=_compute, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="c2c-bench-") as folder:
         env = {"C2C_SIP_MEDIA__WORKERS": str(options.workers)}
         service = Service(Path(folder), env=env).start()
@@ -164,17 +220,25 @@ def main() -> None:
             harmless = [whitelisted("^never$")]
             catastrophic = [whitelisted(f"(?:{pattern})never") for pattern in CATASTROPHES]
             service.connect(made, silent.uri)
-            mouth = Mouth(near)
             service.connect(bridged, hears.uri)
+            until(lambda: near.source, 10, "what the phone hears")
+            mouth = Mouth(near)
             until(lambda: len(ear.times) > 50 and len(far.times) > 50, 10, "the tones")
 
             def measure(name: str, work: Callable[[], object]) -> object:
-                began = time.time()
+                bystanders = Bystander(first=True), Bystander(first=False)
+                before, began = processor_times(service.process.pid), time.time()
                 found = work()
-                ended = time.time()
+                after, ended = processor_times(service.process.pid), time.time()
                 time.sleep(0.5)
                 told(name, "ringback", ear.gaps(began, ended))
                 told(name, "passed on", mouth.delays(far, began, ended))
+                for what, bystander in zip(("as relay", "as any"), bystanders, strict=True):
+                    told(name, what, bystander.times())
+                ran, waited = after[0] - before[0], after[1] - before[1]
+                print(
+                    f"{'':10}the service ran {ran:.2f} s, and waited {waited:.2f} s for a processor"
+                )
                 return found
 
             measure("quiet", lambda: time.sleep(3.0))

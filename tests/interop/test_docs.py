@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tomllib
@@ -18,7 +17,7 @@ from tests.interop.programs.lab import ROOT, environ
 
 DOCS = Path(ROOT) / "docs"
 #: A page's own ports, each of which is replaced by a free one.
-PORTS = {"8000": socket.SOCK_STREAM, "5060": socket.SOCK_DGRAM, "5062": socket.SOCK_DGRAM}
+PORTS = ("8000", "5060", "5062")
 
 
 def commands(page: str) -> str:
@@ -27,7 +26,7 @@ def commands(page: str) -> str:
 
 def test_a_newcomer_gets_from_nothing_to_calls_by_every_recipe(tmp_path: Path) -> None:
     script = commands("getting-started.md") + commands("recipes.md")
-    ports = {port: free_port(kind) for port, kind in PORTS.items()}
+    ports = {port: free_port() for port in PORTS}
     for port, free in ports.items():
         script = script.replace(f":{port}", f":{free}")
     program = tmp_path / "bin" / "c2c-sip"

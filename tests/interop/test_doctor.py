@@ -53,7 +53,7 @@ class Patient:
     def __post_init__(self) -> None:
         first, last = free_rtp_range(40)
         self.parts = {
-            "http": f'listen = "{HOST}:{free_port(socket.SOCK_STREAM)}"',
+            "http": f'listen = "{HOST}:{free_port()}"',
             "database": f'url = "sqlite:///{self.folder}/c2c.db"',
             "sip": f'listen = ["udp:{HOST}:{free_port()}"]',
             "media": f"ports = [{first}, {last}]",
@@ -117,7 +117,7 @@ def test_a_service_that_runs_and_one_that_does_not_are_well(
     start: Start, kamailio: Kamailio
 ) -> None:
     service = start(Service, LIMITS + kamailio.trunk("2000"))
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     text = service.config.read_text().replace(f'"{HOST}:0"', f'"{HOST}:{port}"')
     service.config.write_text(text)
     service.config.chmod(0o600)

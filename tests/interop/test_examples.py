@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import socket
 import sys
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def test_answer(start: Start) -> None:
 def test_registrar(start: Start) -> None:
     class Registrar:
         way = Way()
-        port = free_port(socket.SOCK_DGRAM)
+        port = free_port()
         password = "s3cret"
 
     server = start(Example, "registrar", f"udp:{HOST}:{Registrar.port}")

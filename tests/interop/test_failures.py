@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,7 +118,7 @@ class Plain(Program):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, "plain")
-        self.port = free_port(socket.SOCK_STREAM)
+        self.port = free_port()
         listen = f"TCP-LISTEN:{self.port},bind={HOST},fork,reuseaddr"
         self.launch(["socat", listen, "SYSTEM:echo 220 mail.test ESMTP; sleep 1"])
         until(lambda: is_bound(self.port, "tcp"), 10, "socat")
@@ -143,7 +142,7 @@ class World:
                 old,
             ),
         }
-        closed = free_port(socket.SOCK_STREAM)
+        closed = free_port()
         self.plain = self.add(Plain(folder))
         trunks = [
             trunk("main", outbound_proxy=f"{HOST}:{open_.port}"),

@@ -86,7 +86,7 @@ class Exchange:
         return response
 
     def _media(self) -> LocalMedia:
-        port = free_port(host=self.way.host)
+        port = free_port(self.way.host)
         return LocalMedia(self.way.host, port, codec_list(["PCMU", "PCMA"]), random.getrandbits(48))
 
     def _take(self, call: IncomingCall, source: Address) -> None:

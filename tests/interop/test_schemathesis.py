@@ -3,7 +3,9 @@
 Bounded here; with ``SCHEMATHESIS_FULL=1`` in the environment all of its phases run, which takes some minutes.
 """
 
+import base64
 import hashlib
+import http.client
 import os
 import re
 import subprocess
@@ -40,9 +42,12 @@ def service(tmp_path: Path) -> Iterator[Service]:
 def test_schemathesis_finds_no_failure(service: Service, tmp_path: Path, how: str) -> None:
     account = service.account
     credentials = hashlib.md5(f"{account['username']}:{account['password']}".encode()).hexdigest()
-    # Basic: a token would be gone after the first DELETE /token_auth.
+    # Basic: a token would be gone after the first DELETE /token_auth. And for an account below the user's own: it would have
+    # changed its own password before long, and be a stranger from then on.
+    _, made = service.http("PUT", "/v1/accounts", {"data": {"name": "Below"}})
+    below = made["data"]["id"]
     access = ["--auth", f"{account['id']}:{credentials}"] if how == "with credentials" else []
-    config = f'[parameters]\naccount_id = "{account["id"]}"\n'
+    config = f'[parameters]\naccount_id = "{below}"\n'
     (tmp_path / "schemathesis.toml").write_text(
         config + (ROOT / "tests" / "schemathesis.toml").read_text("utf-8")
     )
@@ -68,3 +73,8 @@ def test_schemathesis_finds_no_failure(service: Service, tmp_path: Path, how: st
     generated = re.search(r"(\d+) generated", done.stdout)
     assert generated is not None and int(generated[1]) > 100, done.stdout[-3000:]
     assert service.http("GET", "/healthz")[0] == 200
+    basic = base64.b64encode(f"{account['id']}:{credentials}".encode()).decode()
+    client = http.client.HTTPConnection(service.url.removeprefix("http://"), timeout=20)
+    client.request("GET", f"/v2/accounts/{below}", headers={"Authorization": f"Basic {basic}"})
+    assert client.getresponse().status == 200, "the credentials no longer served"
+    client.close()

@@ -1,7 +1,6 @@
 """Two sipp UAS as extension and contact, no registration: every message is one that their scenarios expect."""
 
 import re
-import socket
 import sqlite3
 import time
 
@@ -181,7 +180,7 @@ def test_after_kill_9_the_next_start_hangs_up_the_legs_that_were_up(start: Start
 
 def test_after_kill_9_the_next_start_cancels_what_rings(start: Start) -> None:
     # The same port again, which the phones' answers go to.
-    listen = f"udp:127.0.0.1:{free_port(socket.SOCK_DGRAM)}"
+    listen = f"udp:127.0.0.1:{free_port()}"
     service = start(Service, env={"C2C_SIP_SIP__LISTEN": listen}).start()
     desk = start(SippUas, "answer", name="desk")
     customer = start(SippUas, "ring", name="customer")

@@ -113,7 +113,7 @@ def test_the_service_takes_connections_beside_datagrams(host: str) -> None:
         loop = asyncio.get_running_loop()
         trunk = Trunk(name="t", domain="t.test", username="u", transport="tcp")
         for taken in (False, True):
-            port = free_port(socket.SOCK_STREAM, host)
+            port = free_port(host)
             other = socket.create_server((host, port), family=family(host)) if taken else None
             config = Config(sip=Sip(listen=(f"udp:{literal}:{port}",)), trunks=(trunk,))
             udp, tcp = await bind(config, loop)
@@ -180,7 +180,7 @@ def test_a_connection_that_something_swallows_holds_up_for_a_moment_only() -> No
 @pytest.mark.parametrize("host", [HOST, "::1"])
 def test_where_nobody_is_icmp_says_so_and_only_there(host: str) -> None:
     async def work(us: UserAgent, them: UserAgent, port: int) -> None:
-        nobody = Target("UDP", (host, free_port(host=host)))
+        nobody = Target("UDP", (host, free_port(host)))
         somebody = Target("UDP", (host, port))
         # Timer F would be 32 seconds, and the answer is waited for 10.
         answers = await asyncio.gather(
@@ -533,6 +533,69 @@ def test_a_peer_that_sends_what_is_no_message_loses_its_connection(octets: bytes
         writer.write(b"OPTIONS sip:x SIP/2.0\r\n" + octets)
         assert await closed(reader)
         writer.close()
+        ours.close()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [
+        ("-1", b"400 Malformed Content-Length header"),
+        ("abc", b"400 Malformed Content-Length header"),
+        ("7\r\nl: 0", b"400 Several Content-Length headers"),
+        (str(70_000), b"413 Request Entity Too Large"),
+        (str(300_000), b"413 Request Entity Too Large"),
+    ],
+)
+def test_a_request_of_no_usable_length_is_refused_before_its_connection_is_closed(
+    length: str, status: bytes
+) -> None:
+    """Where the next message begins is not known (:rfc:`4475` §3.1.2.3)."""
+
+    async def main() -> None:
+        us = await agent(HOST, tcp=True)
+        try:
+            transport = next(t for t in us._transports if t.name == "TCP")
+            reader, writer = await asyncio.open_connection(*transport.local_address)
+            head = (
+                "OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bK1\r\n"
+                "From: <sip:a@b>;tag=1\r\nTo: <sip:x>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\n"
+            )
+            writer.write(f"{head}Content-Length: {length}\r\n\r\n".encode())
+            # The body that was announced, and what would be a request if its end were known.
+            writer.write(b"x" * 80_000)
+            async with asyncio.timeout(20):
+                answer = await reader.readuntil(b"\r\n\r\n")
+                assert answer.startswith(b"SIP/2.0 " + status)
+                if length != "70000":
+                    assert await reader.read() == b""
+            writer.close()
+        finally:
+            us.close()
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+
+
+def test_a_crowd_that_connects_at_once_is_not_more_than_one_peer_may_be() -> None:
+    """Those that wait to be taken are taken in one go, before any of their handshakes begins."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ours = StreamTransport(HOST, 0, loop)
+        await ours.listen()
+        crowd = [socket.create_connection(ours.local_address) for _ in range(100)]
+        most = 0
+        async with asyncio.timeout(20):
+            while not ours._guests:
+                await asyncio.sleep(0)
+        for _ in range(100):
+            most = max(most, len(ours._guests))
+            await asyncio.sleep(0)
+        assert 0 < most <= stream.CONNECTIONS_OF_ONE
+        for one in crowd:
+            one.close()
         ours.close()
 
     asyncio.run(main())

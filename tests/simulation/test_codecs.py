@@ -96,3 +96,52 @@ def test_what_the_extension_s_decoder_wants_is_asked_of_the_contact() -> None:
     assert "m=audio 20002 RTP/AVP 107 0 101\r\n" in invites[0]
     assert "a=fmtp:107 maxaveragebitrate=20000;stereo=0\r\n" in invites[0]
     assert "useinbandfec" not in invites[0]
+
+
+def asked_for(outcome: Outcome, host: str) -> list[str]:
+    """The ptime of each offer that a phone got, in order, copies left out."""
+    found: dict[tuple[str, int], str] = {}
+    for passage in outcome.network.journal:
+        message = parse_datagram(passage.data)
+        if passage.destination[0] == host and isinstance(message, Request) and message.body:
+            (found[message.call_id, message.cseq.number],) = re.findall(
+                r"a=ptime:(\d+)", message.body.decode()
+            )
+    return list(found.values())
+
+
+@pytest.mark.parametrize(
+    ("said", "ptime"),
+    [
+        ("", "20"),
+        ("a=ptime:30", "30"),
+        ("a=ptime:20", "20"),
+        ("a=ptime:60\r\na=maxptime:40", "40"),
+        ("a=maxptime:10", "10"),
+        ("a=maxptime:150", "20"),
+        # Nobody is made to send a thousand packets a second, or seconds in one.
+        ("a=ptime:1", "20"),
+        ("a=ptime:999", "20"),
+        ("a=ptime:0\r\na=maxptime:0", "20"),
+        ("a=ptime:x\r\na=maxptime:-5", "20"),
+    ],
+)
+def test_the_contact_is_asked_for_packets_as_the_extension_wants_them(
+    said: str, ptime: str
+) -> None:
+    """What the contact sends, the extension gets: the relay cuts no packets."""
+    outcome = call(speaks(f"{ULAW}\r\n{said}" if said else ULAW), speaks(ULAW))
+    assert asked_for(outcome, CUSTOMER) == [ptime]
+    assert asked_for(outcome, DESK) == ["20"]
+
+
+def test_the_extension_sends_no_longer_packets_than_the_contact_can_take() -> None:
+    outcome = call(speaks(ULAW), speaks(f"{ULAW}\r\na=ptime:10\r\na=maxptime:10"))
+    assert asked_for(outcome, DESK) == ["20", "10"]
+    assert asked_for(outcome, CUSTOMER) == ["20"]
+
+
+def test_a_wish_of_the_contact_alone_moves_nobody() -> None:
+    """Whoever says ``ptime`` only can play what is longer (:rfc:`8866` §6.4)."""
+    outcome = call(speaks(ULAW), speaks(f"{ULAW}\r\na=ptime:10"))
+    assert asked_for(outcome, DESK) == ["20"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from c2c_sip.calling.recording import Tape
-from sipstack.media.recording import CONTACT, EXTENSION, Recorder
+from sipstack.media.recording import CONTACT, EXTENSION, Recorder, Recording
 from sipstack.media.tones import BEEP
 from tests.simulation import scripts
 from tests.simulation.scripts import Script
@@ -61,6 +61,38 @@ def test_whom_the_call_is_transferred_to_is_recorded_too(tmp_path: Path) -> None
     refers = Script(answer_after=1.0, refer_after=4.0, refer_to="sip:phone@192.0.2.4")
     outcome, kept = call(tmp_path, refers, TALKS)
     assert sides(outcome, kept) == [EXTENSION, CONTACT, EXTENSION]
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (
+            {"error": "No space left on device"},
+            "The recording has failed: No space left on device.",
+        ),
+        (
+            {"full": True},
+            "The recording ends before the call: its file was full (recording.call_mb).",
+        ),
+        ({"dropped": 7}, "The recording has gaps: 7 packets came faster than they were written."),
+        ({}, None),
+    ],
+)
+def test_the_record_says_what_is_wrong_with_the_recording(
+    what: dict[str, Any], said: str | None, tmp_path: Path
+) -> None:
+    class Broken(Kept):
+        def record(self, name: str, now: float) -> Recording:
+            recording = super().record(name, now)
+            for key, value in what.items():
+                setattr(recording, key, value)
+            return recording
+
+    outcome = good(TALKS, TALKS, tape=Tape(Broken(tmp_path), BEEP), max_duration=10.0)
+    explanation = outcome.ledger.record["explanation"]
+    assert outcome.ledger.record["result"] == "success"
+    assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
+    assert explanation.endswith(f" {said}") if said else "recording" not in explanation
 
 
 def test_a_call_that_is_recorded_does_not_go_past_us(tmp_path: Path) -> None:

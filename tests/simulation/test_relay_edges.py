@@ -9,6 +9,7 @@ import pytest
 
 from sipstack.media.tones import BEEP, RINGBACK
 from sipstack.sdp import CODECS
+from sipstack.transport import Address
 from tests.simulation.rtp import EVENT, PCMU, Endpoint, VirtualSocket, World
 from tests.simulation.test_relay import assert_one_stream, bridged, play
 
@@ -155,15 +156,23 @@ def test_keys_that_are_pressed_during_an_announcement_are_sent_too() -> None:
     assert set(steps(desk)) == {1}
 
 
-def test_keys_for_a_peer_that_takes_no_events_are_not_sent() -> None:
+def test_keys_for_a_peer_that_takes_neither_events_nor_tones_are_not_sent() -> None:
+    g722 = CODECS["G722"]
     world = World()
-    desk, customer = bridged(world)
-    customer.talk(2.0)
-    world.run(0.5)
-    world.relay.press(desk.number, "5")
-    world.run(2.0)
-    assert {packet[1] for packet in desk.heard} == {0}
-    assert desk.heard[-1][6] == b"\xff" * 160
+    desk = Endpoint(world, ("198.51.100.7", 4000), g722)
+    customer = Endpoint(world, ("203.0.113.9", 6000), g722, EVENT, ssrc=5)
+    for end in (desk, customer):
+        end.describe()
+    world.relay.bridge(desk.number, customer.number)
+    for number in range(100):
+        customer.say(kind=9)
+        if number == 50:
+            world.relay.press(desk.number, "5")
+            customer.say(b"\x05\x0a\x00\xa0", kind=101)
+        world.run(0.02)
+    assert len(desk.heard) == 100
+    assert {packet[1] for packet in desk.heard} == {9}
+    assert world.relay.remove(customer.number).rejected == 1
 
 
 def test_a_change_to_a_codec_of_another_clock_is_no_jitter() -> None:
@@ -249,3 +258,34 @@ def test_packets_are_lost_on_purpose_both_ways_in_the_share_that_was_asked_for()
     customer.talk(2.0)
     world.run(3.0)
     assert len(desk.heard) == before + 100
+
+
+@pytest.mark.parametrize("waiting", [1, 30])
+def test_a_full_relay_does_not_ask_sockets_in_vain_for_long(
+    waiting: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each turn finds as many sockets as it serves, with ``waiting`` packets each."""
+    monkeypatch.setattr("sipstack.media.relay.MOST", 2)
+    world = World()
+    ends = bridged(world)
+    for end in ends:
+        end.say()
+    world.run(0.05)
+    asked, vain, receive = 0, 0, VirtualSocket.recvfrom_into
+
+    def counted(self: VirtualSocket, buffer: bytearray) -> tuple[int, Address]:
+        nonlocal asked, vain
+        asked += 1
+        vain += not self.waiting
+        return receive(self, buffer)
+
+    monkeypatch.setattr(VirtualSocket, "recvfrom_into", counted)
+    for _ in range(300):
+        for end in ends:
+            for _ in range(waiting):
+                end.say()
+        while any(one.waiting for one in world.sockets.values()):
+            world.now += 0.002
+            world.relay.turn()
+    assert asked - vain == 600 * waiting, "all was taken"
+    assert vain < asked / 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from typing import Any
@@ -10,10 +11,15 @@ import pytest
 
 from c2c_sip.calling.engine import hang_up_what_was_left
 from c2c_sip.calling.flow import Flow
+from sipstack.dialog import Dialog
 from sipstack.media.tones import RINGBACK
+from sipstack.message import NameAddr, Request, Uri
+from sipstack.pending import Pending
+from sipstack.resolver import Target
 from sipstack.useragent import UserAgent
 from tests.simulation import scripts
 from tests.simulation.clock import VirtualLoop
+from tests.simulation.hand import THEM, Call, play
 from tests.simulation.network import Conditions
 from tests.simulation.phone import ScriptedPhone
 from tests.simulation.scripts import Script
@@ -21,6 +27,7 @@ from tests.simulation.test_flow import US, Meddle, Outcome, activate, good
 
 SOON = Script(answer_after=1.0, hang_up_after=5.0)
 LATE = Script(answer_after=4.0)
+ELSEWHERE_HOST = "192.0.2.66"
 ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'
 
 
@@ -194,7 +201,7 @@ def killed(moment: float) -> Meddle:
             flow._desk._agent.close()  # type: ignore[attr-defined]
             agent = UserAgent([outcome.network.transport(US)], loop=loop, rng=random.Random(1))
             left_up = [cdr["dialog"] for cdr in on_disk if cdr.get("dialog") and not cdr["ended"]]
-            hang_up_what_was_left(agent, {}, left_up)
+            hang_up_what_was_left(agent, {}, left_up, lambda host: True)
             loop.call_later(390.0, still_at_work, agent)
 
         def still_at_work(agent: UserAgent) -> None:
@@ -302,3 +309,62 @@ def test_a_row_that_cannot_be_read_keeps_no_other_leg_from_being_taken_back(
     outcome = activate(scripts.NEVER_ANSWERS, LATE, meddle=meddle)
     assert caplog.text.count("cannot be hung up") == len(wrong)
     assert outcome.desk.call.ended_by == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("led_to", "more", "reached"),
+    [
+        (ELSEWHERE_HOST, {}, False),
+        (THEM, {}, True),
+        # A phone of the account's own, wherever that is: its address is what was dialled, and what may be sent to.
+        (ELSEWHERE_HOST, {"home": f"sip:desk@{ELSEWHERE_HOST}"}, True),
+        (THEM, {"home": f"sip:desk@{ELSEWHERE_HOST}"}, True),
+        ("192.0.2.77", {"home": f"sip:desk@{ELSEWHERE_HOST}"}, False),
+        # By a trunk, also one that is not there any more, calls go where it says.
+        (ELSEWHERE_HOST, {"trunk": "gone"}, True),
+    ],
+)
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_a_crash_left_up_is_hung_up_only_where_it_may_be_sent_to(
+    led_to: str, more: dict[str, str], reached: bool, answered: bool
+) -> None:
+    """The Contact of whoever was called says where ACK and BYE go; here it says so to the service's next life."""
+
+    async def work(call: Call) -> list[str]:
+        there = call.hand(led_to)
+        them = there if led_to == THEM else call.hand()
+        dumped: dict[str, Any] = {"trunk": None} | more
+        if answered:
+            dialog = Dialog(
+                "c",
+                NameAddr.parse(f"<sip:us@{US}>;tag=us"),
+                NameAddr.parse(f"<sip:them@{THEM}>;tag=them"),
+                1,
+                None,
+                Uri.parse(f"sip:them@{led_to}"),
+                (),
+            )
+            dumped |= dialog.dump()
+        else:
+            invite = Request("INVITE", Uri.parse(f"sip:them@{THEM}"))
+            invite.add("Via", f"SIP/2.0/UDP {US}:5060;branch=z9hG4bKlast")
+            invite.add("From", f"<sip:us@{US}>;tag=us")
+            invite.add("To", f"<sip:them@{THEM}>")
+            invite.add("Call-ID", "c")
+            invite.add("CSeq", "1 INVITE")
+            dumped["pending"] = Pending(invite, Target("UDP", (THEM, 5060)), False).dump()
+        hang_up_what_was_left(call.agent, {}, [dumped], lambda host: host == THEM)
+        if not answered:
+            them.host = led_to
+            them.answer(invite, 200)
+        seen: list[str] = []
+        for method in ("BYE",) if answered else ("ACK", "BYE"):
+            with contextlib.suppress(TimeoutError):
+                request = await there.request(method, within=2.0)
+                seen.append(method)
+                if method == "BYE":
+                    there.answer(request, 200)
+        return seen
+
+    wanted = (["BYE"] if answered else ["ACK", "BYE"]) if reached else []
+    assert play(work) == wanted

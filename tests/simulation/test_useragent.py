@@ -12,9 +12,10 @@ import pytest
 
 from sipstack import acquaintance, useragent
 from sipstack.agent import Handlers
-from sipstack.call import Answered
-from sipstack.message import Request, Response, Uri, Via, make_response, parse_datagram
+from sipstack.call import Answered, Outbound, OutgoingCall
+from sipstack.message import NameAddr, Request, Response, Uri, Via, make_response, parse_datagram
 from sipstack.resolver import Answer, Resolver, Srv, Target
+from sipstack.sdp import LocalMedia, codec_list
 from sipstack.transport import Address, Transport
 from sipstack.useragent import UserAgent
 from tests.simulation.clock import run
@@ -153,6 +154,80 @@ def test_what_is_too_large_for_a_datagram_goes_by_tcp_and_back_only_where_there_
         agent.send_request(request("OPTIONS", THEM), Target("UDP", (THEM, 5060)), handlers)
         await asyncio.sleep(60.0)
         assert set(heard) == {"UDP"}
+        agent.close()
+
+    run(main(), 1)
+
+
+@pytest.mark.parametrize("answer", ["", "2xx", "486"])
+@pytest.mark.parametrize("tcp", [True, False])
+def test_what_belongs_to_an_invite_goes_the_way_that_it_went_for_its_size(
+    tcp: bool, answer: str
+) -> None:
+    """RFC 3261 §9.1 for CANCEL, §17.1.1.3 for the ACK of a refusal."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        network = VirtualNetwork(1)
+        heard: list[tuple[str, str]] = []
+
+        def receive(octets: bytes, source: Address, transport: Transport) -> None:
+            message = parse_datagram(octets)
+            assert isinstance(message, Request)
+            heard.append((message.method, transport.name))
+
+            def say(request: Request, status: int) -> None:
+                response = make_response(request, status, to_tag="them")
+                if request.method == "INVITE":
+                    response.add("Contact", f"<sip:them@{THEM}>")
+                    response.add("Content-Type", "application/sdp")
+                    response.body = SDP if status == 200 else b""
+                transport.send(response.serialize(), source)
+
+            if message.method == "INVITE":
+                invites.append(message)
+                say(message, 180 if answer != "486" else 486)
+            elif message.method == "CANCEL":
+                say(message, 200)
+                say(invites[0], 200 if answer == "2xx" else 487)
+            elif message.method == "BYE":
+                say(message, 200)
+
+        invites: list[Request] = []
+        network.transport(THEM, receiver=receive)
+        if tcp:
+            network.transport(THEM, name="TCP", receiver=receive)
+        own = [network.transport(US), network.transport(US, name="TCP")]
+        agent = UserAgent(own, loop=loop, rng=random.Random(1))
+        call = OutgoingCall(
+            agent,
+            Outbound(Uri.parse(f"sip:them@{THEM}")),
+            LocalMedia(US, 20000, codec_list(["PCMA"]), 1),
+            from_=NameAddr.parse(f"<sip:us@{US}>"),
+            call_id="ours",
+            contact_user="us",
+            headers=[("Subject", "x" * 1500)],
+            on_event=lambda event: None,
+            on_media=lambda remote: None,
+        )
+        # The first server is not there: what it was sent must not lead the CANCEL to it.
+        nobody = Target("UDP", ("192.0.2.9", 5060))
+        call.dial([nobody, Target("UDP", (THEM, 5060))])
+        await asyncio.sleep(5.0)
+        call.hang_up()
+        await call.finished()
+        await asyncio.sleep(40.0)
+        way = "TCP" if tcp else "UDP"
+        wanted = {
+            "": ["INVITE", "CANCEL", "ACK"],
+            "2xx": ["INVITE", "CANCEL", "ACK", "BYE"],
+            "486": ["INVITE", "ACK"],
+        }[answer]
+        assert [method for method, _ in heard] == wanted
+        # The ACK of a 2xx and the BYE are requests of their own, and small.
+        own_way = {"ACK": "UDP", "BYE": "UDP"} if answer == "2xx" else {}
+        assert heard == [(method, own_way.get(method, way)) for method in wanted]
+        assert (agent.calls, agent.transactions) == (0, 0)
         agent.close()
 
     run(main(), 1)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from c2c_sip.calling.door import _Live
-from c2c_sip.calling.flow import Flow, Leg
+from c2c_sip.calling.flow import Flow
+from c2c_sip.calling.leg import Leg
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.config import load

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from c2c_sip.calling.recording import Tape
 from c2c_sip.config import Config, ConfigError, Trunk, load
+from sipstack.media.recording import Recorder
 from sipstack.message import Request, Response, make_response
 from sipstack.resolver import Srv
 from tests.simulation.trunks import Records, Seen, answers, place_call, refuses
@@ -273,6 +275,31 @@ def test_the_contact_is_offered_first_what_the_extension_took_and_only_what_the_
     assert "m=audio 20002 RTP/AVP 8 0 9 101" in head(to_contact)
 
 
+@pytest.mark.parametrize(
+    ("has", "offered"),
+    [
+        ('codecs = ["opus", "G722", "PCMA"]', "8 101"),
+        ('codecs = ["G722", "PCMU", "PCMA"]', "0 8 101"),
+        ('codecs = ["opus"]', "0 8 101"),
+        ("", "0 8 101"),
+    ],
+)
+def test_a_call_that_is_recorded_is_offered_what_can_be(
+    has: str, offered: str, tmp_path: Path
+) -> None:
+    """Of opus and G.722 the recording would be silence."""
+    config = configured(tmp_path, has)
+    config = replace(config, media=replace(config.media, codecs=("opus", "G722", "PCMU", "PCMA")))
+    document = CLICKTOCALL | {"record": True}
+    tape = Tape(Recorder(tmp_path / "recordings"), None)
+    seen = wire(tmp_path, config, document, answering={PROVIDER: answers}, tape=tape)[PROVIDER]
+    to_extension, to_contact = (r for r in seen.requests if r.method == "INVITE")
+    assert f"m=audio 20000 RTP/AVP {offered}\r\n" in head(to_extension)
+    assert set(re.findall(r"m=audio 20002 RTP/AVP (.*)\r", head(to_contact))[0].split()) == set(
+        offered.split()
+    )
+
+
 # -- who is not to be known -----------------------------------------------------------------------
 
 
@@ -455,8 +482,8 @@ def test_each_setting_of_a_trunk_is_in_the_table_or_has_a_test_of_its_own() -> N
     in_table = {line.partition(" ")[0] for row in TABLE for line in row[0].splitlines()}
     # Here: name, password, register, auth_username, outbound_proxy. The transports, TLS and the keep-alives are shown
     # in tests/interop/test_transports.py, test_tls.py and test_dns.py, and in tests/simulation/test_keepalive.py and
-    # test_trunk.py.
+    # test_trunk.py, the realms in test_challenges.py.
     elsewhere = {"name", "password", "register", "auth_username", "outbound_proxy", "transport"}
     elsewhere |= {"tls_server_name", "tls_ca", "tls_certificate", "tls_key"}
-    elsewhere |= {"keepalive", "keepalive_by", "outbound"}
+    elsewhere |= {"keepalive", "keepalive_by", "outbound", "realms"}
     assert in_table | elsewhere == {each.name for each in fields(Trunk)}

@@ -14,6 +14,7 @@ from typing import Any
 
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.engine import SipDesk
+from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config
 from c2c_sip.service import account_of
@@ -108,10 +109,11 @@ def place_call(
     *,
     zone: dict[tuple[str, str], Records],
     answering: dict[str, Answering] | None = None,
+    tape: Tape | None = None,
 ) -> dict[str, Seen]:
     """Register all trunks, make one call, hang it up; what each node in :data:`OTHERS` got.
 
-    ``folder`` is where the call's records are kept; ``zone`` is what DNS says.
+    ``folder`` is where the call's records are kept; ``zone`` is what DNS says; with a ``tape`` it can be recorded.
     """
     store = Store.open(f"sqlite:///{folder}/c2c.db")
     account = store.create_account("Acme")
@@ -140,7 +142,7 @@ def place_call(
         media = SimulatedMediaPlane()
         engine = _Engine(SipDesk(agent, media, loop=loop, rng=rng), media)  # type: ignore[arg-type]
         tracing = Tracing(Trace(), store.traces, most=0, later=engine.later, offset=0.0)
-        calling = Calling(config, store, engine, accounts, tracing)  # type: ignore[arg-type]
+        calling = Calling(config, store, engine, accounts, tracing, tape=tape)  # type: ignore[arg-type]
         calling.activate(account, document, contact, authenticated=True, client="192.0.2.99")
         loop.call_later(20.0, lambda: [live.flow.hang_up("X") for live in calling._live.values()])
         await asyncio.gather(*engine.flows)

@@ -232,7 +232,7 @@ class _Life:
         for task in (*flows, self.registering):
             task.cancel()
         self.start()
-        hang_up_what_was_left(self.agent, {"provider": self.account}, left_up)
+        hang_up_what_was_left(self.agent, {"provider": self.account}, left_up, lambda host: True)
 
     def start_trunk(self) -> None:
         """The trunk comes up, knowing nothing of before; no nonce of its last life is good any more."""

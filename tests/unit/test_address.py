@@ -5,6 +5,8 @@ from ipaddress import ip_network
 import pytest
 
 from c2c_sip.calling.address import is_forbidden, is_forbidden_host, read_address
+from c2c_sip.calling.planner import accepts
+from sipstack.transport.own import is_own
 
 INNER = [
     "127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0X7F.1", "0177.0.0.1", "017700000001",
@@ -58,3 +60,18 @@ def test_networks_that_are_allowed_are_allowed_in_any_spelling_and_no_others() -
         assert not is_forbidden(address, allowed)
     for address in ("10.0.0.1", "::1", "169.254.169.254", "fe80::1"):
         assert is_forbidden(address, allowed)
+
+
+def test_this_machine_s_own_addresses_are_accepted_only_where_they_are_listed() -> None:
+    own = {"8.8.4.4", "2606:4700::99"}
+    accepted = accepts([], own.__contains__)
+    assert [accepted(host) for host in ("8.8.4.4", "2606:4700::99", "8.8.8.8", "10.0.0.1")] == [
+        *(False, False, True, False)
+    ]
+    assert accepts([ip_network("8.8.4.0/24")], own.__contains__)("8.8.4.4")
+
+
+def test_an_address_is_own_if_it_can_be_bound() -> None:
+    assert is_own("127.0.0.1") and is_own("127.3.2.1")
+    for other in ("192.0.2.77", "8.8.8.8", "2001:db8::77", "name.example", ""):
+        assert not is_own(other)

@@ -1,8 +1,10 @@
 """What every request and answer has: the envelope, the body's limits, errors, access, HTTP's own verbs."""
 
+import hashlib
 import json
 import logging
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import peewee as pw
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from c2c_sip.api import envelope
 from c2c_sip.store import StoreError
 from tests.unit.conftest import Api, FakeCalling
 
@@ -61,6 +64,26 @@ def test_the_revision_changes_with_the_content_and_only_then(api: Api) -> None:
     assert api.get("/clicktocall").json["revision"] == before
     api.create()
     assert api.get("/clicktocall").json["revision"] != before
+
+
+def test_a_long_list_is_not_encoded_at_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The encoder gives no other thread a turn, the relay's neither."""
+    for number in range(60):
+        api.create(name=f"Sales {number}")
+    longest = 0
+
+    def dumps(value: Any, **how: Any) -> str:
+        nonlocal longest
+        longest = max(longest, len(text := json.dumps(value, **how)))
+        return text
+
+    monkeypatch.setattr(envelope, "json", SimpleNamespace(dumps=dumps))
+    answer = api.get("/clicktocall", params={"paginate": "false"})
+    assert len(answer.json["data"]) == 60
+    assert 0 < longest < 200 < len(answer.text) / 20
+    assert answer.text == json.dumps(answer.json)
+    data = json.dumps(answer.json["data"], sort_keys=True)
+    assert answer.json["revision"] == hashlib.sha256(data.encode()).hexdigest()[:32]
 
 
 def test_no_answer_is_to_be_cached_or_sniffed(api: Api) -> None:

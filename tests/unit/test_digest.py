@@ -104,25 +104,53 @@ def account() -> Account:
     return made
 
 
+def asked(value: str, method: str = "INVITE") -> Response:
+    response = challenge(value)
+    response.add("CSeq", f"1 {method}")
+    return response
+
+
 def test_a_password_is_tried_once_and_once_more_only_for_a_stale_nonce() -> None:
-    request = Request("INVITE", "sip:x@y")
-    fresh = challenge('Digest realm="r", nonce="1", qop="auth"')
-    stale = challenge('Digest realm="r", nonce="2", qop="auth", stale=true')
+    fresh = asked('Digest realm="r", nonce="1", qop="auth"')
+    stale = asked('Digest realm="r", nonce="2", qop="auth", stale=true')
     server = ("192.0.2.7", 5060)
     attempt = Attempt(account())
-    assert attempt.answer(fresh, server, request) is not None
-    assert attempt.answer(fresh, server, request) is None
+    assert attempt.challenged(fresh, server)
+    assert not attempt.challenged(fresh, server)
     attempt = Attempt(account())
-    assert attempt.answer(fresh, server, request) is not None
-    assert attempt.answer(stale, server, request) is not None
-    assert attempt.answer(stale, server, request) is None
+    assert attempt.challenged(fresh, server)
+    assert attempt.challenged(stale, server)
+    assert not attempt.challenged(stale, server)
 
 
 def test_only_the_trunk_s_own_servers_get_an_answer() -> None:
+    bye = asked('Digest realm="sip.example.net", nonce="1"', "BYE")
+    assert not Attempt(account()).challenged(bye, ("192.0.2.66", 5060))
+    assert not Attempt(None).challenged(bye, ("192.0.2.7", 5060))
+    # Nor does another server see what one of them asked for.
+    attempt = Attempt(account())
+    assert attempt.challenged(bye, ("192.0.2.7", 5060))
     request = Request("BYE", "sip:x@y")
-    asked = challenge('Digest realm="sip.example.net", nonce="1"')
-    assert Attempt(account()).answer(asked, ("192.0.2.66", 5060), request) is None
-    assert Attempt(None).answer(asked, ("192.0.2.7", 5060), request) is None
+    attempt.authorize(request, ("192.0.2.66", 5060))
+    assert request.get("Authorization") is None
+    attempt.authorize(request, ("192.0.2.7", 5060))
+    assert request.get("Authorization") is not None
+
+
+def test_a_nonce_is_kept_for_the_server_that_it_is_from() -> None:
+    ours = account()
+    ours.learn("192.0.2.8")
+    first, second = ("192.0.2.7", 5060), ("192.0.2.8", 5060)
+    for server, realm in ((first, "one"), (second, "two")):
+        attempt = Attempt(ours)
+        request = Request("INVITE", "sip:x@y")
+        attempt.authorize(request, server)
+        assert request.get("Authorization") is None
+        assert attempt.challenged(asked(f'Digest realm="{realm}", nonce="1", qop="auth"'), server)
+    for server, realm in ((first, "one"), (second, "two")):
+        request = Request("INVITE", "sip:x@y")
+        Attempt(ours).authorize(request, server)
+        assert f'realm="{realm}"' in (request.get("Authorization") or "")
 
 
 def test_no_password_shows_in_a_representation() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 
 from sipstack.account import Account, Attempt
-from sipstack.digest import Credentials, DigestClient, DigestError, DigestServer
-from sipstack.message import Request, Response, Uri
+from sipstack.digest import Credentials, DigestClient, DigestError, DigestServer, challenges
+from sipstack.message import Response, Uri
 
 HASHES: dict[str, Callable[[bytes], str]] = {
     "MD5": lambda octets: hashlib.md5(octets).hexdigest(),
@@ -35,6 +35,12 @@ def params(header: str) -> dict[str, str]:
     assert header.startswith("Digest ")
     found = re.findall(r'(\w+)=(?:"([^"]*)"|([^,\s]+))', header)
     return {name: quoted or bare for name, quoted, bare in found}
+
+
+def again(digest: DigestClient, kind: str) -> str:
+    """What the next request of a kind begins with."""
+    (kept,) = digest.kept(kind)
+    return digest.answer(kept, kind, URI)[1]
 
 
 @pytest.mark.parametrize("session", [False, True])
@@ -77,12 +83,10 @@ def test_a_nonce_is_counted_over_all_requests_and_none_twice_with_one_count() ->
     _, answer = digest.authorize(first, "INVITE", URI)
     counts = [params(answer)["nc"]]
     for _ in range(3):
-        kept = digest.preempt("INVITE", URI)
-        assert kept is not None
-        counts.append(params(kept[1])["nc"])
+        counts.append(params(again(digest, "INVITE"))["nc"])
     assert counts == ["00000001", "00000002", "00000003", "00000004"]
     # Another method has its own way to be let in, but the count is the nonce's.
-    assert digest.preempt("BYE", URI) is None
+    assert digest.kept("BYE") == ()
     _, answer = digest.authorize(first, "BYE", URI)
     assert params(answer)["nc"] == "00000005"
 
@@ -90,7 +94,7 @@ def test_a_nonce_is_counted_over_all_requests_and_none_twice_with_one_count() ->
 def test_a_nonce_without_a_count_is_not_used_again() -> None:
     digest = client()
     digest.authorize(challenge('Digest realm="p", nonce="n"'), "INVITE", URI)
-    assert digest.preempt("INVITE", URI) is None
+    assert digest.kept("INVITE") == ()
 
 
 @pytest.mark.parametrize(
@@ -115,10 +119,9 @@ def test_the_next_nonce_is_used_for_the_next_request(
     fine.add(name, value)
     digest.accepted(fine, "INVITE")
     digest.accepted(fine, "BYE")  # of which nothing is known
-    kept = digest.preempt("INVITE", URI)
-    assert kept is not None
-    assert params(kept[1])["nonce"] == nonce
-    assert params(kept[1])["nc"] == ("00000002" if nonce == "n" else "00000001")
+    answer = again(digest, "INVITE")
+    assert params(answer)["nonce"] == nonce
+    assert params(answer)["nc"] == ("00000002" if nonce == "n" else "00000001")
 
 
 def test_the_counts_of_old_nonces_are_forgotten_and_not_those_in_use() -> None:
@@ -126,9 +129,7 @@ def test_the_counts_of_old_nonces_are_forgotten_and_not_those_in_use() -> None:
     for number in range(1500):
         digest.authorize(challenge(f'Digest realm="p", nonce="{number}", qop="auth"'), "BYE", URI)
     assert len(digest._counts) == 1000
-    kept = digest.preempt("BYE", URI)
-    assert kept is not None
-    assert params(kept[1])["nc"] == "00000002"
+    assert params(again(digest, "BYE"))["nc"] == "00000002"
 
 
 def test_of_a_qop_without_end_only_the_beginning_is_read() -> None:
@@ -149,9 +150,55 @@ def test_a_challenge_that_cannot_be_answered_is_no_try_and_asks_for_no_password(
     )
     account.learn("192.0.2.7")
     attempt = Attempt(account)
-    request = Request("INVITE", Uri.parse("sip:a@provider.test"))
     basic = challenge('Basic realm="p"', 'Digest realm="p", nonce="n", algorithm=MD6')
-    assert attempt.answer(basic, ("192.0.2.7", 5060), request) is None
+    basic.add("CSeq", "1 INVITE")
+    assert not attempt.challenged(basic, ("192.0.2.7", 5060))
+    assert not attempt.tried
+
+
+def test_what_several_ask_in_one_response_is_told_apart_by_realm() -> None:
+    """RFC 3261 §22.3. Of one realm the strongest counts, and what the status says where it asks as both."""
+    response = challenge(
+        'Digest realm="a", nonce="1", algorithm=MD5, qop="auth"',
+        'Digest realm="b", nonce="2", algorithm=SHA-256, qop="auth"',
+        'Digest realm="a", nonce="3", algorithm=SHA-256, qop="auth"',
+        'Digest realm="b", nonce="4", algorithm=MD5, qop="auth"',
+        'Digest realm="c", nonce="5", algorithm=MD6',
+    )
+    response.add("Proxy-Authenticate", 'Digest realm="a", nonce="6", algorithm=SHA-512-256')
+    response.add("Proxy-Authenticate", 'Digest realm="d", nonce="7", stale=TRUE')
+    asked = [(c.realm, c.header, c.params["nonce"], c.stale) for c in challenges(response)]
+    assert asked == [
+        ("a", "Authorization", "3", False),
+        ("b", "Authorization", "2", False),
+        ("d", "Proxy-Authorization", "7", True),
+    ]
+
+
+def test_a_next_nonce_is_of_nobody_where_two_servers_may_have_named_it() -> None:
+    digest = client()
+    values = [f'Digest realm="{realm}", nonce="n", qop="auth"' for realm in "ab"]
+    proxy = challenge('Digest realm="c", nonce="n", qop="auth"', status=407)
+    asked = challenges(challenge(*values)) + challenges(proxy)
+    digest.keep(asked, "INVITE")
+    fine = Response(200, "OK")
+    fine.add("Authentication-Info", 'nextnonce="m"')
+    fine.add("Proxy-Authentication-Info", 'nextnonce="o"')
+    digest.accepted(fine, "INVITE")
+    assert [c.params["nonce"] for c in digest.kept("INVITE")] == ["n", "n", "o"]
+
+
+def test_of_the_kinds_of_requests_with_a_nonce_the_oldest_are_forgotten() -> None:
+    digest = client()
+    asked = challenges(challenge('Digest realm="a", nonce="n", qop="auth"'))
+    for port in range(150):
+        digest.keep(asked, ("INVITE", ("192.0.2.7", port)))
+    assert [bool(digest.kept(("INVITE", ("192.0.2.7", port)))) for port in (0, 49, 50, 149)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def signed(server: DigestServer, **changes: str) -> str:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from pyVoIP.RTP import RTPPacketManager
 
 from c2c_sip.cli import main
 from c2c_sip.lab import OWN
 from c2c_sip.lab.ear import Ear
 from c2c_sip.lab.journal import Journal
+from c2c_sip.lab.phone import FRAME, forget
 from c2c_sip.lab.script import USUAL, LabScript, PhoneScript, ScriptError, read
 from sipstack.media.g711 import encode
 from sipstack.media.tones import Tone
@@ -226,3 +228,20 @@ def test_an_address_that_is_taken_is_named_with_its_option(arguments: list[str],
         done = CliRunner().invoke(main, [word.format(taken) for word in arguments])
     assert (done.exit_code, done.stdout) == (1, "")
     assert f"--listen: {kind}:{taken}: Address already in use" in done.stderr
+
+
+def test_a_phone_forgets_what_it_has_heard_and_loses_nothing_of_what_comes() -> None:
+    manager = RTPPacketManager()
+    heard = b""
+    began = 4_000_000
+    for number in range(3000):
+        # One in a hundred comes after the one behind it.
+        swapped = number + {0: 1, 1: -1}.get(number % 100, 0)
+        manager.write(began + swapped * FRAME, swapped.to_bytes(2, "big") * (FRAME // 2))
+        if number >= 10:
+            heard += manager.read(FRAME)
+        if number % 500 == 499:
+            forget(manager)
+            assert len(manager.log) <= 70
+            assert len(manager.buffer.getvalue()) <= 70 * FRAME
+    assert heard == b"".join(n.to_bytes(2, "big") * (FRAME // 2) for n in range(2990))

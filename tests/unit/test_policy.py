@@ -73,6 +73,9 @@ def refusal(contact: object, **kwargs: Any) -> Refusal:
         ("030/1234-567", "DE", "0301234567", "+49301234567"),
         ("tel:+1-415-555-0123", "DE", "+14155550123", "+14155550123"),
         ("tel:101;phone-context=+1", "US", "101", None),
+        ("tel:5550123;phone-context=+1-415", "US", "+14155550123", "+14155550123"),
+        ("tel:+14155550123;phone-context=+1900", "US", "+14155550123", "+14155550123"),
+        ("tel:4155550123;phone-context=example.com", "US", "4155550123", "+14155550123"),
         ("TEL:101", "US", "101", None),
         ("101", "US", "101", None),
         ("911", "US", "911", None),
@@ -300,6 +303,17 @@ PREMIUM_US = [
     "＋１９００５５５１２３４",
     "+१९००५५५१२३४",
     "+1\u2011900\u2010555\u20131234",
+    "tel:5551234;phone-context=+1900",
+    "tel:9005551234;Phone-Context=+1;ext=7",
+    "sip:5551234;phone-context=+1900@trunk.example",
+    "sip:5551234%3Bphone-context=%2B1900@trunk.example",
+    "*67 1 900 555 1234",
+    "*679005551234",
+    "*8219005551234",
+    "#31#19005551234",
+    "*31#0119005551234",
+    "sip:*679005551234@trunk.example",
+    "19005551234#",
     "+1\u00a0900\u2009555\u202f1234",
     "+1 [900] ~ 555·1234",
 ]
@@ -355,6 +369,9 @@ def test_a_premium_number_at_somebody_elses_switch_is_refused_where_it_says_that
         ("999", "GB", "emergency"),
         ("sip:911@pbx.example.net", "US", "emergency"),
         ("sip:%3911@trunk.example", "US", "emergency"),
+        ("0", "US", "short"),
+        ("9", "US", "short"),
+        ("000", "US", "short"),
         ("411", "US", "short"),
         ("118 33", "DE", "short"),
         ("*72", "US", "short"),
@@ -368,6 +385,27 @@ def test_costly_emergency_and_short_numbers_are_refused_and_may_be_allowed(
     everywhere = Rules(region=region, countries=frozenset({"any"}), switches=SWITCHES)
     assert reason(contact, rules=everywhere, whitelist=["."]) == kind
     assert allowed(contact, rules=replace(everywhere, kinds=frozenset({kind})), whitelist=["."])
+
+
+@pytest.mark.parametrize(
+    ("contact", "region", "kind"),
+    [
+        ("*67 911", "US", "emergency"),
+        ("#31#112", "DE", "emergency"),
+        ("*67 011 882 16 1234567", "US", "satellite"),
+        ("#31#0049 30 1234567", "FR", "country"),
+        ("*72 4155550123", "US", ""),
+        ("*67 415 555 0123", "US", ""),
+        ("*21*0301234567#", "DE", ""),
+        ("*98101", "US", ""),
+    ],
+)
+def test_codes_before_a_number_hide_it_from_nobody(contact: str, region: str, kind: str) -> None:
+    rules = Rules(region=region)
+    if kind:
+        assert reason(contact, authenticated=True, rules=rules) == kind
+    else:
+        assert allowed(contact, authenticated=True, rules=rules)
 
 
 def test_an_extension_is_rung_for_anybody_and_a_short_code_for_the_known() -> None:

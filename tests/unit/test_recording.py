@@ -251,6 +251,27 @@ def test_a_disk_that_fails_ends_one_recording_and_no_call(tmp_path: Path, clock:
     assert file.closed
 
 
+def test_what_was_written_before_the_disk_was_full_can_be_heard(
+    tmp_path: Path, clock: Clock
+) -> None:
+    recorder = Recorder(tmp_path, clock=clock)
+    recording = recorder.record("a", clock.now)
+    talk(recording, clock, 5.0)
+    recorder.work()
+    file = recorder._open[recording][1]._file
+    file.flush()
+    written = file.tell()
+    kept = os.dup(file.fileno())
+    os.dup2(os.open("/dev/full", os.O_WRONLY), file.fileno())
+    talk(recording, clock, 5.0)
+    recorder.work()
+    os.close(kept)
+    assert recording.error == "No space left on device"
+    with wave.open(str(recording.path)) as whole:
+        assert 4 * whole.getnframes() == written - 44
+    assert sorted(os.listdir(tmp_path)) == ["a.wav"]
+
+
 def test_old_files_go_and_the_oldest_of_too_many(tmp_path: Path, clock: Clock) -> None:
     day = 86400.0
     for age in range(6):

@@ -116,7 +116,8 @@ def test_sloppy_descriptions_are_forgiven() -> None:
 
 
 def test_ipv6_and_rtcp_attributes_are_read() -> None:
-    remote = media().accept_answer(
+    ours = LocalMedia("2001:db8::1", 20000, media().receive_codecs, 1)
+    remote = ours.accept_answer(
         offer(
             "m=audio 4000 RTP/AVP 0\r\nc=IN IP6 2001:db8::9\r\na=rtcp:5001 IN IP6 2001:db8::8\r\n"
         )
@@ -126,6 +127,56 @@ def test_ipv6_and_rtcp_attributes_are_read() -> None:
         "2001:db8::8",
         5001,
     )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\na=fmtp:webrtc-datachannel max-message-size=65536\r\n",
+        "m=image 0 udptl t38\r\nc=NONE\r\na=rtcp:none\r\n",
+        "m=message 0 TCP/MSRP *\r\na=accept-types:*\r\na=rtpmap:* x/8000\r\n",
+        "m=video 0 RTP/AVP 96\r\na=rtpmap:960 VP8/90000000\r\na=rtcp:99999999\r\n",
+        "m=image 4000 udptl t38\r\n",
+    ],
+)
+def test_what_is_said_of_other_streams_costs_the_audio_nothing(other: str) -> None:
+    description = offer("m=audio 4000 RTP/AVP 0\r\n" + other)
+    assert media().accept_answer(description).port == 4000
+    body, remote = media().answer(description)
+    assert remote.port == 4000
+    assert f"\r\n{other.split(' ')[0]} 0 {other.split(' ')[2]} " in body.decode()
+
+
+def test_parameters_without_end_are_not_passed_on() -> None:
+    """The other leg is asked for what this one asks for: an INVITE of 60 kB would not get there."""
+    lines = "m=audio 4000 RTP/AVP 0 8\r\na=fmtp:0 " + "x" * 50000 + "\r\na=fmtp:8 y=1\r\n"
+    remote = media().accept_answer(offer(lines))
+    assert [codec.fmtp for codec in remote.codecs] == [None, "y=1"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "address"),
+    [
+        ("IP4", "phone.example.net"),
+        ("IP6", "2001:db8::1"),
+        ("IP4", "224.2.1.1/127"),
+        ("IP4", "999.1.1.1"),
+        ("IP4", "1." * 1000),
+        ("IP6", "fe80::1%eth0;x"),
+    ],
+)
+def test_audio_at_an_address_that_nothing_can_be_sent_to_is_refused(
+    kind: str, address: str
+) -> None:
+    """It would be a call of two who hear nothing, and nobody would know why."""
+    description = offer(f"m=audio 4000 RTP/AVP 0\r\nc=IN {kind} {address}\r\n")
+    for take in (media().accept_answer, media().answer):
+        with pytest.raises(SdpError) as caught:
+            take(description)
+        assert (caught.value.status, caught.value.reason) == (
+            488,
+            "Audio at an address that we cannot send to",
+        )
 
 
 def test_codecs_are_the_same_by_name_rate_and_channels() -> None:

@@ -110,6 +110,9 @@ def test_an_answer_with_a_key_of_the_offer_is_agreed_on(mode: Mode, value: str) 
     [
         (Mode.REQUIRED, "RTP/SAVP", []),
         (Mode.REQUIRED, "RTP/AVP", []),
+        # Not what was offered, keys or no keys.
+        (Mode.REQUIRED, "RTP/AVP", [THEIRS_80]),
+        (Mode.REQUIRED, "RTP/AVPF", [THEIRS_32]),
         (Mode.REQUIRED, "RTP/SAVP", [UNKNOWN]),
         (Mode.REQUIRED, "RTP/SAVP", [THEIRS_80, THEIRS_32]),
         (Mode.REQUIRED, "RTP/SAVP", [THEIRS_80.replace("_80", "_32")]),

@@ -34,13 +34,15 @@ def samples(source: Source, encoding: str = "PCMU") -> list[float]:
 @pytest.mark.parametrize("country", PLANS)
 @pytest.mark.parametrize("kind", ["ringback", "busy", "congestion"])
 def test_every_tone_sounds_and_pauses_as_its_plan_says(country: str, kind: str) -> None:
-    tone: Tone = getattr(PLANS[country], kind)
-    heard = samples(tone, "PCMA" if country == "de" else "PCMU")
-    period = sum(round(on * 8000) + round(off * 8000) for on, off in tone.cadence)
+    plan = getattr(PLANS[country], kind)
+    tones: tuple[Tone, ...] = (plan,) if isinstance(plan, Tone) else plan.tones
+    heard = samples(plan, "PCMA" if country == "de" else "PCMU")
+    bursts = [(tone, on, off) for tone in tones for on, off in tone.cadence]
+    period = sum(round(on * 8000) + round(off * 8000) for _, on, off in bursts)
     # Played again and again, no period is longer than the others.
     assert len(heard) % period == 0
     at = 0
-    for on, off in tone.cadence:
+    for tone, on, off in bursts:
         sounding = heard[at : at + round(on * 8000)]
         silent = heard[at + len(sounding) : at + len(sounding) + round(off * 8000)]
         # A modulated tone has a part of its energy beside its frequency.
@@ -55,6 +57,26 @@ def test_the_tables_by_kind_are_those_of_the_plans() -> None:
     assert RINGBACK["us"] == Tone((440.0, 480.0), ((2.0, 4.0),))
     assert BUSY["uk"] == Tone((400.0,), ((0.375, 0.375),))
     assert CONGESTION["eu"] == Tone((425.0,), ((0.25, 0.25),))
+
+
+def test_congestion_in_australia_is_told_from_busy_by_its_second_pitch() -> None:
+    # Asterisk's indications.conf: busy 425/375,0/375; congestion 425/375,0/375,420/375,0/375.
+    burst = 3000  # 0.375 s
+    busy, congestion = samples(BUSY["au"]), samples(CONGESTION["au"])
+    assert len(congestion) % (4 * burst) == 0
+    for number, frequency in ((0, 425), (2, 420)):
+        heard = congestion[number * burst : (number + 1) * burst]
+        assert strength(heard, frequency) > 0.95
+        assert max(map(abs, congestion[(number + 1) * burst :][:burst])) < 20
+    assert congestion[: 2 * burst] == busy[: 2 * burst]
+    assert congestion[2 * burst : 4 * burst] != busy[2 * burst : 4 * burst]
+
+
+def test_ringback_in_japan_swells_as_often_as_its_network_says() -> None:
+    # 400 Hz, modulated by 15 to 20 Hz, a second of three.
+    ringback = RINGBACK["jp"]
+    assert (ringback.frequencies, ringback.cadence) == ((400.0,), ((1.0, 2.0),))
+    assert 15 <= ringback.modulation <= 20
 
 
 def test_a_modulated_tone_swells_as_often_as_its_plan_says() -> None:

@@ -362,16 +362,13 @@ class _Trunk:
     async def _register(self, target: Target) -> Heard | int:
         """Ask for our bindings, with the password where it is asked for."""
         attempt = Attempt(self._account)
-        authorization: tuple[str, str] | None = None
         while True:
             request = self._request("REGISTER", target)
-            if authorization is not None:
-                request.add(*authorization)
+            attempt.authorize(request, target.address)
             outcome = await self._agents.ask(request, target)
             if isinstance(outcome, int) or outcome.response.status not in (401, 407):
                 return outcome
-            authorization = attempt.answer(outcome.response, outcome.source, request)
-            if authorization is None:
+            if not attempt.challenged(outcome.response, outcome.source):
                 return outcome
 
     def _server(

@@ -58,7 +58,7 @@ class Baresip(Program):
         super().__init__(folder / f"baresip-{user}", "baresip")
         self.user = user
         way = registrar.way
-        self._control = free_port(socket.SOCK_STREAM)
+        self._control = free_port()
         modules = next(Path("/usr/lib").glob("**/baresip/modules"))
         low, high = free_rtp_range()
         source = self.folder / "tone.wav"

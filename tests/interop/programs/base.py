@@ -46,21 +46,33 @@ class Certificate:
     own: Path
 
 
-def free_port(kind: int = socket.SOCK_DGRAM, host: str = HOST) -> int:
+#: Where ports are looked for: below those of :func:`free_rtp_range`, and those that the system gives out by itself. It
+#: gives one of these, to any connection or lookup of any program, before the one that it is meant for has bound it.
+_PORTS = range(11000, 21000)
+#: None that a test seeds: all who run tests at the same time would look at the same ports.
+_system = random.SystemRandom()
+
+
+def free_port(host: str = HOST) -> int:
+    """A port that nobody had a moment ago, neither for datagrams nor for connections: most programs bind both."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, kind) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for _ in range(200):
+        port = _system.choice(_PORTS)
+        with (
+            socket.socket(family, socket.SOCK_DGRAM) as datagrams,
+            socket.socket(family, socket.SOCK_STREAM) as connections,
+            contextlib.suppress(OSError),
+        ):
+            datagrams.bind((host, port))
+            connections.bind((host, port))
+            return port
+    raise RuntimeError("no free port")
 
 
 def free_row(count: int) -> int:
-    """The first, which is even, of so many UDP ports in a row that were free a moment ago.
-
-    Below those of :func:`free_rtp_range`, and below those that the system gives out by itself.
-    """
+    """The first, which is even, of so many UDP ports in a row that were free a moment ago."""
     for _ in range(200):
-        first = random.randrange(11000, 21000 - count, 2)
+        first = _system.randrange(_PORTS.start, _PORTS.stop - count, 2)
         with contextlib.ExitStack() as held:
             try:
                 for port in range(first, first + count):

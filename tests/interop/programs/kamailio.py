@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -110,9 +109,7 @@ class Kamailio(Program):
         """``routes`` are users that need not register, and the URI of each; ``date`` is what its answers say."""
         super().__init__(folder / name, "kamailio")
         self.way = way
-        self.port = free_port(
-            socket.SOCK_DGRAM if way.transport == "udp" else socket.SOCK_STREAM, way.host
-        )
+        self.port = free_port(way.host)
         self.password = password
         modules = next(Path("/usr/lib").glob("*/kamailio/modules"))
         config = self.folder / "kamailio.cfg"

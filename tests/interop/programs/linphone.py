@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -32,9 +31,8 @@ class Linphone(Program):
         way = registrar.way
         # Without the folder of its database it starts, and opens no socket.
         (self.folder / ".local/share/linphone").mkdir(parents=True)
-        kind = socket.SOCK_DGRAM if way.transport == "udp" else socket.SOCK_STREAM
         ports = {name: -1 for name in ("udp", "tcp", "tls")}
-        ports[way.transport] = free_port(kind, way.host)
+        ports[way.transport] = free_port(way.host)
         low, high = free_rtp_range()
         timer = (
             f"session_expires_enabled=1\nsession_expires_value={session_expires}\n"

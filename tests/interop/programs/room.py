@@ -68,7 +68,7 @@ class Door:
     """A TCP port of this machine that leads to one of a room's loopback, by way of a file, which no network holds back."""
 
     def __init__(self, folder: Path, room: Room, port: int) -> None:
-        self.port = free_port(socket.SOCK_STREAM)
+        self.port = free_port()
         self._inner = Program(folder, "door-inner")
         self._inner.launch(room.command("socat", "UNIX-LISTEN:door,fork", f"TCP:{HOST}:{port}"))
         until((folder / "door").exists, 10, "socat")

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -41,9 +40,7 @@ class Service(Program):
     ) -> None:
         super().__init__(folder, "service")
         self.rtp = free_rtp_range()
-        self.sip_port = free_port(
-            socket.SOCK_DGRAM if way.transport == "udp" else socket.SOCK_STREAM, way.host
-        )
+        self.sip_port = free_port(way.host)
         tls = (
             f'tls_ca = "{certificate.authority}"\ntls_certificate = "{certificate.own}"\n'
             if certificate

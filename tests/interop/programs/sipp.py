@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 from pathlib import Path
 
 from tests.interop.programs.base import (
@@ -408,7 +407,7 @@ class TlsFront(Program):
 
     def __init__(self, folder: Path, certificate: Certificate, port: int) -> None:
         super().__init__(folder, "socat")
-        self.port = free_port(socket.SOCK_STREAM)
+        self.port = free_port()
         self.launch(
             [
                 "socat",
@@ -481,7 +480,7 @@ class SippUas(Program):
         contact: str,
     ) -> None:
         transport = self.transport
-        self.port = free_port(socket.SOCK_DGRAM if transport == "u1" else socket.SOCK_STREAM)
+        self.port = free_port()
         # It binds four, for audio and for video.
         self.media_port = free_row(4)
         steps = scenario(kind, media_port or self.media_port, pause)

@@ -1,0 +1,158 @@
+"""One leg of a click-to-call: its SIP call and its RTP ports, which end together."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from c2c_sip.calling.diagnosis import LegFacts, Outcome
+from c2c_sip.calling.plan import LegPlan
+from sipstack.call import Ended, Failed, OutgoingCall
+from sipstack.media import LegCounters, MediaLeg, Source
+from sipstack.message.uri import hostport_text
+from sipstack.sdp import Codec, LocalMedia, RemoteMedia
+
+log = logging.getLogger(__name__)
+
+EVENT = "telephone-event"
+
+
+class Leg:
+    """One leg: its SIP call and its RTP ports, which end together."""
+
+    def __init__(
+        self, plan: LegPlan, media: MediaLeg, local: LocalMedia, codecs: tuple[Codec, ...]
+    ) -> None:
+        self.plan = plan
+        self.media = media
+        self.local = local
+        self.codecs = codecs
+        self.call: OutgoingCall
+        self.remote: RemoteMedia | None = None
+        self.closed = False
+        #: Called when there is news of the INVITE that has no final answer yet; see :meth:`dialog`.
+        self.on_pending: Callable[[], None] = lambda: None
+        self._final: LegCounters | None = None
+        self._dial: Callable[[], None]
+
+    def attach(self, call: OutgoingCall, dial: Callable[[], None]) -> None:
+        """Give the leg its call and the way to dial it."""
+        self.call = call
+        self._dial = dial
+
+    def dial(self) -> None:
+        """Send the INVITE."""
+        self._dial()
+
+    def dialog(self) -> dict[str, Any]:
+        """What it takes to hang the leg up without us: its dialog, or before there is one its INVITE; and its trunk, or
+        where else it may lead."""
+        dialog, account = self.call.dialog, self.call.outbound.account
+        dumped = dialog.dump() if dialog is not None else {}
+        pending = self.call.pending
+        if pending is not None:
+            dumped["pending"] = pending.dump()
+        if account is None and self.plan.at_home:
+            dumped["home"] = str(self.plan.outbound.uri)
+        return dumped | {"trunk": account.name if account is not None else None}
+
+    def described(self, remote: RemoteMedia) -> None:
+        """The peer's media was agreed on, for the first time or anew."""
+        direct = self.call.outbound.account is None and not self.plan.at_home
+        if direct and not all(map(self.plan.accepted, (remote.address, remote.rtcp_address))):
+            remote = replace(remote, withheld=True)
+        self.remote = remote
+        self.media.secure(remote.agreement)
+        self.media.set_remote(remote, self.local.receive_codecs)
+
+    def facts(self) -> LegFacts:
+        """What was seen of it, but for the times and the audio."""
+        uri, account = self.plan.outbound.uri, self.plan.outbound.account
+        outcome, evidence = self.call.outcome, self.call.evidence
+        match outcome:
+            case Ended(by):
+                ended_by: Outcome = by
+            case Failed():
+                ended_by = "peer" if evidence.refused_by == "peer" else "network"
+            case _:
+                ended_by = "local"
+        remote = self.remote
+        return LegFacts(
+            role=self.plan.role,
+            dialled=uri.user or uri.host,
+            caller=self.plan.from_.uri.user or "",
+            trunk=account.name if account is not None else "",
+            ended_by=ended_by,
+            status=outcome.status if isinstance(outcome, Failed) else None,
+            evidence=evidence,
+            codecs=tuple(codec.name for codec in voices(self.codecs)),
+            srtp=self.plan.srtp.value,
+            announced=hostport_text(self.local.address, self.local.port),
+            described=hostport_text(remote.address, remote.port) if remote is not None else "",
+            # Past us nothing is heard.
+            is_to_be_heard=self.hears() and not self.local.stands_for_another,
+        )
+
+    def close(self, reason: str = "") -> LegCounters:
+        """Hang up, and give the ports back."""
+        self.closed = True
+        self.on_pending = lambda: None  # which holds the flow
+        self.call.hang_up(reason)
+        if self._final is None:
+            self._final = self.media.close()
+            self.media.on_lost = lambda: None  # and so does this
+            self.media.on_key = lambda key: None
+        return self._final
+
+    def follow(self, other: "Leg", music: Source | None) -> None:
+        """Let the peer know what the other leg's peer does with the stream: hold it, or take it up again.
+
+        While it is held it hears ``music``, if there is any.
+        """
+        wanted = other.remote.direction if other.remote is not None else "sendrecv"
+        is_held = other.remote is not None and other.remote.on_hold
+        if music is not None:
+            self.media.play(music if is_held else None)
+            wanted = "sendonly" if is_held else wanted
+        if self.call.session is not None and wanted != self.local.direction:
+            self.call.session.offer(wanted)
+
+    def align(self, other: "Leg") -> None:
+        """Have the peer use a codec that the other leg's peer has, where what it took cannot be passed on.
+
+        Two of G.711 can be: the relay makes one of the other. And have it send no longer packets than that one can take.
+        """
+        if self.remote is None or other.remote is None or self.call.session is None:
+            return
+        ours, theirs = voices(self.remote.codecs), voices(other.remote.codecs)
+        fits = passes(ours[:1], theirs) and passes(theirs[:1], ours)
+        if self.local.ptime > (other.remote.maxptime or self.local.ptime):
+            self.local.ptime = other.remote.packet_time(self.local.ptime)
+            if fits:
+                self.call.session.offer(self.local.direction)
+        if fits:
+            return
+        shared = tuple(c for c in self.codecs if c.name == EVENT or passes((c,), theirs))
+        if not voices(shared):
+            log.warning("call %s: no codec that both have: %s", self.plan.call_id, theirs)
+            return
+        self.local.restrict(shared)
+        self.call.session.offer(self.local.direction)
+
+    def hears(self) -> bool:
+        """Whether the peer may be expected to send audio: not while it holds us or refuses to send."""
+        return self.remote is not None and self.remote.direction == "sendrecv"
+
+
+def voices(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+    """Those of the codecs that are heard."""
+    return tuple(codec for codec in codecs if codec.name.lower() != EVENT)
+
+
+def passes(some: Sequence[Codec], others: Sequence[Codec]) -> bool:
+    """Whether what comes in one of these can be sent on to who takes the others."""
+    return any(
+        codec.same_as(other) or {codec.name.upper(), other.name.upper()} <= {"PCMU", "PCMA"}
+        for codec in some
+        for other in others
+    )

@@ -1,0 +1,211 @@
+"""Who is asked for a password more than once in one request, by a proxy and by whom that leads to (RFC 3261 §22.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from c2c_sip.config import load
+from sipstack.digest import DigestServer
+from sipstack.message import Request, Response, make_response
+from tests.simulation.trunks import Answering, Records, Seen, answers, place_call
+
+TRUNK = "192.0.2.7"
+ZONE: dict[tuple[str, str], Records] = {("trunk.test", "A"): (TRUNK,)}
+PROXY, HOME = "proxy.test", "home.test"
+BOTH = f'realms = ["{PROXY}", "{HOME}"]'
+"""That both are the trunk's; else its registrar says so."""
+
+
+@dataclass
+class Gate:
+    """One that wants a digest in its realm before it lets a request pass; as a proxy by 407, else by 401."""
+
+    realm: str
+    proxy: bool = False
+    password: str = "s3cret"
+    algorithms: Sequence[str] = ("MD5",)
+    #: Requests that it says a nonce is stale for, though it is not.
+    stale: int = 0
+    says_stale: bool = False
+    server: DigestServer = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.server = DigestServer(self.realm, b"seal", algorithms=tuple(self.algorithms))
+
+    def shown(self, request: Request) -> list[str]:
+        """What ``request`` shows it: the headers of its kind that are for its realm."""
+        name = "Proxy-Authorization" if self.proxy else "Authorization"
+        return [v for v in request.get_all(name) if f'realm="{self.realm}"' in v]
+
+    def lets_in(self, request: Request) -> bool:
+        shown = self.shown(request)
+        if len(shown) != 1:
+            return False
+        if self.stale:
+            self.stale -= 1
+            self.says_stale = True
+            return False
+        passwords: Mapping[str, str] = {"acct": self.password}
+        uri = request.request_uri
+        return self.server.verify(shown[0], request.method, uri, passwords.get, 1000.0).ok
+
+    def challenges(self, request: Request) -> list[tuple[str, str]]:
+        name = "Proxy-Authenticate" if self.proxy else "WWW-Authenticate"
+        stale, self.says_stale = self.says_stale, False
+        return [(name, value) for value in self.server.challenges(1000.0, stale=stale)]
+
+
+@dataclass
+class Guarded:
+    """A trunk behind gates: who asks first, and who next. ``together``: all ask in one response, as behind a fork."""
+
+    gates: Sequence[Gate]
+    together: bool = False
+    methods: Sequence[str] = ("REGISTER", "INVITE", "BYE")
+
+    def __call__(self, request: Request) -> Response | None:
+        if request.method not in self.methods:
+            return answers(request)
+        closed = [gate for gate in self.gates if not gate.lets_in(request)]
+        if not closed:
+            return answers(request)
+        asking = closed if self.together else closed[:1]
+        status = 407 if asking[0].proxy else 401
+        headers = [header for gate in asking for header in gate.challenges(request)]
+        return make_response(request, status, to_tag="gate", headers=headers)
+
+
+def called(folder: Path, trunk: Answering, settings: str = "") -> Seen:
+    """What the trunk got of one call, whose extension and contact are both behind it."""
+    path = folder / "c2c_sip.toml"
+    path.write_text(
+        '[calling]\nextension_timeout = 2\n[guard]\ncountries = ["any"]\n[[trunk]]\nname = "t"\n'
+        f'domain = "trunk.test"\nusername = "acct"\npassword = "s3cret"\n{settings}\n'
+    )
+    nodes = place_call(
+        load(str(path), {}),
+        folder,
+        {"extension": "+12025550101"},
+        "+12025550102",
+        zone=ZONE,
+        answering={TRUNK: trunk},
+    )
+    return nodes[TRUNK]
+
+
+def credentials(request: Request) -> list[str]:
+    """The realms that a request has credentials for, in the order of its headers."""
+    both = request.get_all("Proxy-Authorization") + request.get_all("Authorization")
+    return [re.findall(r'realm="([^"]*)"', value)[0] for value in both]
+
+
+def shown(seen: Seen, method: str, user: str = "") -> list[list[str]]:
+    """The realms of each request of a method, in order; of the calls to one number only, where it is given."""
+    return [
+        credentials(request)
+        for request in seen.requests
+        if request.method == method and user in str(request.to)
+    ]
+
+
+@pytest.mark.parametrize("order", [(True, False), (False, True), (False, False)])
+def test_whoever_asks_second_gets_the_credentials_of_both(
+    order: tuple[bool, bool], tmp_path: Path
+) -> None:
+    gates = [Gate(PROXY, order[0]), Gate(HOME, order[1], algorithms=("SHA-256", "MD5"))]
+    seen = called(tmp_path, Guarded(gates))
+    both = sorted([PROXY, HOME])
+    for method, user in (("REGISTER", ""), ("INVITE", "0101"), ("BYE", "0101")):
+        first, second, third, *more = shown(seen, method, user)
+        assert (first, second, sorted(third)) == ([], [PROXY], both), method
+        # A refresh, or the end of the registration.
+        assert all(sorted(one) == both for one in more)
+    # Both nonces are kept, and counted, for the next call; and each ACK of a 2xx has what its INVITE has (§22.1).
+    assert [sorted(one) for one in shown(seen, "INVITE", "0102")] == [both]
+    acks = [r for r in seen.requests if r.method == "ACK" and sorted(credentials(r)) == both]
+    assert len(acks) == 2
+    numbers = [r.cseq.number for r in seen.requests if r.method == "INVITE" and "0101" in str(r.to)]
+    assert numbers == [1, 2, 3]
+
+
+def test_all_who_ask_in_one_response_are_answered_at_once(tmp_path: Path) -> None:
+    gates = [Gate("one.test"), Gate("two.test"), Gate(PROXY, proxy=True)]
+    seen = called(tmp_path, Guarded(gates, together=True, methods=("INVITE",)), "register = false")
+    first, second = shown(seen, "INVITE", "0101")
+    assert (first, sorted(second)) == ([], ["one.test", PROXY, "two.test"])
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_nobody_is_tried_twice_also_where_two_ask(wrong: int, tmp_path: Path) -> None:
+    gates = [Gate(PROXY, proxy=True), Gate(HOME)]
+    gates[wrong].password = "another"
+    seen = called(tmp_path, Guarded(gates, methods=("INVITE",)), BOTH)
+    assert [len(one) for one in shown(seen, "INVITE")] == [0, 1, 2][: 2 + wrong]
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_stale_nonce_of_either_is_answered_once_more(which: int, tmp_path: Path) -> None:
+    gates = [Gate(PROXY, proxy=True), Gate(HOME)]
+    gates[which].stale = 1
+    seen = called(tmp_path, Guarded(gates, methods=("INVITE",)), BOTH)
+    assert [len(one) for one in shown(seen, "INVITE", "0101")] == [[0, 1, 1, 2], [0, 1, 2, 2]][
+        which
+    ]
+    gates[which].stale = 2
+    (tmp_path / "again").mkdir()
+    seen = called(tmp_path / "again", Guarded(gates, methods=("INVITE",)), BOTH)
+    assert [len(one) for one in shown(seen, "INVITE")] == [[0, 1, 1], [0, 1, 2, 2]][which]
+
+
+def test_who_is_called_gets_nothing_by_asking_behind_the_trunk(tmp_path: Path) -> None:
+    """A proxy hands on the challenge of whoever it led the call to, be it in a realm of his own or in the trunk's."""
+    for at, (realm, stale) in enumerate([("rogue.test", 0), (PROXY, 0), (PROXY, 1)]):
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        # Whoever is called first asks nothing; by then the proxy is known, and is not asked again.
+        rogue = Gate(realm, says_stale=bool(stale))
+        contact = Guarded([Gate(PROXY, proxy=True), rogue], methods=("INVITE", "BYE"))
+        extension = Guarded(contact.gates[:1])
+
+        def trunk(
+            request: Request, parties: tuple[Guarded, Guarded] = (extension, contact)
+        ) -> Response | None:
+            return parties["0102" in str(request.to)](request)
+
+        seen = called(folder, trunk, "register = false")
+        assert shown(seen, "INVITE", "0101") == [[], [PROXY]]
+        assert shown(seen, "INVITE", "0102") == [[PROXY]]
+
+
+@pytest.mark.parametrize("known_by", ["registering", "setting", "domain"])
+def test_a_further_realm_is_answered_if_it_is_known_to_be_the_trunk_s(
+    known_by: str, tmp_path: Path
+) -> None:
+    realm = "trunk.test" if known_by == "domain" else HOME
+    gates = [Gate(PROXY, proxy=True), Gate(realm)]
+    settings = {"setting": f"register = false\n{BOTH}", "domain": "register = false"}
+    methods = ("INVITE",) if known_by != "registering" else ("REGISTER", "INVITE")
+    seen = called(tmp_path, Guarded(gates, methods=methods), settings.get(known_by, ""))
+    assert [sorted(one) for one in shown(seen, "INVITE", "0101")] == [
+        [],
+        [PROXY],
+        sorted([PROXY, realm]),
+    ]
+
+
+def test_where_realms_are_named_no_other_is_answered(tmp_path: Path) -> None:
+    gates = [Gate(PROXY, proxy=True)]
+    settings = f'register = false\nrealms = ["{HOME}"]'
+    seen = called(tmp_path, Guarded(gates, methods=("INVITE",)), settings)
+    assert shown(seen, "INVITE") == [[]]
+
+
+def test_realms_without_end_are_not_answered(tmp_path: Path) -> None:
+    gates = [Gate(f"{number}.test", proxy=number % 2 == 0) for number in range(20)]
+    seen = called(tmp_path, Guarded(gates, methods=("REGISTER",)))
+    assert [len(one) for one in shown(seen, "REGISTER")] == [0, 1, 2, 3, 4]
