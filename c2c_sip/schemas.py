@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from ipaddress import ip_address
@@ -289,7 +289,8 @@ def _told(description: str, **more: Any) -> dict[str, Any]:
 
 def _limits(*names: str) -> dict[str, Any]:
     limit = {"type": "integer", "min": 0, "max": 10_000_000}
-    return {"type": "dict", "schema": dict.fromkeys(names, limit)}
+    # A misspelt limit would be none at all.
+    return {"type": "dict", "allow_unknown": False, "schema": dict.fromkeys(names, limit)}
 
 
 _SPAN: dict[str, Any] = {"type": "string", "check_with": _span} | _told(
@@ -348,6 +349,8 @@ CLICKTOCALL: dict[str, Any] = {
     | _told("Whether the extension's phone is asked to answer by itself.", default=False),
     "hours": {
         "type": "dict",
+        # A misspelt day would be none, and without any day it is always open.
+        "allow_unknown": False,
         "schema": {
             "timezone": {"type": "string", "allowed": TIME_ZONES} | _told("UTC, unless given."),
             "message": _line(1, 512) | _told("What a visitor is told at other times."),
@@ -540,7 +543,11 @@ def _findings(schema: Mapping[str, Any], errors: Any) -> Iterator[tuple[str, str
             case "max":
                 rule, message = "maximum", f"Value must be at most {target}"
             case "allowed":
-                rule, message = "enum", "Value must be one of " + ", ".join(map(str, target))
+                rule, message = "enum", f"Value must be one of {_listed(target)}"
+            case None:
+                # A field where none but those of the schema are.
+                known = _rules(schema, error)["schema"]
+                rule, message = "additionalProperties", f"Field must be one of {_listed(known)}"
             case other:
                 raise AssertionError(f"a schema has the rule {other}, which has no words here")
         detail: dict[str, Any] = {"message": message, "cause": cause}
@@ -558,13 +565,22 @@ def _counted(value: Any) -> tuple[str, str, str]:
     return "Items", "Array", "items"
 
 
-def _kinds(schema: Mapping[str, Any], error: Any) -> str:
-    """The types that a field may be of, in JSON's names."""
+def _listed(names: Iterable[object]) -> str:
+    return ", ".join(map(str, names))
+
+
+def _rules(schema: Mapping[str, Any], error: Any) -> Any:
+    """The part of the schema that an error is about."""
     rules: Any = schema
     for step in error.schema_path[:-1]:
         if isinstance(rules, Mapping) and step in rules:
             rules = rules[step]
-    kinds: str | list[str] = rules["type"]
+    return rules
+
+
+def _kinds(schema: Mapping[str, Any], error: Any) -> str:
+    """The types that a field may be of, in JSON's names."""
+    kinds: str | list[str] = _rules(schema, error)["type"]
     return ", ".join(_KINDS.get(k, k) for k in ([kinds] if isinstance(kinds, str) else kinds))
 
 

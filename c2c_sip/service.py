@@ -159,7 +159,11 @@ class Service:
             lambda: secrets.token_hex(16),
             time.time,
         )
-        known = {"result": row["result"] or "error", "cause": row["cause"] or CUT_OFF}
+        known = {
+            "result": row["result"] or "error",
+            "cause": row["cause"] or CUT_OFF,
+            "explanation": row["explanation"],
+        }
         return notices.of("ended", known, LAST)
 
     def _add_lab(self, trunk: Trunk) -> None:

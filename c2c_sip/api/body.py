@@ -70,15 +70,24 @@ def read_contact(req: falcon.Request) -> Any:
 
 def read_text(req: falcon.Request, *names: str) -> str:
     """The first text by one of these names, from where the contact may be; empty where there is none."""
-    if req.method == "GET":
-        found: Mapping[str, Any] = {}
-    else:
-        found = _form(req, kind_of(req)) if _is_form(req) else _document(req)
+    found = _brought(req)
     for name in names:
         value = found.get(name) or req.get_param(name)
         if isinstance(value, str) and value:
             return value
     return ""
+
+
+def read_flag(req: falcon.Request, name: str) -> bool:
+    """Whether a request says ``true``, as JSON or as text, from where the contact may be."""
+    said = req.get_param(name) or _brought(req).get(name)
+    return said is True or (isinstance(said, str) and said.lower() == "true")
+
+
+def _brought(req: falcon.Request) -> Mapping[str, Any]:
+    if req.method == "GET":
+        return {}
+    return _form(req, kind_of(req)) if _is_form(req) else _document(req)
 
 
 def _is_form(req: falcon.Request) -> bool:

@@ -9,7 +9,7 @@ import falcon
 from c2c_sip.api import envelope, page
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.answers import ACTIVATION
-from c2c_sip.api.body import read_contact, read_text
+from c2c_sip.api.body import read_contact, read_flag, read_text
 from c2c_sip.api.client import is_local
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, not_found, unauthorized
@@ -73,7 +73,7 @@ class Connect:
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
         """Start a call.
 
-        With `?blocking=true` the answer comes when the two are connected (200) or it is known that they will not be
+        With `blocking` true, in the query or beside the contact, the answer comes when the two are connected (200) or it is known that they will not be
         (503, 504); without, at once.
         """
         self._start(req, resp, account_id, id)
@@ -110,7 +110,7 @@ class Connect:
             page.ask(resp, req.relative_uri)
             return
         contact = read_contact(req)
-        blocking = (req.get_param("blocking") or "").lower() == "true"
+        blocking = read_flag(req, "blocking")
         if blocking and not self._waiting.acquire(blocking=False):
             raise ApiError(
                 503,

@@ -26,6 +26,7 @@ class Operation:
     :param request_types: bodies of other media types than JSON's envelope, as JSON Schemas
     :param answer_types: answers of other media types
     :param envelope: whether there is an answer in JSON's envelope
+    :param ranges: whether a part of the answer may be asked for
     """
 
     body: Schema | None = None
@@ -40,6 +41,7 @@ class Operation:
     request_types: Mapping[str, Schema] = field(default_factory=dict)
     answer_types: tuple[str, ...] = ()
     envelope: bool = True
+    ranges: bool = False
 
 
 def operation(described: Operation) -> Callable[[Responder], Responder]:

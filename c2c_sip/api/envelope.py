@@ -49,7 +49,8 @@ def success(
     if revision is not None:
         tag = f"{revision}.{digest[:16]}"
         resp.set_header("ETag", f'"{tag}"')
-        if req.method in ("GET", "HEAD") and tag in tags(req.get_header("If-None-Match") or ""):
+        known = req.get_header("If-None-Match") or ""
+        if req.method in ("GET", "HEAD") and (tag in tags(known) or known.strip() == "*"):
             headers(req, resp)
             resp.status = 304
             return

@@ -50,6 +50,8 @@ def _of_field(rules: Mapping[str, Any], partial: bool) -> Schema:
         found = of_document(rules.get("schema", {}), partial)
         if not found["properties"]:
             del found["properties"]
+        if rules.get("allow_unknown") is False:
+            found["additionalProperties"] = {"type": "null"} if partial else False
         if "valuesrules" in rules:
             found["additionalProperties"] = _of_field(rules["valuesrules"], partial)
     if "list" in kinds and "schema" in rules:

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import falcon
 
-from c2c_sip.api import body, conditions, envelope, listing
+from c2c_sip.api import body, conditions, envelope, listing, ranges
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.accounts import merged
 from c2c_sip.api.answers import MEDIA_SHOWN
@@ -22,6 +23,7 @@ from sipstack.message.multipart import find_part
 #: What WAV files are called.
 WAV_TYPES = ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave")
 _OCTETS = "application/octet-stream"
+_FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
 _FILE = {"type": "string", "format": "binary"}
 _UPLOAD = Operation(
@@ -98,7 +100,7 @@ class Audio:
         resp.set_header("Content-Disposition", f'attachment; filename="{media_id}.wav"')
         # Whatever is in it: no browser is to take it for a page.
         resp.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
-        resp.data = octets
+        ranges.send(req, resp, BytesIO(octets), len(octets))
 
     def upload(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, media_id: str
@@ -136,7 +138,9 @@ class Audio:
                 if part is not None:
                     return part
             raise invalid({"file": {"required": {"message": "no part of the form is audio"}}})
-        if kind not in (*WAV_TYPES, _OCTETS):
+        # Of curl, which says "form" unless told otherwise.
+        is_unlabelled = kind in ("", _FORM) and found[:4] == b"RIFF"
+        if kind not in (*WAV_TYPES, _OCTETS) and not is_unlabelled:
             message = "the body must be one of " + ", ".join((*WAV_TYPES, _OCTETS, _MULTIPART))
             raise ApiError(415, "unsupported_media_type", {"message": message})
         return found
@@ -247,7 +251,7 @@ class MediaRaw:
         self._access = access
         self._audio = audio
 
-    @operation(Operation(envelope=False, answer_types=("audio/wav",)))
+    @operation(Operation(envelope=False, answer_types=("audio/wav",), ranges=True))
     def on_get(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, media_id: str
     ) -> None:

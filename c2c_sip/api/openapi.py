@@ -26,6 +26,7 @@ _PROBLEMS = {
     412: "It has been changed since it was read (`If-Match`).",
     413: "The body is too large.",
     415: "The body is not of a type that is read.",
+    416: "There is no such range in it: `Content-Range` says how long it is.",
     429: "Too many; `Retry-After` says when to come back.",
     500: "Our fault.",
     503: "The trunk, the database or the capacity is not there now; `Retry-After` says when to come back.",
@@ -37,6 +38,11 @@ _WITH_BODY = (413, 415)
 _LONG = 50
 _TEXT: Json = {"type": "string"}
 _SECOND = {"type": "string", "pattern": "^[0-9]{1,12}$", "description": "Gregorian seconds."}
+_RANGE: Json = {
+    "type": "string",
+    "pattern": "^bytes=[0-9]{1,9}-$",
+    "description": "One range of octets, as `bytes=0-999`, `bytes=1000-` or `bytes=-500`.",
+}
 _PARAMETERS: Mapping[str, Schema] = {
     "page_size": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50},
     "start_key": {"type": "string", "pattern": "^([0-4][0-9a-f]{47})?$"},
@@ -205,6 +211,8 @@ def _operation(path: str, verb: str, resource: Any, responder: Any) -> Json:
     if query or lists:
         parameters = [*query.items(), *lists.items()]
         found["parameters"] = [_parameter(name, schema) for name, schema in parameters]
+    if described.ranges:
+        found["parameters"] = [{"name": "Range", "in": "header", "schema": _RANGE}]
     body = _body(described)
     if body is not None:
         found["requestBody"] = body
@@ -265,6 +273,9 @@ def _responses(path: str, verb: str, described: Operation) -> Json:
     for status in dict.fromkeys(reversed(described.status)):
         found[str(status)] = _success(verb, described, status == described.status[1])
     statuses = {*_ANYWHERE, *described.problems}
+    if described.ranges:
+        found["206"] = found["200"] | {"description": "The range of it that was asked for."}
+        statuses.add(416)
     if described.who != "anybody":
         statuses.add(401)
     if "{" in path:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import falcon
 
-from c2c_sip.api import envelope
+from c2c_sip.api import envelope, ranges
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.answers import RECORDING
 from c2c_sip.api.describe import Operation, operation
@@ -29,7 +29,7 @@ class RecordingFile:
         self._access = access
         self._recorder = recorder
 
-    @operation(Operation(envelope=False, answer_types=("audio/wav",)))
+    @operation(Operation(envelope=False, answer_types=("audio/wav",), ranges=True))
     def on_get(
         self,
         req: falcon.Request,
@@ -49,11 +49,7 @@ class RecordingFile:
         resp.set_header("Content-Disposition", f'attachment; filename="{activation_id}.wav"')
         resp.set_header("Cache-Control", "private, no-store")
         resp.set_header("Content-Security-Policy", "default-src 'none'; sandbox")
-        if req.method == "HEAD":
-            file.close()
-            resp.content_length = size
-        else:
-            resp.set_stream(file, size)
+        ranges.send(req, resp, file, size)
 
     @operation(Operation(answer=RECORDING))
     def on_delete(

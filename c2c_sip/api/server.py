@@ -32,15 +32,15 @@ SLOWEST = 8 * 1024
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
-    """Lets only uploads be large, and each request be for one host (:rfc:`9112` §3.2)."""
+    """Lets only uploads be large, and no request be for several hosts (:rfc:`9112` §3.2)."""
 
     adj: Any
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
-        # Several of a header come joined by commas.
-        if self.version == "1.1" and ("HOST" not in self.headers or "," in self.headers["HOST"]):
-            raise ParsingError("A request of HTTP/1.1 has one Host")
+        # Several of a header come joined by commas. None at all does no harm: it is nobody's name.
+        if "," in self.headers.get("HOST", ""):
+            raise ParsingError("A request has one Host")
         if not self.adj.is_upload(self.path):
             self.adj = self.adj.of_documents
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from c2c_sip import logs
 from c2c_sip.calling import channels, hours, numbering, policy, routing, variables
-from c2c_sip.calling.contact import Contact, canonical
+from c2c_sip.calling.contact import Contact
 from c2c_sip.calling.engine import Engine
 from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.guard import Guard, Minutes, Proof
@@ -231,7 +231,7 @@ class Calling:
             # Rather no call than one that somebody relies on to be recorded.
             raise Refusal("unavailable", "calls cannot be recorded: recording.directory is not set")
         routes = self._planner.routes(account, clicktocall, checked, rules)
-        called = canonical(checked.contact, rules.region)
+        called = checked.called
         guard.check_never_call(account["id"], called, contact)
         minutes = guard.minutes(account, now)
         if minutes is not None:

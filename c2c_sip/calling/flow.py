@@ -25,6 +25,7 @@ from sipstack.call import (
     Event,
     Failed,
     Info,
+    OfferAnswered,
     Referred,
     Refreshed,
     Renegotiated,
@@ -383,6 +384,8 @@ class Flow:
         if len(plans) > 1 or self._must_confirm(plans):
             first.media.bridge(second.media)
         first.align(second)
+        second.keep_to(first)
+        first.keep_to(second)
         first.media.play(None)
         return second
 
@@ -436,6 +439,8 @@ class Flow:
                 continue
             if source is not None and bypass is not None and bypass.takes(source, event):
                 continue
+            if isinstance(event, (Renegotiated, OfferAnswered)) and source in heard:
+                (contact if source is caller else caller).keep_to(source)
             if isinstance(event, Renegotiated) and source in heard:
                 # Hold on one leg reaches the other.
                 (contact if source is caller else caller).follow(source, self.plan.music)
@@ -489,6 +494,8 @@ class Flow:
         referred.referral.notify(200, "OK", final=True)
         staying.media.play(None)
         staying.align(new)
+        staying.keep_to(new)
+        new.keep_to(staying)
         if self._recording is not None:
             self._recording.hear(new)
         if not leaving.closed:

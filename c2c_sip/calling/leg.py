@@ -132,12 +132,22 @@ class Leg:
                 self.call.session.offer(self.local.direction)
         if fits:
             return
+        if self.keep_to(other):
+            self.call.session.offer(self.local.direction)
+        else:
+            log.warning("call %s: no codec that both have: %s", self.plan.call_id, theirs)
+
+    def keep_to(self, other: "Leg") -> bool:
+        """Agree with the peer only on what the other leg's peer can be sent, from now on; whether there is anything.
+
+        A phone may offer more in the call than it took in the beginning.
+        """
+        theirs = voices(other.remote.codecs) if other.remote is not None else ()
         shared = tuple(c for c in self.codecs if c.name == EVENT or passes((c,), theirs))
         if not voices(shared):
-            log.warning("call %s: no codec that both have: %s", self.plan.call_id, theirs)
-            return
+            return False
         self.local.restrict(shared)
-        self.call.session.offer(self.local.direction)
+        return True
 
     def hears(self) -> bool:
         """Whether the peer may be expected to send audio: not while it holds us or refuses to send."""

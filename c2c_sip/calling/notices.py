@@ -29,6 +29,7 @@ _RESULTS = (
     "duration_seconds",
     "billing_seconds",
     "ringing_seconds",
+    "explanation",
 )
 
 

@@ -582,11 +582,12 @@ class Store:
             for row in list(activation.select().where(left).dicts()):
                 row["account_id"] = row.pop("account")
                 row["clicktocall_id"] = row.pop("clicktocall")
+                if not row["explanation"]:
+                    row["explanation"] = explain(row)
+                    told = {"explanation": row["explanation"]}
+                    self._writer.execute(Change("activation", row["id"], told))
                 for change in also(row):
                     self._writer.execute(change)
-                if not row["explanation"]:
-                    told = {"explanation": explain(row)}
-                    self._writer.execute(Change("activation", row["id"], told))
             cdr.update(ended=now, cause=CUT_OFF, dialog=None).where(legs).execute()
             return int(
                 activation.update(

@@ -11,7 +11,8 @@ Three kinds of sources may be the peer, and the better one wins:
 For the last two, the described address must have been silent all that time, while the source kept sending an agreed
 payload type with one SSRC, its numbers going up, several of them one by one. What was decided stays until the peer
 describes another address, or until the source has been silent for :data:`FORGET` seconds; and if then another one is
-believed, the first has its place back as soon as it speaks. RTCP decides nothing. Pure.
+believed, the first has its place back as soon as it speaks. Only of the third kind one makes room for one of the second: a
+stranger may have been faster than the phone. RTCP decides nothing. Pure.
 """
 
 import ipaddress
@@ -118,14 +119,19 @@ class Latch:
         """
         if self._signalled_ip is None:
             return False
+        outranked = False
         if source not in (self.signalled, self._first):
             if self.source is not None and now - last < FORGET:
-                self._candidates.clear()
-                return False
+                if self._is_near(self.source):
+                    self._candidates.clear()
+                    return False
+                outranked = self._is_near(source)
+                if not outranked:
+                    return False
             if not self._proved(source, sequence, ssrc, now):
                 return False
         self.source = source
-        if source == self.signalled or self._first is None:
+        if source == self.signalled or self._first is None or outranked:
             self._first = source
         self._candidates.clear()
         return True

@@ -385,7 +385,8 @@ class MediaPlane:
             known = self._taught[relay]
             if cue in known:
                 return cue
-            known.add(cue)
+            if relay.alive:  # else it is told in vain
+                known.add(cue)
         frames = {name: source.frames(name) for name in ("PCMU", "PCMA")}
         relay.tell("learn", cue, frames)
         return cue

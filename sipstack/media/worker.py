@@ -35,6 +35,8 @@ log = logging.getLogger(__name__)
 REFRESH = 2.0
 #: Seconds that the process has to take a command, or to answer one.
 ANSWER = 2.0
+#: Seconds in which a process that has lines must say something: it owes all their counters in two.
+DEAF = 10
 #: Seconds to wait for a new process to be there, which on a small or busy machine takes a few.
 STARTING = 30.0
 #: Octets that wait to be told, before audio is dropped.
@@ -237,6 +239,10 @@ class Worker:
         self._lock = threading.Lock()
         self._counters: dict[int, LegCounters] = {}
         self._removed: dict[int, threading.Event] = {}
+        #: The lines that the process has.
+        self._lines: set[int] = set()
+        #: Whether it has owed an answer, and has not been heard since.
+        self._is_late = False
         self._closing = threading.Event()
         #: The process has said that it takes commands.
         self._ready = threading.Event()
@@ -245,8 +251,8 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether there is a process that takes commands."""
-        return self._commands is not None and self._ready.is_set()
+        """Whether there is a process that takes commands, and does what they say."""
+        return self._commands is not None and self._ready.is_set() and not self._is_late
 
     def start(self) -> None:
         """Start the process and the thread that listens to it."""
@@ -273,10 +279,13 @@ class Worker:
     ) -> None:
         """Give a line to the process, with its two sockets.
 
-        :raises OSError: there is no process now.
+        :raises OSError: there is no process now, or it hangs.
         """
-        if not self._send(("add", (number, frozenset(known))), (guard.fileno(), rtcp.fileno())):
+        if self._is_late or not self._send(
+            ("add", (number, frozenset(known))), (guard.fileno(), rtcp.fileno())
+        ):
             raise OSError(errno.EAGAIN, "the relay is being started again")
+        self._lines.add(number)
         guard.close()
         rtcp.close()
 
@@ -291,9 +300,11 @@ class Worker:
     def remove(self, number: int) -> LegCounters:
         """End a line; its last counters, which are worth waiting a few milliseconds for."""
         done = self._removed[number] = threading.Event()
-        if self._send(("remove", (number,))):
-            done.wait(ANSWER)
+        # Who waits is all of the signalling: once in vain is enough.
+        if self._send(("remove", (number,))) and not self._is_late:
+            self._is_late = not done.wait(ANSWER)
         del self._removed[number]
+        self._lines.discard(number)
         return self.counters(number)
 
     def drop(self, number: int) -> None:
@@ -325,7 +336,10 @@ class Worker:
         self._process.start()
         theirs.close()
         events.close()
+        mine.settimeout(1.0)
         self._events = Channel(mine)
+        self._lines.clear()
+        self._is_late = False
         with self._lock:
             self._commands = Channel(commands)
 
@@ -336,8 +350,8 @@ class Worker:
             born = time.monotonic()
             self._listen()
             self._events.close()
-            # One that is only deaf must not live on beside its successor.
-            self._process.join(None if self._closing.is_set() else 1.0)
+            # One that is only deaf must not live on beside its successor, nor be waited for at the end of all.
+            self._process.join(ANSWER)
             self._process.kill()
             self._process.join()
             with self._lock:
@@ -363,11 +377,22 @@ class Worker:
                 return
 
     def _listen(self) -> None:
+        silent = 0
         while True:
             try:
                 messages = self._events.receive()
+            except TimeoutError:
+                if self._closing.is_set():
+                    return
+                # By how often nothing came, and not by the clock: all of the service may have been stopped for a while.
+                silent = silent + 1 if self._lines or self._is_late else 0
+                if silent == DEAF:
+                    log.error("%s says nothing any more: it is ended", self._name)
+                    self._process.kill()
+                continue
             except EOFError:
                 return
+            silent, self._is_late = 0, False
             for name, *content in messages:
                 if name == "log":
                     logger, level, text = content

@@ -56,6 +56,14 @@ class Receiver:
             found[notice["data"]["activation_id"]].setdefault(notice["id"], notice["data"]["state"])
         return {activation: list(states.values()) for activation, states in found.items()}
 
+    def ended(self, activation: str) -> dict[str, Any]:
+        """What was told of an activation's end."""
+        for notice in self.taken:
+            if (notice["data"]["activation_id"], notice["data"]["state"]) == (activation, "ended"):
+                found: dict[str, Any] = notice["data"]
+                return found
+        raise LookupError(activation)
+
 
 def test_every_state_arrives_in_order_whatever_happens_to_either_side(start: Start) -> None:
     receiver = Receiver()
@@ -105,6 +113,10 @@ def test_every_state_arrives_in_order_whatever_happens_to_either_side(start: Sta
         assert record["state"] == "ended"
         seen = states[one]
         assert seen == [state for state in whole if state in seen], "in order, each once"
+        told = receiver.ended(one)
+        for field in ("result", "cause", "explanation"):
+            assert record[field] == told[field], field
+        assert told["explanation"]
         if record["cause"] == "NORMAL_CLEARING":
             missing = set(whole) - set(seen)
             assert not missing - {"extension_ringing", "contact_ringing"}, (one, seen)

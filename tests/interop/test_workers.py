@@ -133,6 +133,69 @@ def test_a_dead_worker_ends_its_own_calls_and_is_started_again(plane: MediaPlane
     assert len(fresh.hear()) == 160
 
 
+def test_a_process_that_hangs_holds_up_nothing_but_its_own_calls_and_is_ended(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As a process does that is in a trap of the kernel: it does not die, and says nothing.
+    monkeypatch.setattr(worker, "DEAF", 6)
+    plane = MediaPlane(ports=free_rtp_range(), workers=1)
+    plane.start()
+    try:
+        legs = [plane.open(HOST) for _ in range(8)]
+        lost: list[MediaLeg] = []
+        legs[-1].on_lost = lambda: lost.append(legs[-1])
+        before = pids(plane)
+        os.kill(before[0], signal.SIGSTOP)
+        begin = time.monotonic()
+        for leg in legs[:-1]:
+            leg.close()
+        # One waits for its last counters, in vain: no other does.
+        assert time.monotonic() - begin < 2.5 * worker.ANSWER
+        until(lambda: lost)
+        assert "says nothing any more" in caplog.text
+        (relay,) = plane._relays
+        until(lambda: relay.alive and pids(plane) != before)
+        fresh = End(plane.open(HOST))
+        fresh.leg.play(RINGBACK["eu"])
+        assert len(fresh.hear()) == 160
+    finally:
+        plane.close()
+
+
+def test_a_process_that_hangs_does_not_hold_up_the_end() -> None:
+    plane = MediaPlane(ports=free_rtp_range(), workers=1)
+    plane.start()
+    (pid,) = pids(plane)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        plane.close()
+        until(lambda: not os.path.exists(f"/proc/{pid}"))
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_what_is_prepared_while_a_process_is_started_again_can_be_played(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plane = MediaPlane(ports=free_rtp_range(), workers=1)
+    plane.start()
+    try:
+        (relay,) = plane._relays
+        event = threading.Event()
+        plane.open(HOST).on_lost = event.set
+        os.kill(pids(plane)[0], signal.SIGKILL)
+        assert event.wait(PATIENCE)
+        assert not relay.alive
+        plane.prepare(RINGBACK["eu"])
+        until(lambda: relay.alive)
+        fresh = End(plane.open(HOST))
+        fresh.leg.play(RINGBACK["eu"])
+        assert len(fresh.hear()) == 160
+    finally:
+        plane.close()
+
+
 def slowly(*arguments: Any) -> None:
     """A relay process of a machine that is busy or small."""
     time.sleep(worker.ANSWER + 1.0)

@@ -635,6 +635,8 @@ class ScriptedPhone:
                 number = line[len("a=rtpmap:") :].split()[0]
         text = offer.decode("utf-8", "replace")
         codecs = [c for c in self.script.codecs if c.split()[1] in text] or self.script.codecs
+        if not offer and self.script.offers:
+            codecs = self.script.offers
         numbers = " ".join(codec.split()[0] for codec in codecs)
         lines = [
             "v=0",

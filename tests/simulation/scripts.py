@@ -40,6 +40,7 @@ class Script:
     :param route: the Record-Route of its 2xx
     :param ignore: methods that it does not react to, such as BYE or CANCEL
     :param codecs: numbers and formats that it takes, of which it answers those that it is offered, or all
+    :param offers: those that it offers itself, where they are others
     :param statuses: what it answers to other methods than 200, such as ``(("BYE", 481),)``
     """
 
@@ -72,6 +73,7 @@ class Script:
     ignore: frozenset[str] = frozenset()
     statuses: tuple[tuple[str, int], ...] = ()
     codecs: tuple[str, ...] = ("0 PCMU/8000",)
+    offers: tuple[str, ...] = ()
 
 
 ANSWERS = Script()

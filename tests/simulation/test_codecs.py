@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sipstack.message import Request, parse_datagram
+from sipstack.message import Request, Response, parse_datagram
 from sipstack.sdp import codec_list
 from tests.simulation.scripts import Script
 from tests.simulation.test_flow import CUSTOMER, DESK, Outcome, good
@@ -96,6 +96,45 @@ def test_what_the_extension_s_decoder_wants_is_asked_of_the_contact() -> None:
     assert "m=audio 20002 RTP/AVP 107 0 101\r\n" in invites[0]
     assert "a=fmtp:107 maxaveragebitrate=20000;stereo=0\r\n" in invites[0]
     assert "useinbandfec" not in invites[0]
+
+
+def answered(outcome: Outcome, host: str) -> list[list[str]]:
+    """The voice codecs of each answer that a phone got to an offer of its own, in order, copies left out."""
+    found: dict[int, list[str]] = {}
+    for passage in outcome.network.journal:
+        message = parse_datagram(passage.data)
+        if passage.destination[0] == host and isinstance(message, Response) and message.body:
+            names = re.findall(r"a=rtpmap:\d+ ([^/]+)/", message.body.decode())
+            found[message.cseq.number] = [name for name in names if name != "telephone-event"]
+    return list(found.values())
+
+
+@pytest.mark.parametrize(
+    ("offers", "agreed"),
+    [((WIDE, ULAW), [["PCMU"]]), ((WIDE, ALAW), [["PCMA"]]), ((WIDE,), [])],
+)
+@pytest.mark.parametrize("who", [DESK, CUSTOMER])
+def test_who_offers_more_in_the_call_is_answered_what_the_other_one_can_take(
+    who: str, offers: tuple[str, ...], agreed: list[list[str]]
+) -> None:
+    """As of a phone that takes a call up again, or is a PBX that has moved it: G.722 alone would be silence for both."""
+    more = {"reinvite_after": 5.0, "offers": offers}
+    scripts = [speaks(ULAW, **(more if who == host else {})) for host in (DESK, CUSTOMER)]
+    outcome = call(*scripts)
+    assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
+    assert answered(outcome, who) == agreed
+    # Where there is nothing it stays as it was.
+    index = 0 if who == DESK else 1
+    codec, *_ = outcome.media.legs[index].remotes[-1].codecs
+    assert codec.name == (agreed[0][0] if agreed else "PCMU")
+
+
+def test_who_moves_to_another_codec_widens_what_the_other_one_may_offer() -> None:
+    desk = speaks(ULAW, WIDE, reinvite_after=4.0, offers=(WIDE, ULAW))
+    customer = speaks(ULAW, WIDE, reinvite_after=6.0, offers=(WIDE,))
+    outcome = call(desk, customer)
+    assert answered(outcome, DESK) == [["G722", "PCMU"]]
+    assert answered(outcome, CUSTOMER) == [["G722"]]
 
 
 def asked_for(outcome: Outcome, host: str) -> list[str]:

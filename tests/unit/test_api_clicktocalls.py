@@ -244,3 +244,15 @@ def test_a_list_is_cut_by_time_in_gregorian_seconds(api: Api) -> None:
     middle = 62167219200 + 4102444800
     assert names(api.get(f"/clicktocall?created_to={middle}")) == ["now"]
     assert names(api.get(f"/clicktocall?created_from={middle}")) == []
+
+
+def test_a_day_or_a_limit_that_is_misspelt_is_named(api: Api) -> None:
+    one = f"/clicktocall/{api.create()['id']}"
+    answer = api.patch(one, {"hours": {"mon": ["09:00-17:00"]}, "limits": {"per_adress": 1}})
+    assert answer.status_code == 400
+    assert set(answer.json["data"]) == {"hours.mon", "limits.per_adress"}
+    told = answer.json["data"]["hours.mon"]["additionalProperties"]
+    assert told["cause"] == ["09:00-17:00"] and "monday" in told["message"]
+    good = {"hours": {"monday": ["09:00-17:00"]}, "limits": {"per_address": 1}}
+    assert api.patch(one, good).status_code == 200
+    assert api.patch(one, {"hours": {"mon": None}}).status_code == 200

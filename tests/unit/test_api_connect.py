@@ -330,6 +330,26 @@ def test_a_blocking_activation_answers_with_how_it_went(
     assert calling.waited[0] > 90
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ('{"data": {"contact": "+14155550123", "blocking": true}}', "application/json"),
+        ('{"contact": "+14155550123", "blocking": "true"}', "application/json"),
+        ("contact=%2B14155550123&blocking=true", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_blocking_may_stand_beside_the_contact_as_in_kazoo(
+    api: Api, calling: FakeCalling, one: str, body: str, kind: str
+) -> None:
+    calling.outcome = {"state": "ended", "result": "error", "cause": "USER_BUSY"}
+    answer = api.request("POST", f"{one}/connect", body=body, headers={"Content-Type": kind})
+    assert answer.status_code == 503 and calling.waited
+    calling.waited.clear()
+    told = body.replace("true", "false")
+    answer = api.request("POST", f"{one}/connect", body=told, headers={"Content-Type": kind})
+    assert answer.status_code == 200 and not calling.waited
+
+
 def test_a_link_may_block_too(api: Api, calling: FakeCalling, one: str) -> None:
     calling.outcome = {"state": "connected", "result": "success"}
     answer = api.get(f"{one}/connect?contact={quote(NUMBER)}&blocking=true", token=None)

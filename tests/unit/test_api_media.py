@@ -257,3 +257,49 @@ def test_the_check_of_a_file_refuses_what_reading_it_would(monkeypatch: pytest.M
             except wav.WavError as error:
                 outcomes.append(str(error))
         assert outcomes[0] == outcomes[1]
+
+
+#: What is asked for of 444 octets → the status, and from where to where the answer goes.
+RANGES = {
+    "bytes=0-9": (206, 0, 10),
+    "bytes=44-": (206, 44, 444),
+    "bytes=-4": (206, 440, 444),
+    "bytes=-9999": (206, 0, 444),
+    "bytes=443-9999": (206, 443, 444),
+    "bytes=444-": (416, 0, 0),
+    "bytes=-0": (416, 0, 0),
+    "bytes=9-3": (200, 0, 444),
+    "bytes=0-1,5-6": (200, 0, 444),
+    "bytes=-": (200, 0, 444),
+    "bytes=a-b": (200, 0, 444),
+    "words=0-5": (200, 0, 444),
+    "bytes=99999999999999999999-": (200, 0, 444),
+}
+
+
+def test_a_part_of_the_audio_may_be_asked_for(media: Api) -> None:
+    identifier = create(media)
+    octets = sound(200)
+    assert len(octets) == 444
+    assert upload(media, identifier, octets).status_code == 200
+    for asked, (status, begin, end) in RANGES.items():
+        answer = media.get(f"/media/{identifier}/raw", headers={"Range": asked})
+        assert answer.status_code == status, asked
+        if status == 416:
+            assert answer.headers["content-range"] == "bytes */444"
+            assert answer.json["message"] == "range_not_satisfiable"
+            continue
+        assert answer.content == octets[begin:end]
+        assert int(answer.headers["content-length"]) == end - begin
+        assert answer.headers["accept-ranges"] == "bytes"
+        told = f"bytes {begin}-{end - 1}/444" if status == 206 else None
+        assert answer.headers.get("content-range") == told
+        conditional = {"Range": asked, "If-Range": '"x"'}
+        assert media.get(f"/media/{identifier}/raw", headers=conditional).content == octets
+
+
+def test_curl_s_upload_without_a_type_is_taken_for_what_it_is(api: Api) -> None:
+    identifier = create(api)
+    for kind in ("application/x-www-form-urlencoded", ""):
+        assert upload(api, identifier, sound(200), kind).status_code == 200
+        assert upload(api, identifier, b"name=value", kind).status_code == 415

@@ -132,6 +132,26 @@ def test_what_was_decided_stays_until_silence_and_comes_back_with_the_first_word
     assert made.source == NAT
 
 
+def test_who_came_too_early_from_elsewhere_makes_room_for_the_signalling_s_host() -> None:
+    made = latch(INSIDE, known=(NAT[0],))
+    others = ("198.51.100.77", 5000)
+    assert steady(made, STRANGER, 1.0) is not None
+    taken = None
+    for number in range(100):
+        now = 1.0 + number * 0.02
+        # The one who was taken goes on, and so do more of his kind.
+        assert not made.consider(others, number, 9, now, now)
+        if made.consider(NAT, number, 8, now, now):
+            taken = number * 0.02
+            break
+    assert taken == pytest.approx(NAT_WINDOW, abs=0.03)
+    assert made.destination == NAT
+    # And there is no way back.
+    assert steady(made, STRANGER, 9.0, begin=now, last=now) is None
+    beside = (NAT[0], 61002)
+    assert steady(made, beside, 9.0, begin=now, last=now) is None
+
+
 def test_another_description_begins_anew_and_the_same_one_changes_nothing() -> None:
     made = latch()
     made.consider(PEER, 0, 1, 0.0, 0.0)
