@@ -13,9 +13,10 @@ from c2c_sip.api.body import read_data
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, invalid, not_found
 from c2c_sip.api.jsonschema import of_document
-from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, canonical, read_contact
+from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, read_contact
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.links import LIFETIME, Link
+from c2c_sip.calling.numbering import canonical
 from c2c_sip.schemas import LINK, NEVER_CALL, validate
 from c2c_sip.store import Actor, Store
 

@@ -150,20 +150,6 @@ def number_in(uri: Uri, region: str) -> Number | None:
         return None
 
 
-def canonical(contact: Contact, region: str) -> str:
-    """The one text for a contact, in whatever notation: by this it is counted, and kept from being called.
-
-    A number in full is its E.164 form, also in a SIP URI that says that its user is one, or begins it with a plus.
-    """
-    if isinstance(contact, Number):
-        return str(contact)
-    number = number_in(contact, region)
-    if number is not None and number.e164 is not None and is_phone(contact):
-        return number.e164
-    user = unquote(contact.user or "").partition(";")[0]
-    return f"sip:{user}@{contact.host.lower().rstrip('.')}"
-
-
 def is_phone(uri: Uri) -> bool:
     """Whether a SIP URI says of itself that its user is a telephone number."""
     return (uri.param("user") or "").lower() == "phone" or unquote(uri.user or "").startswith("+")

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+from urllib.parse import unquote
 
 import phonenumbers
 from phonenumbers import PhoneNumber, PhoneNumberType, shortnumberinfo
 
-from c2c_sip.calling.contact import Number
+from c2c_sip.calling.contact import Contact, Number, is_phone, number_in
 
 Kind = Literal["ordinary", "premium", "shared-cost", "satellite", "personal", "emergency", "short"]
 
@@ -74,6 +75,38 @@ def prepare(region: str) -> None:
     phonenumbers.is_emergency_number("2025550100", region)
 
 
+def canonical(contact: Contact, region: str) -> str:
+    """The one text for a contact, in whatever notation: by this it is counted, and kept from being called.
+
+    A number is its E.164 form, also in a SIP URI that says that its user is one, or begins it with a plus; what is none as
+    it stands is the one that a switch would take it for, which reads no further than to the end of a number.
+    """
+    if isinstance(contact, Number):
+        return _taken_for(contact.digits, contact.e164, region)
+    number = number_in(contact, region)
+    if number is not None and number.e164 is not None and is_phone(contact):
+        return canonical(number, region)
+    user = unquote(contact.user or "").partition(";")[0]
+    return f"sip:{user}@{contact.host.lower().rstrip('.')}"
+
+
+@lru_cache(maxsize=4096)
+def _taken_for(digits: str, e164: str | None, region: str) -> str:
+    bare = digits.lstrip("+")
+    if "*" in bare or "#" in bare:
+        beside = (_in_full(part, region) for part in _parts(bare) if len(part) > _FEWEST)
+        return next((whole for whole in beside if whole is not None and _is_valid(whole)), digits)
+    wholes = [] if e164 is None else [e164]
+    if bare.startswith("0") or (e164 is None and len(bare) >= _LONG):
+        # International first where it begins as such.
+        wholes += sorted(_guesses(bare, region), key=len, reverse=not bare.startswith("00"))
+    for whole in wholes:
+        for length in range(len(whole), _FEWEST, -1):
+            if _is_valid(whole[:length]):
+                return whole[:length]
+    return e164 or digits
+
+
 def readings(number: Number, region: str) -> tuple[Reading, ...]:
     """All that a number may be taken for where numbers are written in this region's way; at least one."""
     return _readings(number.digits, number.e164, region)
@@ -104,8 +137,7 @@ def _readings(digits: str, e164: str | None, region: str) -> tuple[Reading, ...]
 
 def _beside_codes(bare: str, region: str) -> Iterator[Reading]:
     """What the numbers are that stand beside a switch's codes, as in ``*67`` and ``#31#`` of those who hide their own."""
-    first, *others = re.split(r"[*#]+", bare)
-    for digits in (first, *(part[code:] for part in others for code in (0, 2, 3))):
+    for digits in _parts(bare):
         if _is_emergency(digits, region):
             yield Reading("emergency", "")
         elif len(digits) > _FEWEST:
@@ -116,12 +148,18 @@ def _beside_codes(bare: str, region: str) -> Iterator[Reading]:
             yield from (one for one in found if is_one or one.kind != "ordinary")
 
 
+def _parts(bare: str) -> list[str]:
+    """The digits between the signs of codes; also without those that may belong to the code before them."""
+    first, *others = re.split(r"[*#]+", bare)
+    return [first, *(part[code:] for part in others for code in (2, 3, 0))]
+
+
 def _in_full(digits: str, region: str) -> str | None:
     try:
         number = phonenumbers.parse(digits, region)
     except phonenumbers.NumberParseException:
         return None
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
 def _guesses(bare: str, region: str) -> Iterator[str]:
@@ -214,4 +252,4 @@ def _is_service(bare: str, region: str) -> bool:
     )
 
 
-__all__ = ["ANYWHERE", "REFUSED_KINDS", "Kind", "Reading", "prepare", "readings"]
+__all__ = ["ANYWHERE", "REFUSED_KINDS", "Kind", "Reading", "canonical", "prepare", "readings"]

@@ -11,8 +11,9 @@ from urllib.parse import unquote
 
 from c2c_sip.calling import headers, policy, routing
 from c2c_sip.calling.address import Network, is_forbidden
-from c2c_sip.calling.contact import Contact, Extension, Unreadable, canonical, read_extension
+from c2c_sip.calling.contact import Contact, Extension, Unreadable, read_extension
 from c2c_sip.calling.guard import Guard
+from c2c_sip.calling.numbering import canonical
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recording import Tape, recordable
@@ -284,8 +285,7 @@ class Planner:
                     clicktocall, str(party), account, authenticated=True, rules=rules
                 )
                 party = checked.contact
-                called = canonical(party, region)
-                self._guard.check_never_call(account["id"], called, str(uri))
+                self._guard.check_never_call(account["id"], checked.called, str(uri))
             where = routing.destination(party, realm, config.trunks, region)
             shown = routing.shown_to_contact(
                 clicktocall,

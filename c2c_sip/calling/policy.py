@@ -34,7 +34,7 @@ from c2c_sip.calling.contact import (
     read_contact,
     tel_digits,
 )
-from c2c_sip.calling.numbering import ANYWHERE, readings
+from c2c_sip.calling.numbering import ANYWHERE, canonical, readings
 from c2c_sip.calling.pattern import Pattern, PatternError
 from sipstack.message import Uri
 from sipstack.message.uri import hostport_text
@@ -114,11 +114,13 @@ class Rules:
 class Checked:
     """A contact that may be called: its text without surrounding blanks, and what it says.
 
+    :param called: the same in whatever notation, by which it is counted and kept from being called
     :param at_home: it is a SIP URI of the account's realm which is a trunk, wherever that is
     """
 
     text: str
     contact: Contact
+    called: str
     at_home: bool = False
 
 
@@ -181,7 +183,10 @@ def check(
     found = refused_number(number, rules, public=public) if number is not None else None
     if found is not None:
         raise refuse("forbidden", found[1], found[0])
-    return Checked(text, read, at_home)
+    # In a SIP URI that goes to a switch, too, a number is a number, and a short one somebody there.
+    outside = canonical(number, rules.region) if number is not None else ""
+    called = outside if outside.startswith("+") else canonical(read, rules.region)
+    return Checked(text, read, called, at_home)
 
 
 def check_link(pattern: str, checked: Checked, dialled: Sequence[str]) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from c2c_sip.calling.contact import Unreadable, canonical, read_contact
+from c2c_sip.calling.contact import Unreadable, read_contact
+from c2c_sip.calling.numbering import canonical
 from c2c_sip.cli.common import CONFIG, JSON, fail, load, open_store, something
 from c2c_sip.config import Config
 from c2c_sip.store import Store

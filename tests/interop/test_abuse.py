@@ -220,8 +220,8 @@ def test_a_thousand_addresses_call_no_number_more_than_ten_times_nor_a_click_to_
     bombing = Attacker(service)
     made = service.define(extension="101")
     path = f"{service.base}/clicktocall/{made}/connect"
-    spellings = [NUMBER, "415 555 0123", "tel:+1-415-555-0123", "+1 (415) 555.0123"]
-    bombing.many(1000, path, lambda n: {"contact": spellings[n % 4]}, source)
+    spellings = [NUMBER, "415 555 0123", "tel:+1-415-555-0123", "+1 (415) 555.0123", f"{NUMBER}99", "0014155550123"]  # fmt: skip
+    bombing.many(1000, path, lambda n: {"contact": spellings[n % len(spellings)]}, source)
     assert bombing.statuses == {200: 10, 503: 990}
     flood = Attacker(service)
     other = service.define(extension="101")

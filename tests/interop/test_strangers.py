@@ -189,6 +189,8 @@ def test_what_names_and_numbers_may_have_stays_inside_their_headers(
 def test_what_the_button_and_the_ladder_show_is_text(
     start: Start, trunk: BusyTrunk, table: Table
 ) -> None:
+    """What a browser makes of it, and of all that the console shows, is seen in one:
+    ``tests/browser/test_console.py::test_no_word_of_anybody_is_ever_taken_for_markup``."""
     service = start(Service, trunk.settings(), realm="example.test").start()
     attacker = Attacker(service)
     closed = {"monday": [], "message": f"closed {SCRIPT}{IMAGE}"}

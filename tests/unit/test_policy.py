@@ -43,6 +43,11 @@ def allowed(
     return check(clicktocall, contact, ACCOUNT, authenticated=authenticated, rules=rules).contact
 
 
+def called(contact: object) -> str:
+    rules = replace(RULES, countries=frozenset({"any"}))
+    return check({}, contact, ACCOUNT, authenticated=True, rules=rules).called
+
+
 def refused(contact: object, **kwargs: Any) -> str:
     return refusal(contact, **kwargs).rule
 
@@ -508,3 +513,29 @@ def test_hosts_that_are_listed_may_be_called_by_the_public() -> None:
     rules = Rules(sip_hosts=frozenset({"Partner.Example"}))
     assert allowed("sip:bob@partner.example", rules=rules)
     assert reason("sip:bob@sub.partner.example", rules=rules) == "host"
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "+14155550123",
+        "(415) 555-0123",
+        "tel:5550123;phone-context=+1415",
+        "+1 415 555 0123 99",
+        "415 555 0123 4",
+        "001 415 555 0123",
+        "00000 415 555 0123",
+        "*67 415 555 0123",
+        "sip:+14155550123@anywhere.example",
+        "sip:4155550123@trunk.example",
+        "sip:%3415555012399@pbx.example.net;user=ip",
+    ],
+)
+def test_a_number_is_counted_as_one_however_it_is_written(contact: str) -> None:
+    assert called(contact) == "+14155550123"
+
+
+def test_what_is_no_number_is_counted_as_it_is() -> None:
+    for contact in ("101", "5550123", "*98", "+1234567890", "sip:jo@anywhere.example"):
+        assert called(contact) == contact
+    assert called("SIP:Jo@Anywhere.Example.;transport=tcp") == "sip:Jo@anywhere.example"
