@@ -79,7 +79,7 @@ class Store:
             database.close()
         self._writer = Writer(database)
         self.audit = Audit(self.models)
-        self.guard = GuardRecords(database, self.models, self._writer, self.audit)
+        self.guard = GuardRecords(database, self.models, self._writer, self.audit, self._node)
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.traces = TraceRecords(self.models, self._writer)
         self.histories = HistoryRecords(self.models)
