@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sipstack.lenient import readable
 from sipstack.message import CSeq, NameAddr, ParseError, Request, Response, Uri
 
 #: Forks of one INVITE that are followed; no call rings more phones, and a hostile peer may invent tags.
@@ -29,15 +30,18 @@ class Dialog:
     route_set: tuple[NameAddr, ...]
 
     @classmethod
-    def from_response(cls, request: Request, response: Response) -> "Dialog":
+    def from_response(
+        cls, request: Request, response: Response, way: tuple[NameAddr, ...] = ()
+    ) -> "Dialog":
         """The dialog that a 1xx or 2xx to our ``request`` makes (:rfc:`3261` §12.1.2).
 
-        A 2xx must have a Contact; one without still has to be acknowledged and hung up, so where it is missing the
-        Request-URI stands in.
+        A 2xx must have a Contact; one without still has to be acknowledged and hung up, so where it is missing, or
+        cannot be read, the Request-URI stands in, reached by ``way``.
 
-        :raises ParseError: To, Contact or Record-Route cannot be read.
+        :raises ParseError: To cannot be read.
         """
-        contacts = response.contacts
+        contacts = readable(lambda: response.contacts)
+        routes = readable(lambda: response.record_routes)
         target = contacts[0].uri if contacts else request.uri
         return cls(
             call_id=request.call_id,
@@ -46,7 +50,7 @@ class Dialog:
             local_sequence=request.cseq.number,
             remote_sequence=None,
             remote_target=target,
-            route_set=tuple(reversed(response.record_routes)),
+            route_set=tuple(reversed(routes)) or (() if contacts else way),
         )
 
     @classmethod
@@ -141,6 +145,6 @@ class Dialog:
 
     def refresh_target(self, message: Request | Response) -> None:
         """Take the Contact of a target refresh request, or of the 2xx to one (re-INVITE, UPDATE)."""
-        contacts = message.contacts
+        contacts = readable(lambda: message.contacts)
         if contacts:
             self.remote_target = contacts[0].uri

@@ -30,6 +30,7 @@ from sipstack.events import (
     Renegotiated,
     q850_cause,
 )
+from sipstack.lenient import readable
 from sipstack.message import (
     METHODS,
     Message,
@@ -120,7 +121,9 @@ class Session:
     def start(self, answer: Message) -> None:
         """Begin, once our ACK is out, or the peer's is in; ``answer`` is the peer's 2xx, or its INVITE."""
         self._started = True
-        self._peer_updates = "UPDATE" in [name.strip() for name in answer.values("Allow")]
+        self._peer_updates = "UPDATE" in [
+            name.strip() for name in readable(lambda: answer.values("Allow"))
+        ]
         self._watch()
         self._offer_again()
 
@@ -350,7 +353,7 @@ class Session:
                 del self._acks[min(self._acks)]
             self._agent.send(ack, targets[0])
 
-        self._agent.locate(self.dialog.next_hop(), self._account, send, lambda why: None)
+        locate_peer(self._agent, self.dialog, self._account, send, lambda why: None)
         if self.outcome is not None:
             return
         self._timer.answered(response)
@@ -415,8 +418,9 @@ class Session:
             responder.respond(make_response(request, 400, "One Refer-To Is Needed"))
             return
         target = NameAddr.parse(values[0]).uri
-        if target.headers or (self._referral is not None and not self._referral.over):
-            # Headers in it ask for what we cannot do, such as to replace another dialog (RFC 3891).
+        calls = target.param("method") in (None, "INVITE")
+        if not calls or target.headers or (self._referral and not self._referral.over):
+            # Headers in it ask for what we cannot do, such as to replace another dialog (RFC 3891); so does a method.
             responder.respond(make_response(request, 603))
             return
         if not self._accepts_referral(target):
@@ -482,6 +486,28 @@ class _Referral:
             self._session.notify(self._number, status, reason, final)
 
 
+def locate_peer(
+    agent: Agent,
+    dialog: Dialog,
+    account: Account | None,
+    then: Callable[[Sequence[Target]], None],
+    failed: Callable[[str], None],
+) -> None:
+    """Find where a request of ``dialog`` goes (:meth:`sipstack.agent.Agent.locate`).
+
+    Where that leads nowhere from here, as a Contact of a transport that we have not or of no host, the trunk may know
+    the way: it was there that the dialog came from.
+    """
+
+    def ask_the_trunk(why: str) -> None:
+        if account is None:
+            failed(why)
+        else:
+            agent.locate(account.next_hop, account, then, lambda _: failed(why))
+
+    agent.locate(dialog.next_hop(), account, then, ask_the_trunk)
+
+
 def send_in_dialog(
     agent: Agent,
     dialog: Dialog,
@@ -499,7 +525,7 @@ def send_in_dialog(
     called again with each copy of a 2xx. A body without a Content-Type among ``headers`` is a session description.
     """
     request = _InDialog(agent, dialog, account, method, then, contact, headers, body)
-    agent.locate(dialog.next_hop(), account, request.located, lambda why: then(503, None))
+    locate_peer(agent, dialog, account, request.located, lambda why: then(503, None))
 
 
 class _InDialog:
@@ -649,6 +675,7 @@ __all__ = [
     "Session",
     "capabilities",
     "describe",
+    "locate_peer",
     "prack",
     "refusal",
     "send_in_dialog",

@@ -646,6 +646,7 @@ def test_without_a_timer_of_our_own_the_peer_s_is_kept_all_the_same() -> None:
         ((("Refer-To", "<sip:a@b.test>"), ("Refer-To", "<sip:c@b.test>")), 400),
         ((("Refer-To", "nonsense"),), 400),
         ((("Refer-To", "<sip:a@b.test?Replaces=x>"),), 603),
+        ((("Refer-To", "<sip:a@b.test;method=BYE>"),), 603),
     ],
 )
 def test_a_referral_that_cannot_be_followed_is_refused(
