@@ -13,12 +13,20 @@ from c2c_sip import config as settings_of
 from c2c_sip.calling.guard import Guard
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.config import Config
-from c2c_sip.store import Store, migrations
+from c2c_sip.store import Store, StoreError, migrations
 from c2c_sip.store import writer as writer_module
 from c2c_sip.store.server import connect
 from c2c_sip.store.writer import Change, Writer
 from tests.postgres import Postgres
 from tests.unit.test_store import WHOLE, account, activation, ask, cheap, leg  # noqa: F401 - a fixture
+
+
+def test_what_postgresql_takes_is_named_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("c2c_sip.store.server.find_spec", lambda name: None)
+    with pytest.raises(StoreError, match=r"c2c-sip\[postgres\]"):
+        Store.open("postgresql://a:b@127.0.0.1:1/c")
 
 
 class _Flaky(pw.SqliteDatabase):
