@@ -1,7 +1,7 @@
 """Dialogs: what two user agents know of each other once a request has made one (:rfc:`3261` §12). Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sipstack.lenient import readable
@@ -115,11 +115,11 @@ class Dialog:
         if sequence is None:
             self.local_sequence += 1
             sequence = self.local_sequence
-        target, routes = self.remote_target, list(self.route_set)
+        target, routes = _as_request_uri(self.remote_target), list(self.route_set)
         if routes and not routes[0].uri.has_param("lr"):
             # A strict router expects itself in the Request-URI and the target at the end of the Route.
             routes.append(NameAddr("", target, ()))
-            target = routes.pop(0).uri
+            target = _as_request_uri(routes.pop(0).uri)
         request = Request(method, target)
         for route in routes:
             request.add("Route", str(route))
@@ -148,3 +148,11 @@ class Dialog:
         contacts = readable(lambda: message.contacts)
         if contacts:
             self.remote_target = contacts[0].uri
+
+
+def _as_request_uri(uri: Uri) -> Uri:
+    """``uri`` without what a Request-URI must not have (:rfc:`3261` §19.1.1)."""
+    if not uri.headers and not (uri.params and uri.has_param("method")):
+        return uri
+    kept = tuple(param for param in uri.params if param[0].lower() != "method")
+    return replace(uri, params=kept, headers=())

@@ -12,7 +12,7 @@ import math
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import phonenumbers
@@ -125,22 +125,9 @@ class Guard:
     # --- what holds
 
     def rules(self, account: Mapping[str, Any]) -> Rules:
-        """The rules for an account's calls. What its document says makes the settings' stricter, never laxer; where they
-        name no countries, its region is its own country, which is for those above it to say."""
-        guard, default_region = self._config.guard, self._config.calling.default_region
-        region = account.get("region")
-        if region not in phonenumbers.SUPPORTED_REGIONS:
-            region = default_region
-        countries = frozenset(guard.countries or (region,))
-        narrower = frozenset(account.get("countries") or [ANYWHERE])
-        if ANYWHERE not in narrower:
-            countries = narrower if ANYWHERE in countries else countries & narrower
-        return Rules(
-            region=region,
-            # No country that both allow is no country at all, and not the default.
-            countries=countries or frozenset({""}),
-            kinds=frozenset(guard.number_kinds),
-            sip_hosts=frozenset(guard.sip_hosts),
+        """The rules for an account's calls."""
+        return replace(
+            _rules(self._config, account),
             switches=self._switches,
             trunks=self._trunks,
             networks=self.networks,
@@ -364,6 +351,36 @@ class Minutes:
         """They are no more."""
         with self._lock:
             self._meter.stop(now)
+
+
+def rules_of(config: Config, account: Mapping[str, Any]) -> Rules:
+    """The rules for an account's calls by these settings."""
+    return replace(
+        _rules(config, account),
+        switches=trunk_hosts(config.trunks),
+        trunks=frozenset(trunk.domain.lower() for trunk in config.trunks),
+        networks=networks_of(config),
+    )
+
+
+def _rules(config: Config, account: Mapping[str, Any]) -> Rules:
+    """Without what all accounts have in common. What its document says makes the settings' stricter, never laxer; where
+    they name no countries, its region is its own country, which is for those above it to say."""
+    guard = config.guard
+    region = account.get("region")
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        region = config.calling.default_region
+    countries = frozenset(guard.countries or (region,))
+    narrower = frozenset(account.get("countries") or [ANYWHERE])
+    if ANYWHERE not in narrower:
+        countries = narrower if ANYWHERE in countries else countries & narrower
+    return Rules(
+        region=region,
+        # No country that both allow is no country at all, and not the default.
+        countries=countries or frozenset({""}),
+        kinds=frozenset(guard.number_kinds),
+        sip_hosts=frozenset(guard.sip_hosts),
+    )
 
 
 def networks_of(config: Config) -> tuple[Network, ...]:
