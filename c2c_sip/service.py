@@ -124,6 +124,8 @@ class Service:
     def _start(self) -> None:
         database = self.config.database
         _see_whether_free(self.config.http.listen)
+        if address := self.config.media.address:
+            _see_whether_ours("media.address", address)
         self.store = Store.open(database.url, database.media_directory, node_of(self.config))
         # What another node has left open for longer than any call lasts is over, whatever became of that node.
         before = time.time() - self.config.calling.max_duration - FORGOTTEN
@@ -332,7 +334,12 @@ class Service:
 
     def welcome(self) -> list[str]:
         """What somebody who has just started the service may want to know."""
-        return self.lab.welcome() if self.lab is not None else []
+        found = self.lab.welcome() if self.lab is not None else []
+        if not self.store.accounts():
+            found.append(
+                "there is no account yet, without which nothing can be asked for: c2c-sip init"
+            )
+        return found
 
     def reload(self, read: Config) -> Reload:
         """Heed settings that were read again, as far as that goes without a restart; what came of it.
@@ -363,7 +370,7 @@ class Service:
             self._exporter.close()
         if self.lab is not None:
             self.lab.stop()
-        self.store.close()
+        self.store.close(tidy=True)
         self._let_go()
 
 
@@ -381,6 +388,18 @@ def _see_whether_free(listen: str) -> None:
                 one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind(address)
+
+
+def _see_whether_ours(setting: str, address: str) -> None:
+    """See whether audio can be received at an address; that it cannot would else be known with the first call.
+
+    :raises OSError: it cannot; the message names the setting.
+    """
+    with _told_of(setting, address):
+        found = socket.getaddrinfo(address, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)
+        family, form, protocol, _, bound = found[0]
+        with socket.socket(family, form, protocol) as one:
+            one.bind(bound)
 
 
 @contextlib.contextmanager

@@ -73,6 +73,11 @@ class Account:
         return routes[0].uri if routes else self.domain
 
     @property
+    def way(self) -> tuple[NameAddr, ...]:
+        """The Route of what is left to the trunk to lead on."""
+        return self.routes or (NameAddr("", proxy_uri(str(self.domain)), ()),)
+
+    @property
     def registrar_hop(self) -> Uri:
         """Where a REGISTER is sent."""
         return self.outbound_proxy or self.domain

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from sipstack.account import Account
+from sipstack.lenient import readable
 from sipstack.message import Message, NameAddr, Request, Response, Uri
 from sipstack.message.multipart import find_part
 from sipstack.resolver import Target
@@ -157,5 +159,7 @@ def has_foreign_body(message: Message) -> bool:
 
 def supports(message: Message, extension: str) -> bool:
     """Whether the peer names ``extension`` in Supported or Require."""
-    named = (*message.values("Supported"), *message.values("Require"))
+    named = [
+        tag for name in ("Supported", "Require") for tag in readable(partial(message.values, name))
+    ]
     return any(tag.strip().lower() == extension for tag in named)

@@ -23,13 +23,14 @@ from sipstack.events import (
     Ringing,
     q850_cause,
 )
+from sipstack.lenient import readable
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri, make_response
 from sipstack.message.uri import hostport_text
 from sipstack.pending import Pending
 from sipstack.reliable import Received, is_reliable
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
-from sipstack.session import Session, capabilities, describe, prack, send_in_dialog
+from sipstack.session import Session, capabilities, describe, locate_peer, prack, send_in_dialog
 from sipstack.session_timer import USUAL, SessionTimer
 from sipstack.transaction import make_cancel
 from sipstack.transport import Address
@@ -359,7 +360,7 @@ class OutgoingCall:
         if early is None:
             if len(invitation.early) >= FORKS:
                 return False
-            early = _Early(Dialog.from_response(invitation.request, response))
+            early = _Early(self._dialog_of(invitation, response))
             invitation.early[tag] = early
         if not is_reliable(response):
             return True
@@ -368,6 +369,10 @@ class OutgoingCall:
             return False
         prack(self._agent, early.dialog, self.outbound.account, rack)
         return True
+
+    def _dialog_of(self, invitation: _Invitation, response: Response) -> Dialog:
+        account = self.outbound.account
+        return Dialog.from_response(invitation.request, response, account.way if account else ())
 
     def _refused(self, invitation: _Invitation, response: Response, source: Address) -> None:
         status = response.status
@@ -381,6 +386,8 @@ class OutgoingCall:
             else:
                 self._fail(failure)
         elif status == 422 and self._timer.raised(response):
+            # This one was let in; the next may be asked again.
+            self._attempt = Attempt(self.outbound.account)
             self._invite()
         elif status == 503 and len(self._targets) > 1:
             self._next_server(retry_after(response))
@@ -396,7 +403,7 @@ class OutgoingCall:
     def _follow(self, response: Response, failure: Failed) -> None:
         """Take the places that a 3xx names before those that are left, best q first (:rfc:`3261` §8.1.3.4)."""
         places: list[Outbound] = []
-        for contact in sorted(response.contacts, key=_preference, reverse=True):
+        for contact in sorted(readable(lambda: response.contacts), key=_preference, reverse=True):
             if len(self._visited) > REDIRECTIONS or contact.uri in self._visited:
                 continue
             outbound = self._redirect(contact.uri)
@@ -442,7 +449,7 @@ class OutgoingCall:
             return
         self._answered_by.add(tag)
         self._attempt.accepted(response)
-        fresh = Dialog.from_response(invitation.request, response)
+        fresh = self._dialog_of(invitation, response)
         early = invitation.early.get(tag)
         if early is not None:
             fresh.local_sequence = early.dialog.local_sequence  # the PRACKs had numbers too
@@ -502,7 +509,7 @@ class OutgoingCall:
             self._agent.send(*ack)
         elif self._not_acknowledged:
             self._not_acknowledged = ""
-            self._acknowledge(invitation, Dialog.from_response(invitation.request, response))
+            self._acknowledge(invitation, self._dialog_of(invitation, response))
 
     def _stillborn(self, session: Session, failure: Failed, reason: str) -> None:
         """End a session that comes too late or is of no use; for whoever made the call it was never answered."""
@@ -535,7 +542,7 @@ class OutgoingCall:
             self._not_acknowledged = why
 
         # A Contact that cannot be resolved cannot be sent an ACK; the peer will time out and send BYE.
-        self._agent.locate(dialog.next_hop(), account, send, fail)
+        locate_peer(self._agent, dialog, account, send, fail)
 
     # --- giving up before the answer
 

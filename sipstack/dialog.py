@@ -1,9 +1,10 @@
 """Dialogs: what two user agents know of each other once a request has made one (:rfc:`3261` §12). Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sipstack.lenient import readable
 from sipstack.message import CSeq, NameAddr, ParseError, Request, Response, Uri
 
 #: Forks of one INVITE that are followed; no call rings more phones, and a hostile peer may invent tags.
@@ -29,15 +30,18 @@ class Dialog:
     route_set: tuple[NameAddr, ...]
 
     @classmethod
-    def from_response(cls, request: Request, response: Response) -> "Dialog":
+    def from_response(
+        cls, request: Request, response: Response, way: tuple[NameAddr, ...] = ()
+    ) -> "Dialog":
         """The dialog that a 1xx or 2xx to our ``request`` makes (:rfc:`3261` §12.1.2).
 
-        A 2xx must have a Contact; one without still has to be acknowledged and hung up, so where it is missing the
-        Request-URI stands in.
+        A 2xx must have a Contact; one without still has to be acknowledged and hung up, so where it is missing, or
+        cannot be read, the Request-URI stands in, reached by ``way``.
 
-        :raises ParseError: To, Contact or Record-Route cannot be read.
+        :raises ParseError: To cannot be read.
         """
-        contacts = response.contacts
+        contacts = readable(lambda: response.contacts)
+        routes = readable(lambda: response.record_routes)
         target = contacts[0].uri if contacts else request.uri
         return cls(
             call_id=request.call_id,
@@ -46,7 +50,7 @@ class Dialog:
             local_sequence=request.cseq.number,
             remote_sequence=None,
             remote_target=target,
-            route_set=tuple(reversed(response.record_routes)),
+            route_set=tuple(reversed(routes)) or (() if contacts else way),
         )
 
     @classmethod
@@ -111,11 +115,11 @@ class Dialog:
         if sequence is None:
             self.local_sequence += 1
             sequence = self.local_sequence
-        target, routes = self.remote_target, list(self.route_set)
+        target, routes = _as_request_uri(self.remote_target), list(self.route_set)
         if routes and not routes[0].uri.has_param("lr"):
             # A strict router expects itself in the Request-URI and the target at the end of the Route.
             routes.append(NameAddr("", target, ()))
-            target = routes.pop(0).uri
+            target = _as_request_uri(routes.pop(0).uri)
         request = Request(method, target)
         for route in routes:
             request.add("Route", str(route))
@@ -141,6 +145,14 @@ class Dialog:
 
     def refresh_target(self, message: Request | Response) -> None:
         """Take the Contact of a target refresh request, or of the 2xx to one (re-INVITE, UPDATE)."""
-        contacts = message.contacts
+        contacts = readable(lambda: message.contacts)
         if contacts:
             self.remote_target = contacts[0].uri
+
+
+def _as_request_uri(uri: Uri) -> Uri:
+    """``uri`` without what a Request-URI must not have (:rfc:`3261` §19.1.1)."""
+    if not uri.headers and not (uri.params and uri.has_param("method")):
+        return uri
+    kept = tuple(param for param in uri.params if param[0].lower() != "method")
+    return replace(uri, params=kept, headers=())

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from sipstack.lenient import readable
 from sipstack.message import Message, Uri
 from sipstack.sdp import RemoteMedia
 
@@ -146,7 +147,7 @@ Event = (
 
 def q850_cause(message: Message) -> int | None:
     """The Q.850 cause of a Reason header (:rfc:`3326`), if there is one."""
-    for value in message.values("Reason"):
+    for value in readable(lambda: message.values("Reason")):
         protocol, *params = value.split(";")
         if protocol.strip().upper() != "Q.850":
             continue

@@ -186,12 +186,22 @@ class IncomingCall:
         """A request from the peer in the dialog, other than ACK."""
         if request.method == "PRACK" and request.from_.tag == self._dialog.remote_tag:
             self._pracked(request, responder)
-        elif self.session is not None:
+        elif self.session is not None and not self._meets_our_offer(request):
             self.session.receive(request, responder)
+        elif self.session is not None:
+            responder.respond(make_response(request, 491))
         elif self.outcome is not None or request.from_.tag != self._dialog.remote_tag:
             responder.respond(make_response(request, 481))
         else:
             self._receive_early(request, responder)
+
+    def _meets_our_offer(self, request: Request) -> bool:
+        """Whether it has an offer while ours, in the 2xx to an INVITE without one, waits for the answer in its ACK."""
+        if self._answer is None or self._remote is not None:
+            return False
+        if request.from_.tag != self._dialog.remote_tag:
+            return False
+        return request.method == "INVITE" or (request.method == "UPDATE" and has_sdp(request))
 
     def _receive_early(self, request: Request, responder: Responder) -> None:
         wrong = self._dialog.check_sequence(request)

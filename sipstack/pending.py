@@ -10,7 +10,7 @@ from sipstack.agent import Agent, Handlers, Timer
 from sipstack.dialog import FORKS, LEAP, Dialog
 from sipstack.message import Request, Response
 from sipstack.resolver import Target
-from sipstack.session import send_in_dialog
+from sipstack.session import locate_peer, send_in_dialog
 from sipstack.transaction import make_cancel
 from sipstack.transport import Address
 
@@ -133,7 +133,8 @@ class _Withdrawal:
             return
         self._acks[tag] = None
         invite = self._pending.invite
-        dialog = Dialog.from_response(invite, response)
+        way = self._account.way if self._account is not None else ()
+        dialog = Dialog.from_response(invite, response, way)
         ack = dialog.request("ACK", invite.cseq.number)
 
         def acknowledge(targets: Sequence[Target]) -> None:
@@ -143,6 +144,6 @@ class _Withdrawal:
         def fail(why: str) -> None:
             log.warning("call %s: its answer cannot be acknowledged: %s", invite.call_id, why)
 
-        self._agent.locate(dialog.next_hop(), self._account, acknowledge, fail)
+        locate_peer(self._agent, dialog, self._account, acknowledge, fail)
         dialog.local_sequence += LEAP  # there may have been PRACKs
         send_in_dialog(self._agent, dialog, self._account, "BYE", lambda *_: None)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from sipstack.account import Account, Attempt
 from sipstack.agent import Agent, Handlers, retry_after, supports
+from sipstack.lenient import readable
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri, delta_seconds
 from sipstack.message.uri import hostport_text
 from sipstack.resolver import Target
@@ -293,7 +294,9 @@ class Registration:
         account = self.account
         # A binding without routes has none from now on (RFC 3608 §6.1).
         account.service_route = tuple(
-            NameAddr.parse(value) for value in response.values("Service-Route")[:10]
+            readable(
+                lambda: [NameAddr.parse(value) for value in response.values("Service-Route")[:10]]
+            )
         )
         self._contact = request.contacts[0]
         self.registered_since = asyncio.get_running_loop().time()
@@ -400,7 +403,7 @@ class Registration:
         ours = request.contacts[0].uri
         exact: list[int] = []
         similar: list[int] = []  # some registrars name the port that they see
-        for contact in response.contacts:
+        for contact in readable(lambda: response.contacts):
             value = contact.param("expires")
             if value is not None and contact.uri.user == ours.user:
                 if contact.uri.equivalent(ours):

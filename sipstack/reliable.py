@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from sipstack.agent import supports
+from sipstack.lenient import readable
 from sipstack.message import Request, Response
 
 _LARGEST = 2**32 - 1
@@ -63,7 +64,7 @@ class Sent:
 def is_reliable(response: Response) -> bool:
     """Whether a provisional response has to be acknowledged."""
     return 100 < response.status < 200 and any(
-        tag.strip().lower() == "100rel" for tag in response.values("Require")
+        tag.strip().lower() == "100rel" for tag in readable(lambda: response.values("Require"))
     )
 
 

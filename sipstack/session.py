@@ -13,6 +13,7 @@ from sipstack.agent import (
     Responder,
     Timer,
     has_foreign_body,
+    has_sdp,
     retry_after,
     sdp_of,
     supports,
@@ -30,6 +31,7 @@ from sipstack.events import (
     Renegotiated,
     q850_cause,
 )
+from sipstack.lenient import readable
 from sipstack.message import (
     METHODS,
     Message,
@@ -120,7 +122,9 @@ class Session:
     def start(self, answer: Message) -> None:
         """Begin, once our ACK is out, or the peer's is in; ``answer`` is the peer's 2xx, or its INVITE."""
         self._started = True
-        self._peer_updates = "UPDATE" in [name.strip() for name in answer.values("Allow")]
+        self._peer_updates = "UPDATE" in [
+            name.strip() for name in readable(lambda: answer.values("Allow"))
+        ]
         self._watch()
         self._offer_again()
 
@@ -265,11 +269,15 @@ class Session:
         self._answer = None
         if self._answer_has_offer:
             self._answer_has_offer = False
-            try:
-                # An offer in a 2xx has to be answered in the ACK (§13.2.2.4).
-                self._agreed(self._media.accept_answer(sdp_of(ack)))
-            except SdpError:
-                self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
+            # An offer in a 2xx has to be answered in the ACK (§13.2.2.4). Some who only want to see whether the call is
+            # still there forget it: what was agreed on before stays, and so does the call.
+            if not has_sdp(ack):
+                self._media.withdraw_offer()
+            else:
+                try:
+                    self._agreed(self._media.accept_answer(sdp_of(ack)))
+                except SdpError:
+                    self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
         self._offer_again()
 
     def _never_acknowledged(self) -> None:
@@ -350,7 +358,7 @@ class Session:
                 del self._acks[min(self._acks)]
             self._agent.send(ack, targets[0])
 
-        self._agent.locate(self.dialog.next_hop(), self._account, send, lambda why: None)
+        locate_peer(self._agent, self.dialog, self._account, send, lambda why: None)
         if self.outcome is not None:
             return
         self._timer.answered(response)
@@ -415,8 +423,9 @@ class Session:
             responder.respond(make_response(request, 400, "One Refer-To Is Needed"))
             return
         target = NameAddr.parse(values[0]).uri
-        if target.headers or (self._referral is not None and not self._referral.over):
-            # Headers in it ask for what we cannot do, such as to replace another dialog (RFC 3891).
+        calls = target.param("method") in (None, "INVITE")
+        if not calls or target.headers or (self._referral and not self._referral.over):
+            # Headers in it ask for what we cannot do, such as to replace another dialog (RFC 3891); so does a method.
             responder.respond(make_response(request, 603))
             return
         if not self._accepts_referral(target):
@@ -482,6 +491,28 @@ class _Referral:
             self._session.notify(self._number, status, reason, final)
 
 
+def locate_peer(
+    agent: Agent,
+    dialog: Dialog,
+    account: Account | None,
+    then: Callable[[Sequence[Target]], None],
+    failed: Callable[[str], None],
+) -> None:
+    """Find where a request of ``dialog`` goes (:meth:`sipstack.agent.Agent.locate`).
+
+    Where that leads nowhere from here, as a Contact of a transport that we have not or of no host, the trunk may know
+    the way: it was there that the dialog came from.
+    """
+
+    def ask_the_trunk(why: str) -> None:
+        if account is None:
+            failed(why)
+        else:
+            agent.locate(account.next_hop, account, then, lambda _: failed(why))
+
+    agent.locate(dialog.next_hop(), account, then, ask_the_trunk)
+
+
 def send_in_dialog(
     agent: Agent,
     dialog: Dialog,
@@ -499,7 +530,7 @@ def send_in_dialog(
     called again with each copy of a 2xx. A body without a Content-Type among ``headers`` is a session description.
     """
     request = _InDialog(agent, dialog, account, method, then, contact, headers, body)
-    agent.locate(dialog.next_hop(), account, request.located, lambda why: then(503, None))
+    locate_peer(agent, dialog, account, request.located, lambda why: then(503, None))
 
 
 class _InDialog:
@@ -649,6 +680,7 @@ __all__ = [
     "Session",
     "capabilities",
     "describe",
+    "locate_peer",
     "prack",
     "refusal",
     "send_in_dialog",

@@ -62,8 +62,6 @@ NO_STREAM = 600.0
 STREAM_PATIENCE = 1.5
 #: Seconds to wait after each sending of a ping (RFC 8489 §6.2.1, but less stubborn: the next one comes soon).
 PING_WAITS = (0.5, 1.0, 2.0, 4.0)
-#: What an ICMP message says of who it is about.
-NOBODY_THERE = "nobody listens there, as ICMP says"
 
 
 class UserAgent:
@@ -219,8 +217,8 @@ class UserAgent:
         for watcher in self.connection_watchers:
             watcher(Target(transport.name, peer, server_name))
 
-    def _undelivered(self, peer: Address, quoted: bytes, transport: Transport) -> None:
-        """ICMP says that nobody is at ``peer`` (:rfc:`3261` §18.4).
+    def _undelivered(self, peer: Address, why: str, quoted: bytes, transport: Transport) -> None:
+        """ICMP says that nobody can be reached at ``peer``, and why (:rfc:`3261` §18.4).
 
         Believed only for a request of which the message quotes the branch, which who is not on the way cannot know.
         """
@@ -228,7 +226,7 @@ class UserAgent:
         def is_quoted(entry: Client) -> bool:
             return (entry.machine.request.via.branch or "").encode() in quoted
 
-        self._running.undelivered(transport, peer, NOBODY_THERE, is_quoted)
+        self._running.undelivered(transport, peer, why, is_quoted)
 
     def contact(self, target: Target, user: str) -> NameAddr:
         """Our Contact as seen from ``target``."""

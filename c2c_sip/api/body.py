@@ -69,10 +69,16 @@ def read_contact(req: falcon.Request) -> Any:
 
 
 def read_text(req: falcon.Request, *names: str) -> str:
-    """The first text by one of these names, from where the contact may be; empty where there is none."""
+    """The first text by one of these names, from where the contact may be; empty where there is none.
+
+    What JSON calls true, false or a number is the text that a query would have for it.
+    """
     found = _brought(req)
     for name in names:
-        value = found.get(name) or req.get_param(name)
+        value = found.get(name)
+        if isinstance(value, (bool, int, float)):
+            return json.dumps(value)
+        value = value or req.get_param(name)
         if isinstance(value, str) and value:
             return value
     return ""
@@ -179,13 +185,25 @@ def _read_json(req: falcon.Request) -> dict[str, Any]:
             text, parse_constant=_refuse_constant, parse_float=_number, object_pairs_hook=_once
         )
     except (ValueError, RecursionError) as error:
-        raise _malformed(f"the body is not JSON: {type(error).__name__}") from error
+        raise _malformed(f"the body is not JSON: {_why_not_json(error)}") from error
     if not isinstance(value, dict):
         raise _malformed("the body must be a JSON object")
     problem = fault(value)
     if problem is not None:
         raise _malformed(problem)
     return value
+
+
+def _why_not_json(error: Exception) -> str:
+    match error:
+        case json.JSONDecodeError(msg=message, lineno=line, colno=column):
+            return f"{message}, in line {line}, column {column}"
+        case UnicodeDecodeError():
+            return "it is not UTF-8"
+        case RecursionError():
+            return "it is nested too deeply"
+        case _:
+            return str(error)
 
 
 def _form(req: falcon.Request, kind: str) -> dict[str, str]:

@@ -49,13 +49,13 @@ class Channel:
     def on_post(
         self, req: falcon.Request, resp: falcon.Response, account_id: str, call_id: str
     ) -> None:
-        """Hang the call up."""
+        """Hang the call up; also by the Call-ID of a leg that is still to be dialled, as the activation's answer has it."""
         self._access.account(req, account_id, change=False)
         data = read_data(req)
         errors = validate(CHANNEL_ACTION, data)
         if errors:
             raise invalid(errors)
-        channel = self._calling.channel(account_id, call_id)
-        if channel is None or not self._calling.hangup(account_id, call_id):
+        channel = self._calling.hangup(account_id, call_id)
+        if channel is None:
             raise not_found()
         envelope.success(req, resp, channel)

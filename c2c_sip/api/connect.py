@@ -35,7 +35,7 @@ _AHEAD = ("prefetch", "prerender", "preview")
 _DESTINATIONS = frozenset({"document", "iframe", "frame", "empty"})
 #: The fields in which the providers' widgets put a captcha's response.
 _CAPTCHAS = ("captcha", "h-captcha-response", "cf-turnstile-response", "g-recaptcha-response")
-#: Seconds beyond both ringing times that a blocking request waits.
+#: Seconds beyond both ringing times, and that for a key, that a blocking request waits.
 _SLACK = 5.0
 
 
@@ -73,8 +73,8 @@ class Connect:
     def on_post(self, req: falcon.Request, resp: falcon.Response, account_id: str, id: str) -> None:
         """Start a call.
 
-        With `blocking` true, in the query or beside the contact, the answer comes when the two are connected (200) or it is known that they will not be
-        (503, 504); without, at once.
+        With `blocking` true, in the query or beside the contact, the answer comes when the two are connected (200) or it
+        is known that they will not be (503, 504); without, at once.
         """
         self._start(req, resp, account_id, id)
 
@@ -187,6 +187,8 @@ class Connect:
         calling = self._config().calling
         either = definition.get("timeout")
         ringing = (either or calling.extension_timeout) + (either or calling.contact_timeout)
+        if definition.get("confirm"):
+            ringing += calling.confirm_timeout
         self._calling.wait(row["id"], ringing + _SLACK)
         final = self._store.activation(definition["id"], row["id"]) or row
         shown = envelope.activation(final)

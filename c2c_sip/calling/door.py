@@ -19,9 +19,11 @@ from c2c_sip.calling.contact import Contact
 from c2c_sip.calling.engine import Engine
 from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.guard import Guard, Minutes, Proof
+from c2c_sip.calling.leg import Leg
 from c2c_sip.calling.limits import client_key
 from c2c_sip.calling.links import Link
 from c2c_sip.calling.notices import Notices, facts_of
+from c2c_sip.calling.plan import LegPlan
 from c2c_sip.calling.planner import LegRoute, Planner
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.calling.recorder import Recorder
@@ -435,21 +437,26 @@ class Calling:
 
     def channels(self, account_id: str) -> list[dict[str, Any]]:
         """The live legs of an account."""
-        with self._lock:
-            lives = [live for live in self._live.values() if live.account_id == account_id]
         return [
-            channels.describe(
-                live.flow,
-                leg,
-                live.clicktocall_id,
-                live.recorder.current,
-                self._wall() - live.started,
-                self._engine.now(),
-            )
-            for live in lives
+            self._channel(live, leg)
+            for live in self._lives_of(account_id)
             for leg in list(live.flow.legs.values())
             if leg.call.outcome is None
         ]
+
+    def _lives_of(self, account_id: str) -> list[_Live]:
+        with self._lock:
+            return [live for live in self._live.values() if live.account_id == account_id]
+
+    def _channel(self, live: _Live, leg: Leg | LegPlan) -> dict[str, Any]:
+        return channels.describe(
+            live.flow,
+            leg,
+            live.clicktocall_id,
+            live.recorder.current,
+            self._wall() - live.started,
+            self._engine.now(),
+        )
 
     def channel(self, account_id: str, call_id: str) -> dict[str, Any] | None:
         """One live leg by its Call-ID; ``None`` when there is none such."""
@@ -473,17 +480,23 @@ class Calling:
             found.update({account.name for account in accounts if account is not None})
         return found
 
-    def hangup(self, account_id: str, call_id: str) -> bool:
-        """Hang up the call that a live leg is of; whether there was one."""
-        channel = self.channel(account_id, call_id)
-        if channel is None:
-            return False
-        with self._lock:
-            live = self._live.get(channel["activation_id"])
-        if live is None:
-            return False
-        self._engine.soon(lambda: live.flow.hang_up("NORMAL_CLEARING"))
-        return True
+    def hangup(self, account_id: str, call_id: str) -> dict[str, Any] | None:
+        """Hang up the call that a leg is of, and show that leg; ``None`` where no live call has such a leg.
+
+        The leg may still be to come: who has just activated knows its Call-ID from the answer, and wants no call any
+        more, whomever it has reached by then.
+        """
+        for live in self._lives_of(account_id):
+            live_legs = [leg for leg in list(live.flow.legs.values()) if leg.call.outcome is None]
+            plan = live.flow.plan
+            legs: list[Leg | LegPlan] = [*live_legs, *plan.extensions, plan.contact]
+            for leg in legs:
+                own = leg.plan if isinstance(leg, Leg) else leg
+                if own.call_id == call_id:
+                    shown = self._channel(live, leg)
+                    self._engine.soon(lambda live=live: live.flow.hang_up("NORMAL_CLEARING"))  # type: ignore[misc]
+                    return shown
+        return None
 
     def live(self) -> int:
         """How many calls are up, or are about to be."""

@@ -12,7 +12,7 @@ import math
 import secrets
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import phonenumbers
@@ -35,6 +35,11 @@ BUILT_IN = {"address": 60, "contact": 10, "clicktocall": 300, "account": 1000, "
 """What a limit is that the settings leave alone: far above what a small office's website needs, far below what a bill
 or a person would notice."""
 
+#: Seconds between two looks at what other nodes of one database have let in, and how far such a look reaches behind the
+#: one before: a record is on disk a moment after it was admitted, and no two clocks are quite alike.
+LOOK = 5.0
+OVERLAP = 10.0
+
 METERED = 1024
 """Accounts whose minutes are kept in mind, besides those that called today."""
 
@@ -42,8 +47,8 @@ METERED = 1024
 class Records(Protocol):
     """What of the store the guard needs, see :class:`c2c_sip.store.guarding.GuardRecords`."""
 
-    def rung_since(self, moment: float) -> list[dict[str, Any]]: ...
-    def billed_since(self, account_id: str, moment: float) -> int: ...
+    def rung_since(self, moment: float, *, elsewhere: bool = False) -> list[dict[str, Any]]: ...
+    def billed_since(self, account_id: str, moment: float, *, elsewhere: bool = False) -> int: ...
     def is_never_called(self, account_id: str, number: str) -> bool: ...
     def spend(self, id: str, uses: int, expires: float, now: float) -> bool: ...
     def key(self, name: str) -> bytes: ...
@@ -81,41 +86,48 @@ class Guard:
         self._link_key = records.key("link")
         self._proof_key = records.key("proof")
         self._windows = self._counted(now)
+        #: When other nodes were last looked at, and what of theirs within the overlap is counted already.
+        self._looked = now
+        self._known = self._recent(now)
+
+    def _recent(self, now: float) -> set[str]:
+        rows = self._records.rung_since(now - OVERLAP, elsewhere=True)
+        return {row["id"] for row in rows}
 
     def _counted(self, now: float) -> Windows:
         """What the last hour has of each that may be limited."""
         windows = Windows(HOUR)
         for row in self._records.rung_since(now - HOUR):
-            keys = _keys(row["client"], row["called"], row["clicktocall_id"], row["account_id"])
-            windows.count(keys, row["created"])
+            windows.count(_keys_of(row), row["created"])
         return windows
+
+    def _look_elsewhere(self, now: float) -> None:
+        """Count what other nodes have let in since the last look, if that was a while ago."""
+        with self._lock:
+            if now - self._looked < LOOK:
+                return
+            since, self._looked = self._looked, now
+        rows = self._records.rung_since(since - OVERLAP, elsewhere=True)
+        with self._lock:
+            for row in rows:
+                if row["id"] not in self._known:
+                    self._windows.count(_keys_of(row), row["created"])
+            self._known = {row["id"] for row in rows}
 
     def reconfigure(self, config: Config, now: float) -> None:
         """Go by other limits, and by what the history has for those that were none before."""
         with self._lock:
             # Within the lock: what is admitted meanwhile would be counted in neither.
             self._windows = self._counted(now)
+            self._looked, self._known = now, self._recent(now)
             self._config = config
 
     # --- what holds
 
     def rules(self, account: Mapping[str, Any]) -> Rules:
-        """The rules for an account's calls. What its document says makes the settings' stricter, never laxer; where they
-        name no countries, its region is its own country, which is for those above it to say."""
-        guard, default_region = self._config.guard, self._config.calling.default_region
-        region = account.get("region")
-        if region not in phonenumbers.SUPPORTED_REGIONS:
-            region = default_region
-        countries = frozenset(guard.countries or (region,))
-        narrower = frozenset(account.get("countries") or [ANYWHERE])
-        if ANYWHERE not in narrower:
-            countries = narrower if ANYWHERE in countries else countries & narrower
-        return Rules(
-            region=region,
-            # No country that both allow is no country at all, and not the default.
-            countries=countries or frozenset({""}),
-            kinds=frozenset(guard.number_kinds),
-            sip_hosts=frozenset(guard.sip_hosts),
+        """The rules for an account's calls."""
+        return replace(
+            _rules(self._config, account),
             switches=self._switches,
             trunks=self._trunks,
             networks=self.networks,
@@ -226,6 +238,7 @@ class Guard:
         """
         keys = _keys(client_key(client), called, clicktocall["id"], account["id"])
         limits = self._limits(account, clicktocall, local)
+        self._look_elsewhere(now)
         with self._lock:
             full = self._windows.admit(keys, limits, now)
         if full is not None:
@@ -277,14 +290,20 @@ class Guard:
         ceiling = stricter(self._config.guard.daily_minutes, _said(account, "daily_minutes"))
         if not ceiling:
             return None
-        account_id = str(account["id"])
+        account_id, today = str(account["id"]), now // DAY * DAY
         with self._lock:
             meter = self._meters.get(account_id)
         if meter is None:
-            used = self._records.billed_since(account_id, now // DAY * DAY)
+            elsewhere = self._records.billed_since(account_id, today, elsewhere=True)
+            used = self._records.billed_since(account_id, today)
             with self._lock:
-                meter = self._meters.setdefault(account_id, Meter.begun(used, now))
+                meter = self._meters.setdefault(account_id, Meter.begun(used, now, elsewhere))
                 self._forget_meters(now)
+        elif now - meter.asked >= LOOK:
+            elsewhere = self._records.billed_since(account_id, today, elsewhere=True)
+            with self._lock:
+                meter.read(now)
+                meter.elsewhere, meter.asked = elsewhere, now
         return Minutes(meter, self._lock, ceiling * 60.0)
 
     def _forget_meters(self, now: float) -> None:
@@ -334,6 +353,36 @@ class Minutes:
             self._meter.stop(now)
 
 
+def rules_of(config: Config, account: Mapping[str, Any]) -> Rules:
+    """The rules for an account's calls by these settings."""
+    return replace(
+        _rules(config, account),
+        switches=trunk_hosts(config.trunks),
+        trunks=frozenset(trunk.domain.lower() for trunk in config.trunks),
+        networks=networks_of(config),
+    )
+
+
+def _rules(config: Config, account: Mapping[str, Any]) -> Rules:
+    """Without what all accounts have in common. What its document says makes the settings' stricter, never laxer; where
+    they name no countries, its region is its own country, which is for those above it to say."""
+    guard = config.guard
+    region = account.get("region")
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        region = config.calling.default_region
+    countries = frozenset(guard.countries or (region,))
+    narrower = frozenset(account.get("countries") or [ANYWHERE])
+    if ANYWHERE not in narrower:
+        countries = narrower if ANYWHERE in countries else countries & narrower
+    return Rules(
+        region=region,
+        # No country that both allow is no country at all, and not the default.
+        countries=countries or frozenset({""}),
+        kinds=frozenset(guard.number_kinds),
+        sip_hosts=frozenset(guard.sip_hosts),
+    )
+
+
 def networks_of(config: Config) -> tuple[Network, ...]:
     """The inner networks that SIP URIs may lead into.
 
@@ -354,6 +403,10 @@ def _keys(client: str | None, called: str | None, clicktocall: str, account: str
         "account": account,
         "service": "",
     }
+
+
+def _keys_of(row: Mapping[str, Any]) -> dict[str, str]:
+    return _keys(row["client"], row["called"], row["clicktocall_id"], row["account_id"])
 
 
 def _said(document: Mapping[str, Any], name: str) -> int:

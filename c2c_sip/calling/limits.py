@@ -97,21 +97,24 @@ class Meter:
     used: float = 0.0
     up: int = 0
     _since: float = field(default=0.0)
+    #: What was used through other nodes, and when that was last asked for.
+    elsewhere: float = 0.0
+    asked: float = 0.0
 
     @classmethod
-    def begun(cls, used: float, now: float) -> Meter:
-        """A meter that begins with what was used today before ``now``, in Unix seconds."""
-        return cls(int(now // DAY), used, 0, now)
+    def begun(cls, used: float, now: float, elsewhere: float = 0.0) -> Meter:
+        """A meter that begins with what was used today before ``now``, in Unix seconds; ``elsewhere`` is a part of it."""
+        return cls(int(now // DAY), used - elsewhere, 0, now, elsewhere, now)
 
     def read(self, now: float) -> float:
         """What was used until ``now``."""
         if now // DAY > self.day:
             self.day = int(now // DAY)
-            self.used = 0.0
+            self.used = self.elsewhere = 0.0
             self._since = self.day * DAY
         self.used += self.up * max(0.0, now - self._since)
         self._since = max(now, self._since)
-        return self.used
+        return self.used + self.elsewhere
 
     def start(self, now: float) -> None:
         """One more call is up."""

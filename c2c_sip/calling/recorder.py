@@ -197,6 +197,7 @@ class Recorder:
         ended = self._wall()
         if seen is not None:
             self._seen[plan.call_id] = replace(seen, ended=ended, media=counters)
+        cdr["ended"] = ended
         answered = cdr["answered"]
         own_cause, own_status = cause, status
         if guilty is not None and guilty is not plan:
@@ -242,7 +243,10 @@ class Recorder:
             ended=now,
             duration_seconds=_seconds(self.created, now),
             billing_seconds=_seconds(self.connected_at, now),
-            ringing_seconds=_seconds(ringing.get("ringing"), ringing.get("answered") or now),
+            # While the extension hears busy nothing rings any more.
+            ringing_seconds=_seconds(
+                ringing.get("ringing"), ringing.get("answered") or ringing.get("ended") or now
+            ),
         )
         seconds = max(0.0, now - connected) if connected is not None else 0.0
         log.info("ended: %s, connected for %.1f s. %s", cause, seconds, explanation)

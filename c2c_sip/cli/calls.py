@@ -246,7 +246,16 @@ def _hang_up(client: Client, wanted: str) -> list[str]:
             if error.status != 404:  # it has ended meanwhile, which is what is wanted
                 raise
         gone[activation] = None
-    return list(gone)
+    if gone:
+        return list(gone)
+    # A leg that is still to be dialled is no channel, but its Call-ID is known from the answer to the activation.
+    try:
+        path = client.of_account(f"channels/{quote(wanted, safe='')}")
+        return [str(client.ask("POST", path, {"action": "hangup"})["data"]["activation_id"])]
+    except ServiceError as error:
+        if error.status != 404:
+            raise
+        return []
 
 
 _CHANNELS = (

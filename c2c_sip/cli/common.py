@@ -15,11 +15,6 @@ from c2c_sip import config
 from c2c_sip.config import Config, ConfigError
 from c2c_sip.store import Store, StoreError
 
-CONFIG = click.option(
-    "--config", "path", metavar="FILE", help="The configuration file, TOML.", default=None
-)
-JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
 
 def something(text: str) -> str:
     """Text that is not empty, as the type of an argument or an option.
@@ -30,6 +25,17 @@ def something(text: str) -> str:
     if not text.strip():
         raise click.BadParameter("must not be empty")
     return text
+
+
+CONFIG = click.option(
+    "--config",
+    "path",
+    metavar="FILE",
+    help="The configuration file, TOML.",
+    default=None,
+    type=something,
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
 
 @contextlib.contextmanager

@@ -156,16 +156,21 @@ sound, notice = playable(*RINGBACK), playable("beep", "none")
 
 def each(check: Check, accepted: str, least: int = 0) -> Check:
     """A list of no fewer than ``least``, each of which passes ``check``; as text, with commas."""
+    if least:
+        accepted += ", at least one"
 
     def check_all(value: Any) -> tuple[Any, ...]:
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",") if part.strip()]
-        if not isinstance(value, list) or len(value) < least:
-            raise Wrong(accepted)
+        # What is no list is told what may be in one, as one is that has something else in it.
+        is_list = isinstance(value, list) and len(value) >= least
         try:
-            return tuple(check(one) for one in value)
+            made = tuple(check(one) for one in (value if is_list else [object()]))
         except Wrong as error:
             raise Wrong(f"{accepted}, each {error}") from error
+        if not is_list:
+            raise Wrong(accepted)
+        return made
 
     return check_all
 
@@ -243,6 +248,9 @@ def domain(value: Any) -> str:
 def database_url(value: Any) -> str:
     accepted = "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME"
     url: str = required(accepted, _URL)(value)
+    if url.startswith("sqlite:///:") or url.startswith("sqlite:///file:"):
+        # Each thread would have a database of its own, and all would be gone with the process.
+        raise Wrong(accepted)
     if not url.startswith("sqlite:"):
         try:
             # Reading the port is what checks it.

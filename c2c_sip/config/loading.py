@@ -1,5 +1,6 @@
 """From a file and the environment to a :class:`~c2c_sip.config.sections.Config`, with all that is wrong at once."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import Field, fields, replace
@@ -8,11 +9,17 @@ from typing import Any
 
 from c2c_sip.config.checks import Wrong, host_of
 from c2c_sip.config.sections import SECTIONS, Config, Guard, Origin, Sip, Trunk
+from sipstack.transport import tls
 
 DEFAULT_PATH = "/etc/c2c-sip/c2c_sip.toml"
 ENVIRONMENT_PREFIX = "C2C_SIP_"
 #: What of it is no setting, but for the command line.
 NOT_SETTINGS = frozenset({"C2C_SIP_CONFIG", "C2C_SIP_URL", "C2C_SIP_API_KEY"})
+
+
+#: How many trunks the environment may have.
+MOST_TRUNKS = 64
+_TRUNK_VARIABLE = re.compile(ENVIRONMENT_PREFIX + r"TRUNK__([0-9]{1,4})__")
 
 
 class ConfigError(Exception):
@@ -36,7 +43,7 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
     document: dict[str, Any] = {}
     if named or chosen.exists():
         try:
-            document = tomllib.loads(chosen.read_text("utf-8"))
+            document = tomllib.loads(_read_file(chosen))
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError([f"{chosen}: cannot be read: {error}"]) from error
         except tomllib.TOMLDecodeError as error:
@@ -49,6 +56,11 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
     if problems:
         raise ConfigError(problems)
     return replace(config, origins=_origins(document, variables, str(chosen)))
+
+
+def _read_file(path: Path) -> str:
+    # Editors on Windows put a mark of byte order before the text.
+    return path.read_text("utf-8").removeprefix("\ufeff")
 
 
 def check_setting(name: str, value: Any) -> Any:
@@ -70,6 +82,8 @@ def _override(
 ) -> dict[str, str]:
     """Put what the environment says over what the file says; the variables, by the full names of what they set."""
     variables: dict[str, str] = {}
+    # Trunks may come from the environment alone: one that does is there for each of its variables.
+    in_environment = {int(found[1]) for name in environ if (found := _TRUNK_VARIABLE.match(name))}
     for name in sorted(environ):
         if not name.startswith(ENVIRONMENT_PREFIX) or name in NOT_SETTINGS:
             continue
@@ -78,14 +92,19 @@ def _override(
             case [section, key] if isinstance(document.setdefault(section, {}), dict):
                 _override_one(document[section], key, environ[name])
                 variables[f"{section}.{key}"] = name
-            case ["trunk", index, key] if index.isdecimal() and int(index) < 64:
+            case ["trunk", index, key] if index.isdecimal() and int(index) < MOST_TRUNKS:
                 trunks = document.setdefault("trunk", [])
-                if isinstance(trunks, list):
-                    while len(trunks) <= int(index):
-                        trunks.append({})
-                    if isinstance(trunks[int(index)], dict):
-                        _override_one(trunks[int(index)], key, environ[name])
-                        variables[f"trunk[{int(index)}].{key}"] = name
+                if not isinstance(trunks, list):
+                    continue
+                while len(trunks) <= int(index) and len(trunks) in in_environment:
+                    trunks.append({})
+                if len(trunks) <= int(index):
+                    problems.append(
+                        f"{name}: got trunk {int(index)}, accepted: 0 to {len(trunks)}, as there are {len(trunks)} before it"
+                    )
+                elif isinstance(trunks[int(index)], dict):
+                    _override_one(trunks[int(index)], key, environ[name])
+                    variables[f"trunk[{int(index)}].{key}"] = name
             case _:
                 problems.append(
                     f"{name}: accepted: {ENVIRONMENT_PREFIX}SECTION__KEY or {ENVIRONMENT_PREFIX}TRUNK__NUMBER__KEY"
@@ -151,11 +170,34 @@ def _read(document: Mapping[str, Any], problems: list[str]) -> Config:
             problems.append(
                 f"trunk[{index}].keepalive_by: got 'stun', accepted: options or crlf where transport is not udp"
             )
-    problems += _tls_clashes(read, sections.get("sip", Sip()))
+    sip = sections.get("sip", Sip())
+    problems += _tls_faults("sip", sip)
+    for index, trunk in enumerate(read):
+        problems += _tls_faults(f"trunk[{index}]", trunk)
+    problems += _tls_clashes(read, sip)
     guard = sections.get("guard", Guard())
     if guard.challenge == "captcha" and not guard.captcha_url:
         problems.append("guard.captcha_url: got '', accepted: the URL that verifies a captcha")
     return replace(Config(), **sections, trunks=read)
+
+
+def _tls_faults(where: str, given: Sip | Trunk) -> list[str]:
+    """Which TLS files cannot be used."""
+    found: list[str] = []
+    for key, accepted, files in (
+        ("tls_ca", "a PEM file of authorities", (given.tls_ca, "", "")),
+        (
+            "tls_certificate",
+            "a PEM file of a certificate, with its key in it or in tls_key",
+            ("", given.tls_certificate, given.tls_key),
+        ),
+    ):
+        if value := getattr(given, key):
+            try:
+                tls.client_context(*files)
+            except OSError as error:
+                found.append(f"{where}.{key}: got {value!r}, accepted: {accepted}: {error}")
+    return found
 
 
 def _tls_clashes(trunks: tuple[Trunk, ...], sip: Sip) -> list[str]:
@@ -193,7 +235,7 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
                 problems.append(f"{where}.{key}: got {name} too, accepted: one of the two")
                 continue
             try:
-                value = Path(str(value)).read_text("utf-8").rstrip("\r\n")
+                value = _read_file(Path(str(value))).rstrip("\r\n")
             except (OSError, ValueError) as error:
                 problems.append(f"{where}.{key}: got {value!r}, which cannot be read: {error}")
                 continue

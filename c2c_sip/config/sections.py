@@ -25,15 +25,8 @@ def accepted(entry: Field[Any]) -> str:
     try:
         check(object())
     except checks.Wrong as error:
-        whole = str(error)
-    else:
-        return ""
-    try:
-        check(["\0"])
-    except checks.Wrong as error:
-        # Of a list also what may be in it.
-        return whole if str(error) == whole else f"{whole}: {error}"
-    return whole
+        return str(error)
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,41 +19,50 @@ _TARGET = 64
 class GuardRecords:
     """The guard's part of a store, as its attribute ``guard``; from any thread."""
 
-    def __init__(self, database: pw.Database, models: Any, writer: Writer, audit: Audit) -> None:
+    def __init__(
+        self, database: pw.Database, models: Any, writer: Writer, audit: Audit, node: str | None
+    ) -> None:
         self._database = database
+        #: Which node of several asks; ``None`` where nobody else has the database.
+        self._node = None if isinstance(database, pw.SqliteDatabase) else node
         self._models = models
         self._writer = writer
         self._audit = audit
 
     # --- what was rung lately
 
-    def rung_since(self, moment: float) -> list[Row]:
-        """``created``, ``client``, ``called``, ``clicktocall_id``, ``account_id`` of what the public has activated."""
+    def rung_since(self, moment: float, *, elsewhere: bool = False) -> list[Row]:
+        """``id``, ``created``, ``client``, ``called``, ``clicktocall_id``, ``account_id`` of what the public has activated.
+
+        :param elsewhere: through other nodes than this one
+        """
+        if elsewhere and self._node is None:
+            return []
         model = self._models.Activation
+        columns = ("id", "created", "client", "called", "clicktocall", "account")
         query = (
-            model.select(
-                model.created, model.client, model.called, model.clicktocall, model.account
-            )
+            model.select(*(getattr(model, column) for column in columns))
             .where(model.is_public == 1, model.created > moment)
             .order_by(model.created)
         )
-        return [
-            {
-                "created": created,
-                "client": client,
-                "called": called,
-                "clicktocall_id": clicktocall,
-                "account_id": account,
-            }
-            for created, client, called, clicktocall, account in query.tuples()
-        ]
+        if elsewhere:
+            query = query.where(model.node != self._node)
+        names = ("id", "created", "client", "called", "clicktocall_id", "account_id")
+        return [dict(zip(names, row, strict=True)) for row in query.tuples()]
 
-    def billed_since(self, account_id: str, moment: float) -> int:
-        """Seconds of an account's calls that began after a moment and have ended."""
+    def billed_since(self, account_id: str, moment: float, *, elsewhere: bool = False) -> int:
+        """Seconds of an account's calls that began after a moment and have ended.
+
+        :param elsewhere: of those through other nodes than this one
+        """
+        if elsewhere and self._node is None:
+            return 0
         model = self._models.Activation
         query = model.select(pw.fn.SUM(model.billing_seconds)).where(
             model.account == account_id, model.created >= moment
         )
+        if elsewhere:
+            query = query.where(model.node != self._node)
         return int(query.scalar() or 0)
 
     # --- who is never to be

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from importlib.util import find_spec
 from typing import Any
 
 import peewee as pw
@@ -41,7 +42,7 @@ def connect(url: str) -> pw.Database:
     from playhouse import db_url
 
     kind = db_url.schemes.get("psycopg3")
-    if kind is None:
+    if kind is None or find_spec("psycopg") is None:
         raise RuntimeError("c2c-sip has to be installed as c2c-sip[postgres]")
     named = db_url.parse(
         re.sub(r"^postgres(ql)?://", "psycopg3://", url), unquote_password=True, unquote_user=True

@@ -1,6 +1,7 @@
 """The store: every question to the database has a name here."""
 
 import json
+import logging
 import os
 import re
 import secrets as random_source
@@ -27,6 +28,8 @@ from c2c_sip.store.traces import TraceRecords
 from c2c_sip.store.users import UserRecords
 from c2c_sip.store.webhooks import WebhookRecords
 from c2c_sip.store.writer import Change, Writer, new_row
+
+log = logging.getLogger(__name__)
 
 #: Seconds that a token lives after it was last used.
 TOKEN_LIFETIME = 3600.0
@@ -76,7 +79,7 @@ class Store:
             database.close()
         self._writer = Writer(database)
         self.audit = Audit(self.models)
-        self.guard = GuardRecords(database, self.models, self._writer, self.audit)
+        self.guard = GuardRecords(database, self.models, self._writer, self.audit, self._node)
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.traces = TraceRecords(self.models, self._writer)
         self.histories = HistoryRecords(self.models)
@@ -101,11 +104,25 @@ class Store:
         except (pw.PeeweeException, ImportError, RuntimeError) as error:
             raise StoreError(f"the database cannot be opened: {error}") from error
 
-    def close(self) -> None:
-        """Write what is queued, and close."""
+    def close(self, *, tidy: bool = False) -> None:
+        """Write what is queued, and close; ``tidy`` of the service whose database it is, not of a command beside it."""
         self._writer.close()
+        if tidy and isinstance(self._database, pw.SqliteDatabase):
+            self._empty_log()
         if not self._database.is_closed():
             self._database.close()
+
+    def _empty_log(self) -> None:
+        """Have all in the file itself: whoever copies that of a service that has been stopped copies everything.
+
+        SQLite does so by itself when the last connection is closed; those of threads that have ended are not.
+        """
+        try:
+            # Another process may still be at it, and is not waited for.
+            self._database.execute_sql("PRAGMA busy_timeout = 500")  # type: ignore[no-untyped-call]
+            self._database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[no-untyped-call]
+        except pw.PeeweeException as error:
+            log.warning("the database's log stays beside it: %s", error)
 
     def flush(self) -> None:
         """Wait until all that was asked to be written so far is on disk."""

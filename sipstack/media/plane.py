@@ -255,11 +255,9 @@ class MediaPlane:
         self,
         ports: tuple[int, int],
         workers: int = 0,
-        clock: Callable[[], float] = time.monotonic,
         rng: Random | None = None,
         first: bool = False,
     ) -> None:
-        self._clock = clock
         self._pairs = PortPairs(*ports)
         self._lock = threading.Lock()
         self._numbers = itertools.count()
@@ -336,14 +334,13 @@ class MediaPlane:
         :raises OSError: the address is not ours, or the relay is not there.
         """
         for _ in range(BIND_ATTEMPTS):
-            now = self._clock()
             with self._lock:
-                port = self._pairs.take(now)
+                port = self._pairs.take()
             try:
                 rtp, rtcp = _bind(address, port)
             except OSError as error:
                 with self._lock:
-                    self._pairs.give_back(port, now)
+                    self._pairs.give_back(port)
                 if isinstance(error, _Taken):
                     continue
                 raise
@@ -412,7 +409,7 @@ class MediaPlane:
             self._add_up(self._past, leg)
             del self._legs[number]
             self._load[leg._relay] -= 1
-            self._pairs.give_back(leg.rtp_port, self._clock())
+            self._pairs.give_back(leg.rtp_port)
 
     # --- in the relays' threads
 

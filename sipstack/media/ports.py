@@ -8,16 +8,14 @@ class NoPortsLeft(Exception):
 
 
 class PortPairs:
-    """Gives out pairs of ``first``..``last`` in turn. A pair given back rests for ``rest`` seconds, so that what is
-    still under way to it does not reach the next call; it is reused sooner only when nothing else is left.
+    """Gives out pairs of ``first``..``last`` in turn: those that nobody has had yet, then the one that was given back
+    first. So what is still under way to a pair does not reach the next call, unless hardly any other is left.
     """
 
-    def __init__(self, first: int, last: int, rest: float = 5.0) -> None:
+    def __init__(self, first: int, last: int) -> None:
         #: Those that nobody has had yet: most of them never will be had, and so are not written down one by one.
         self._fresh = range(first + first % 2, last, 2)
-        #: Those that were given back, and when each may be had again.
-        self._free: deque[tuple[int, float]] = deque()
-        self._rest = rest
+        self._free: deque[int] = deque()
         self.capacity = len(self._fresh)
 
     @property
@@ -25,7 +23,7 @@ class PortPairs:
         """Pairs that are given out."""
         return self.capacity - len(self._fresh) - len(self._free)
 
-    def take(self, now: float) -> int:
+    def take(self) -> int:
         """The RTP port of a pair.
 
         :raises NoPortsLeft: there is none.
@@ -35,13 +33,8 @@ class PortPairs:
             return port
         if not self._free:
             raise NoPortsLeft("all RTP ports are in use")
-        for _ in range(min(len(self._free), 64)):
-            port, ready = self._free.popleft()
-            if ready <= now:
-                return port
-            self._free.append((port, ready))
-        return self._free.popleft()[0]
+        return self._free.popleft()
 
-    def give_back(self, port: int, now: float) -> None:
+    def give_back(self, port: int) -> None:
         """A pair is no longer used."""
-        self._free.append((port, now + self._rest))
+        self._free.append(port)

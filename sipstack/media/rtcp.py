@@ -272,8 +272,6 @@ class Reporter:
         #: What the peer last said of the stream that it gets from us, and the round trip in seconds.
         self.peer_report: ReportBlock | None = None
         self.round_trip: float | None = None
-        #: Whether the peer said goodbye for the stream that it sends.
-        self.left = False
         self._cname = cname.encode()
         self._rng = rng
         self._last_sr = 0
@@ -298,9 +296,7 @@ class Reporter:
                     self._learn(packet.reports, unix_time)
                 case ReceiverReport():
                     self._learn(packet.reports, unix_time)
-                case Goodbye():
-                    self.left = True
-                case _:
+                case _:  # what leaves, or describes itself, changes nothing for us
                     pass
         return True
 

@@ -39,7 +39,7 @@ ANSWER = 2.0
 DEAF = 10
 #: Seconds to wait for a new process to be there, which on a small or busy machine takes a few.
 STARTING = 30.0
-#: Octets that wait to be told, before audio is dropped.
+#: Octets that wait to be told, before all is dropped that is not waited for.
 MOST_WAITING = 4 << 20
 #: Seconds that a process should live before the next one is started at once.
 SHORTEST_LIFE = 5.0
@@ -120,17 +120,20 @@ class _Teller:
         self._waiting = bytearray()
 
     def key(self, number: int, key: str) -> None:
-        self.tell("key", number, key)
+        self.offer("key", number, key)
 
     def audio(self, number: int, timestamp: int, payload: bytes, encoding: str, now: float) -> None:
-        if len(self._waiting) < MOST_WAITING:
-            self.tell("audio", number, timestamp, payload, encoding, now)
+        self.offer("audio", number, timestamp, payload, encoding, now)
 
     def head(
         self, number: int, now: float, sent: bool, peer: Address, head: bytes, size: int
     ) -> None:
+        self.offer("head", number, now, sent, peer, head, size)
+
+    def offer(self, *message: object) -> None:
+        """Tell what is not missed, where too much waits already."""
         if len(self._waiting) < MOST_WAITING:
-            self.tell("head", number, now, sent, peer, head, size)
+            self.tell(*message)
 
     def tell(self, *message: object) -> None:
         self._waiting += _framed(message)
@@ -150,7 +153,7 @@ class _Log(logging.Handler):
         self._teller = teller
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._teller.tell("log", record.name, record.levelno, self.format(record))
+        self._teller.offer("log", record.name, record.levelno, self.format(record))
 
 
 def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
@@ -215,7 +218,7 @@ def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
             if counters is not None:
                 fresh[number] = counters
         if fresh:
-            teller.tell("counters", fresh)
+            teller.offer("counters", fresh)
         teller.flush()
         return running
 

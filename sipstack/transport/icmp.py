@@ -1,6 +1,7 @@
 """What Linux's error queue of a UDP socket says (``recverr`` in ip(7) and ipv6(7)). Pure but for :func:`ask_for_errors`."""
 
 import errno
+import os
 import socket
 import struct
 import sys
@@ -30,8 +31,8 @@ def ask_for_errors(udp: socket.socket) -> bool:
     return True
 
 
-def says_unreachable(control: Iterable[tuple[int, int, bytes]]) -> bool:
-    """Whether the control messages of one entry of the queue say that its datagram cannot be delivered."""
+def why_unreachable(control: Iterable[tuple[int, int, bytes]]) -> str:
+    """Why the datagram of one entry of the queue cannot be delivered, by its control messages; empty: it may still be."""
     for level, kind, octets in control:
         if (level, kind) not in (
             (socket.IPPROTO_IP, _IP_RECVERR),
@@ -42,5 +43,7 @@ def says_unreachable(control: Iterable[tuple[int, int, bytes]]) -> bool:
             continue
         error, origin, message_type, *_ = _EXTENDED.unpack_from(octets)
         if message_type in _FINAL.get(origin, ()) and error != errno.EMSGSIZE:
-            return True
-    return False
+            # Of the kernel's errors this one is a port's; the others are those of a host, or a network on the way there.
+            refused = error == errno.ECONNREFUSED
+            return f"{'nobody listens there' if refused else os.strerror(error)}, as ICMP says"
+    return ""

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 from sipstack.transport import Address, Receiver
-from sipstack.transport.icmp import CONTROL_SPACE, ask_for_errors, says_unreachable
+from sipstack.transport.icmp import CONTROL_SPACE, ask_for_errors, why_unreachable
 from sipstack.transport.route import Routes
 
 log = logging.getLogger(__name__)
@@ -31,10 +31,10 @@ class UdpTransport:
         :raises OSError: the address cannot be bound.
         """
         self.receiver: Receiver | None = None
-        #: Called with the address of a peer of which ICMP says that it is not there, and with what the ICMP message
-        #: quotes of the datagram that could not be delivered. Anybody may have sent it: only one that quotes what
+        #: Called with the address of a peer of which ICMP says that it is not there, with why, and with what the ICMP
+        #: message quotes of the datagram that could not be delivered. Anybody may have sent it: only one that quotes what
         #: nobody but the peer and those on the way can know is to be believed.
-        self.undelivered: Callable[[Address, bytes, UdpTransport], None] | None = None
+        self.undelivered: Callable[[Address, str, bytes, UdpTransport], None] | None = None
         self._loop = loop
         self._routes = Routes(host, loop.time)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -79,8 +79,9 @@ class UdpTransport:
                 )
             except OSError:
                 return  # there is no more, or the socket is closed
-            if self.undelivered is not None and says_unreachable(control):
-                self.undelivered((peer[0], peer[1]), quoted, self)
+            why = why_unreachable(control)
+            if why and self.undelivered is not None:
+                self.undelivered((peer[0], peer[1]), why, quoted, self)
 
     def send(self, data: bytes, destination: Address, server_name: str = "") -> None:
         """Send one datagram. A full send buffer counts as loss, which SIP over UDP has timers for."""

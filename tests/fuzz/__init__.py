@@ -23,6 +23,7 @@ from sipstack.message import (
 )
 from sipstack.sdp import LocalMedia, SessionDescription, codec_list
 from sipstack.transport.framing import LARGEST_BODY, LARGEST_HEAD, Framing, FramingError
+from tests.fuzz import caller
 from tests.unit.torture import Endpoint
 
 _TORTURE = Path(__file__).parent.parent / "unit" / "torture"
@@ -189,6 +190,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "sdp": sdp,
     "digest": digest,
     "agent": agent,
+    "caller": caller.caller,
 }
 
 
@@ -198,6 +200,8 @@ def seeds(target: str) -> list[bytes]:
         return [_SDP]
     if target == "digest":
         return list(_DIGESTS)
+    if target == "caller":
+        return caller.seeds()
     messages = [path.read_bytes() for path in sorted(_TORTURE.glob("rfc*/*.dat"))]
     if target == "stream":
         return [*messages, b"\r\n\r\n".join(messages[:3])]

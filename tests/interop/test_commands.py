@@ -122,6 +122,8 @@ def test_a_second_service_is_refused_and_leaves_the_calls_of_the_first_alone(she
     for name, value, setting in (
         ("C2C_SIP_HTTP__LISTEN", f"{HOST}:{port}", "http.listen"),
         ("C2C_SIP_MEDIA__RINGBACK", "us", "sip.listen"),
+        # And which address is not its own.
+        ("C2C_SIP_MEDIA__ADDRESS", "203.0.113.9", "media.address: 203.0.113.9"),
     ):
         mine = {"C2C_SIP_DATABASE__URL": f"sqlite:///{shell.service.config.parent}/other.db"}
         again = subprocess.run(

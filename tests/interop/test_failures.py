@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from tests.failures import normal, told
+from tests.failures import is_told
 from tests.interop.conftest import Start
 from tests.interop.programs import (
     HOST,
@@ -25,6 +25,7 @@ from tests.interop.programs import (
     stop_all,
     until,
 )
+from tests.interop.programs.base import is_bound
 from tests.interop.programs.sipp import TlsFront
 
 NUMBER = "+12025550123"
@@ -64,6 +65,8 @@ CASES = [
     Case("no_answer", "ring"),
     Case("no_answer", "refuse 480 Temporarily Unavailable"),
     Case("no_answer", "refuse 408 Request Timeout"),
+    Case("never_rang", "trying"),
+    Case("cancelled_there", "refuse 487 Request Terminated"),
     Case("silent", "silent"),
     Case("refused", "refuse 420 Bad Extension"),
     Case("redirected", f"redirect sip:nobody@{HOST}:5999;transport=udp"),
@@ -79,6 +82,7 @@ CASES = [
     Case("srtp_refused", "refuse 488 Not Acceptable Here", behind="contact", trunk='srtp = "required"'),
     Case("srtp_refused", "answer_bye", behind="contact", trunk='srtp = "required"'),
     Case("not_registered", extension="refuse_at_once 480 Temporarily Unavailable", behind="extension"),
+    Case("reinvite_unanswered", "gone", "hold"),
     Case("hung_up_early", "ring", "answer_bye", pause=1000),
     Case("voicemail", "answer", "answer", fields=(("confirm", "1"),)),
 ]  # fmt: skip
@@ -109,6 +113,17 @@ def trunk(name: str, **settings: Any) -> str:
     return "\n".join([f'[[trunk]]\nname = "{name}"', *lines, ""])
 
 
+class Plain(Program):
+    """Something else than TLS: whoever comes is told so at once."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "plain")
+        self.port = free_port()
+        listen = f"TCP-LISTEN:{self.port},bind={HOST},fork,reuseaddr"
+        self.launch(["socat", listen, "SYSTEM:echo 220 mail.test ESMTP; sleep 1"])
+        until(lambda: is_bound(self.port, "tcp"), 10, "socat")
+
+
 class World:
     """One service with a trunk for each failure, and whoever is at the other end of each."""
 
@@ -128,6 +143,7 @@ class World:
             ),
         }
         closed = free_port()
+        self.plain = self.add(Plain(folder))
         trunks = [
             trunk("main", outbound_proxy=f"{HOST}:{open_.port}"),
             trunk("password", register=True, domain=HOST, outbound_proxy=f"{HOST}:{kamailio.port}"),
@@ -135,6 +151,19 @@ class World:
             trunk("nodns", register=True, domain="nobody.test"),
             trunk("closed", register=True, domain=f"{HOST}:{closed}", transport="tcp"),
             trunk("icmp", register=True, domain=f"{HOST}:{free_port()}"),
+            trunk(
+                "asked",
+                register=True,
+                domain=HOST,
+                outbound_proxy=f"{HOST}:{open_.port}",
+                password="",
+            ),
+            trunk(
+                "plain",
+                register=True,
+                domain=f"{HOST}:{self.plain.port}",
+                transport="tls",
+            ),
         ]
         for name, (own, believed) in tls.items():
             front = self.add(TlsFront(folder / name, own, closed))
@@ -146,6 +175,7 @@ class World:
             "unknown": "404 Not Found",
             "brief": "423 Interval Too Brief|Min-Expires: 7200",
             "trouble": "503 Service Unavailable",
+            "extends": "420 Bad Extension",
         }.items():
             sipp = self.add(SippUas(folder, f"register {answer}", name=name, lasts=170))
             trunks.append(trunk(name, register=True, outbound_proxy=f"{HOST}:{sipp.port}"))
@@ -220,11 +250,6 @@ def world(folder: Path) -> Iterator[World]:
         stop_all([p for p in reversed(made.running) if hasattr(p, "process")])
 
 
-def is_told(name: str, sentence: str) -> None:
-    print(f"| `{name}` | {sentence} |")
-    assert normal(sentence) in told(name)
-
-
 @pytest.mark.parametrize("number", range(len(CASES)), ids=[case.id for case in CASES])
 def test_why_a_call_failed(world: World, number: int) -> None:
     is_told(CASES[number].name, world.given()[number])
@@ -244,6 +269,9 @@ def test_why_a_call_failed(world: World, number: int) -> None:
         ("untrusted", "tls_untrusted"),
         ("misnamed", "tls_wrong_name"),
         ("expired", "tls_expired"),
+        ("plain", "tls_failed"),
+        ("asked", "registration_password_asked"),
+        ("extends", "registration_refused"),
     ],
 )
 def test_why_a_trunk_is_not_registered(world: World, name: str, failure: str) -> None:
@@ -260,6 +288,7 @@ def test_why_a_trunk_is_not_registered(world: World, name: str, failure: str) ->
 def test_calls_that_are_not_what_sipp_does(world: World) -> None:
     closed = f"sip:nobody@{HOST}:{free_port()}"
     is_told("connection_refused", world.explain(closed))
+    is_told("tls_failed", world.explain(f"sip:x@{HOST}:{world.plain.port};transport=tls"))
     is_told("dns_no_such_name", world.explain("sip:customer@nobody.test"))
     is_told("password_refused", world.explain(NUMBER, realm="calls.test"))
     # Of the kamailio that takes our password: nobody is registered there.
@@ -343,3 +372,6 @@ def test_a_name_server_that_is_dead(start: Start) -> None:
         return str(found["explanation"]) if found["state"] == "failed" else None
 
     is_told("dns_dead", until(explained, 30, "the trunk"))
+    definition = service.define(extension="sip:101@nobody.test", whitelist=["."])
+    activation = service.connect(definition, f"sip:customer@{HOST}:9")
+    is_told("dns_dead", service.ended(definition, activation["id"], 30)["explanation"])

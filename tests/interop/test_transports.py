@@ -202,11 +202,11 @@ def test_icmp_that_anybody_may_have_sent_ends_nothing() -> None:
         asked = asyncio.create_task(ask(us, target))
         octets = await loop.sock_recv(deaf, 2000)
         udp = us._transports[0]
-        us._undelivered(target.address, b"", udp)
-        us._undelivered(target.address, octets[:20], udp)
-        us._undelivered((HOST, 9), octets, udp)
+        us._undelivered(target.address, "nobody", b"", udp)
+        us._undelivered(target.address, "nobody", octets[:20], udp)
+        us._undelivered((HOST, 9), "nobody", octets, udp)
         assert us.transactions == 1
-        us._undelivered(target.address, octets[:200], udp)
+        us._undelivered(target.address, "nobody", octets[:200], udp)
         assert await asked == (503, "")
         us.close()
         deaf.close()

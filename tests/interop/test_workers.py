@@ -1,6 +1,7 @@
 """Relay processes: the same as the thread, until one of them dies."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sipstack.media import MediaLeg, MediaPlane, worker
+from sipstack.media import LegCounters, MediaLeg, MediaPlane, worker
 from sipstack.media.tones import RINGBACK
 from sipstack.sdp import CODECS, RemoteMedia
 from tests.interop.programs import HOST, free_rtp_range
@@ -194,6 +195,25 @@ def test_what_is_prepared_while_a_process_is_started_again_can_be_played(
         assert len(fresh.hear()) == 160
     finally:
         plane.close()
+
+
+def test_what_nobody_listens_to_takes_bounded_memory() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        teller = worker._Teller(ours)
+        handler = worker._Log(teller)
+        record = logging.LogRecord("x", logging.ERROR, "", 1, "y" * 5000, None, None)
+        for number in range(3000):
+            teller.key(number, "5")
+            teller.audio(number, 0, bytes(1000), "PCMU", 0.0)
+            teller.offer("counters", {number: LegCounters()})
+            handler.emit(record)
+        assert len(teller._waiting) < worker.MOST_WAITING + 10_000
+        before = len(teller._waiting)
+        # This is waited for.
+        teller.tell("removed", 1, LegCounters())
+        assert len(teller._waiting) > before
 
 
 def slowly(*arguments: Any) -> None:

@@ -229,6 +229,12 @@ def test_the_extension_hears_ringback_until_media_comes_and_busy_when_the_contac
     assert played[-1] == (BUSY["us"], False)
 
 
+def test_the_seconds_of_busy_tone_are_no_seconds_of_ringing() -> None:
+    record = good(TALKS, scripts.REJECTS).ledger.record
+    # One until the extension answered, two until the contact declined, three of the tone.
+    assert (record["duration_seconds"], record["ringing_seconds"]) == (6, 2)
+
+
 def test_early_media_is_passed_on_before_the_answer() -> None:
     outcome = good(TALKS, Script(early_media=True, answer_after=4.0, hang_up_after=1.0))
     contact = outcome.media.legs[1]

@@ -56,6 +56,32 @@ def test_before_our_answer_a_caller_may_ask_but_not_offer() -> None:
     play(work)
 
 
+@pytest.mark.parametrize("offered", [True, False])
+def test_an_offer_before_the_ack_meets_ours_where_the_answer_has_one(offered: bool) -> None:
+    """RFC 5407 §3.1.5: the ACK may be lost, and only where it was to answer our offer is there one open."""
+
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        call.taken = lambda incoming: incoming.answer()
+        hand.ask("INVITE", body=SDP if offered else b"", number=10)
+        answer = await hand.response("INVITE")
+        for number, method in ((11, "UPDATE"), (12, "INVITE")):
+            hand.ask(method, answer, SDP, number=number)
+            response = await hand.response(method)
+            while response.cseq.number != number:  # our first answer, again
+                response = await hand.response(method)
+            assert response.status == (200 if offered else 491)
+        if offered:
+            hand.ask("ACK", answer, number=12)
+        hand.ask("ACK", answer, b"" if offered else SDP, number=10)
+        await asyncio.sleep(0.1)
+        assert isinstance(call.events[-1], Answered)
+        call.incoming[0].hang_up()
+        hand.answer(await hand.request("BYE"), 200)
+
+    play(work)
+
+
 def _from(response: Response, tag: str) -> Response:
     """The same, as if another tag had been in From."""
     other = Response(response.status, response.reason)

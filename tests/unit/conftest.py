@@ -108,9 +108,11 @@ class FakeCalling:
                 return leg
         return None
 
-    def hangup(self, account_id: str, call_id: str) -> bool:
-        self.hung_up.append(call_id)
-        return self.channel(account_id, call_id) is not None
+    def hangup(self, account_id: str, call_id: str) -> dict[str, Any] | None:
+        found = self.channel(account_id, call_id)
+        if found is not None:
+            self.hung_up.append(call_id)
+        return found
 
     def readiness(self) -> Readiness:
         return self.state

@@ -350,6 +350,14 @@ def test_blocking_may_stand_beside_the_contact_as_in_kazoo(
     assert answer.status_code == 200 and not calling.waited
 
 
+def test_who_blocks_waits_for_the_key_of_the_extension_too(api: Api, calling: FakeCalling) -> None:
+    for fields in ({}, {"confirm": "1"}):
+        one = f"/clicktocall/{api.create(**fields)['id']}"
+        api.post(f"{one}/connect?blocking=true", {"contact": NUMBER}, token=None)
+    without, with_key = calling.waited
+    assert with_key == without + api.config.calling.confirm_timeout
+
+
 def test_a_link_may_block_too(api: Api, calling: FakeCalling, one: str) -> None:
     calling.outcome = {"state": "connected", "result": "success"}
     answer = api.get(f"{one}/connect?contact={quote(NUMBER)}&blocking=true", token=None)

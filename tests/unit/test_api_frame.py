@@ -207,6 +207,19 @@ def test_a_body_that_is_odd_is_400_and_keeps_nothing(api: Api, body: bytes) -> N
     assert api.get("/clicktocall").json["data"] == []
 
 
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"data": {"name": "a",}}', "in line 1, column"),
+        (b'{"data": {"name": "a", "name": "b"}}', "a name is there twice"),
+        (b'{"data": NaN}', "NaN is not JSON"),
+        (b'{"data": {"name": "\xff"}}', "not UTF-8"),
+    ],
+)
+def test_why_a_body_is_not_json_is_said(api: Api, body: bytes, why: str) -> None:
+    assert why in raw(api, body).json["data"]["json"]["invalid"]["message"]
+
+
 @pytest.mark.parametrize("body", [b"", b"{}", b" ", b'{"data": null}', b'{"auth_token": "x"}'])
 def test_a_missing_data_is_named(api: Api, body: bytes) -> None:
     answer = raw(api, body)

@@ -14,6 +14,7 @@ import pytest
 
 from c2c_sip.calling import proof
 from c2c_sip.calling.door import Calling
+from c2c_sip.calling.flow import Flow
 from c2c_sip.calling.refusals import MOST
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config, Guard, Trunk
@@ -643,3 +644,29 @@ def test_a_service_that_cannot_keep_up_takes_no_more_on(make: Make) -> None:
     assert refused.json["data"]["reason"] == "full"
     line.wait = 0.1
     assert api.post(f"{one}/connect", {"contact": "+14155550100"}, token=None).status_code == 200
+
+
+# --- the call that was just started
+
+
+def test_a_call_is_hung_up_by_the_call_ids_of_its_answer_before_anybody_is_dialled(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hung_up: list[str] = []
+    monkeypatch.setattr(
+        Flow, "hang_up", lambda flow, cause: hung_up.append(flow.plan.activation_id)
+    )
+    api = make()
+    api.calling._engine.now = lambda: 0.0  # type: ignore[attr-defined]
+    for key, role in (("call_id", "contact"), ("extension_call_id", "extension")):
+        started = api.post(f"{one(api)}/connect", {"contact": NUMBER}).json["data"]
+        # It is no live leg yet, and none of anybody else.
+        assert api.get(f"/channels/{started[key]}").status_code == 404
+        shown = api.post(f"/channels/{started[key]}", {"action": "hangup"})
+        assert shown.status_code == 200
+        found = shown.json["data"]
+        assert (found["call_id"], found["role"]) == (started[key], role)
+        assert (found["activation_id"], found["answered"]) == (started["id"], False)
+        assert hung_up.pop() == started["id"]
+    assert api.post("/channels/0123", {"action": "hangup"}).status_code == 404
+    assert hung_up == []

@@ -185,3 +185,25 @@ def test_a_database_that_cannot_be_backed_up_is_named_as_it_is_known(
     assert done.exit_code == 1 and ".part" not in done.stderr
     assert f"{place} is of a newer c2c-sip" in done.stderr
     assert not list(tmp_path.glob("copy.db*"))
+
+
+def test_the_file_of_a_service_that_was_stopped_has_everything(place: Path, tmp_path: Path) -> None:
+    store = Store.open(f"sqlite:///{place}")
+    store.create_account("first", realm="first.test")
+    go, done = threading.Event(), threading.Event()
+
+    def read() -> None:
+        # As a thread of the HTTP server: its connection is there until the process ends.
+        store.accounts()
+        done.set()
+        go.wait(20)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    done.wait(20)
+    store.close(tidy=True)
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(place.read_bytes())
+    go.set()
+    thread.join()
+    assert names(copy) == ["first"]

@@ -79,6 +79,8 @@ def test_a_service_that_does_not_run_is_said_so_and_how_to_start_it(
         ("completion", "csh"),
         # What a script's variable is that nobody has set.
         ("hangup", ""),
+        ("channels", "--config", ""),
+        ("check-config", "--config", " "),
         ("hangup", " "),
         ("trace", ""),
         ("call", ""),

@@ -6,11 +6,22 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import trustme
 
 from c2c_sip.config import Config, ConfigError, Origin, Trunk, load
 from c2c_sip.settings import shown
 
 CONF = Path(__file__).parents[2] / "conf" / "c2c_sip.toml"
+
+
+@pytest.fixture
+def pems(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``a.pem`` and ``b.pem``: a certificate with its key each; ``other.pem``: another key."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.pem", "b.pem"):
+        made = trustme.CA().issue_cert("sip.example.net")
+        made.private_key_and_cert_chain_pem.write_to_path(name)
+    trustme.CA().issue_cert("x.test").private_key_pem.write_to_path("other.pem")
 
 
 def problems(text: str, tmp_path: Path, environ: dict[str, str] | None = None) -> list[str]:
@@ -272,7 +283,7 @@ def test_the_path_of_a_sqlite_database_is_no_secret() -> None:
     assert (entry["value"], entry["secret"]) == ("sqlite:///c2c.db", False)
 
 
-def test_one_server_name_has_one_set_of_tls_files(tmp_path: Path) -> None:
+def test_one_server_name_has_one_set_of_tls_files(tmp_path: Path, pems: None) -> None:
     def trunks(first: str, second: str, sip: str = "") -> str:
         one = 'transport = "tls"\nregister = false\ndomain = '
         return (
@@ -305,3 +316,82 @@ def test_one_server_name_has_one_set_of_tls_files(tmp_path: Path) -> None:
         assert len(load(str(file), {}).trunks) == 2
     file.write_text(trunks('tls_ca = "a.pem"', "").replace('"tls"', '"tcp"', 2))
     assert len(load(str(file), {}).trunks) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ('tls_ca = "/nowhere"', "tls_ca: got '/nowhere', accepted: a PEM file of authorities: "),
+        ('tls_ca = "c.toml"', "tls_ca: got 'c.toml', accepted: a PEM file of authorities: "),
+        (
+            'tls_certificate = "/nowhere"',
+            "tls_certificate: got '/nowhere', accepted: a PEM file of a",
+        ),
+        (
+            'tls_certificate = "a.pem"\ntls_key = "/nowhere"',
+            "tls_certificate: got 'a.pem', accepted: ",
+        ),
+        (
+            'tls_certificate = "a.pem"\ntls_key = "other.pem"',
+            "tls_certificate: got 'a.pem', accepted: ",
+        ),
+        (
+            'tls_certificate = "other.pem"',
+            "tls_certificate: got 'other.pem', accepted: a PEM file of a",
+        ),
+    ],
+)
+def test_a_tls_file_that_cannot_be_used_is_named_by_its_setting(
+    tmp_path: Path, pems: None, given: str, named: str
+) -> None:
+    (found,) = problems(f"[sip]\n{given}\n", tmp_path)
+    assert found.startswith(f"sip.{named}")
+    trunk = '[[trunk]]\nname = "a"\ndomain = "sip.example.net"\nregister = false\n'
+    (found,) = problems(f"{trunk}{given}\n", tmp_path)
+    assert found.startswith(f"trunk[0].{named}")
+    path = tmp_path / "good.toml"
+    path.write_text(
+        f'[sip]\ntls_ca = "a.pem"\ntls_certificate = "a.pem"\n{trunk}tls_certificate = "b.pem"\n'
+    )
+    assert load(str(path), {}).trunks[0].tls_certificate == "b.pem"
+
+
+@pytest.mark.parametrize("url", ["sqlite:///:memory:", "sqlite:///file::memory:?cache=shared"])
+def test_a_database_that_each_thread_would_have_for_itself_is_refused(
+    tmp_path: Path, url: str
+) -> None:
+    (found,) = problems(f'[database]\nurl = "{url}"\n', tmp_path)
+    assert found.startswith("database.url: got ..., accepted: sqlite:///FILE")
+
+
+def test_a_variable_of_a_trunk_that_is_not_there_is_named(tmp_path: Path) -> None:
+    trunk = '[[trunk]]\nname = "a"\ndomain = "sip.example.net"\nregister = false\n'
+    (found,) = problems(trunk, tmp_path, {"C2C_SIP_TRUNK__7__PASSWORD": "s3cret"})
+    assert found.startswith("C2C_SIP_TRUNK__7__PASSWORD: got trunk 7, accepted: 0 to 1")
+    path = tmp_path / "c.toml"
+    more = {
+        f"C2C_SIP_TRUNK__{n}__{key}": value
+        for n in range(1, 12)
+        for key, value in (("NAME", f"t{n}"), ("DOMAIN", "x.test"), ("REGISTER", "false"))
+    }
+    names = [trunk.name for trunk in load(str(path), more).trunks]
+    assert names == ["a", *(f"t{n}" for n in range(1, 12))]
+
+
+def test_a_mark_of_byte_order_is_no_setting(tmp_path: Path) -> None:
+    path, secret = tmp_path / "c.toml", tmp_path / "secret"
+    secret.write_text("\ufeffs3cret\r\n", "utf-8")
+    path.write_text(
+        '\ufeff[[trunk]]\nname = "a"\ndomain = "sip.example.net"\nusername = "u"\n'
+        f'password_file = "{secret}"\n',
+        "utf-8",
+    )
+    assert load(str(path), {}).trunks[0].password == "s3cret"
+
+
+@pytest.mark.parametrize("given", ["5", "true", "[]"])
+def test_what_is_no_list_is_told_what_may_be_in_one(tmp_path: Path, given: str) -> None:
+    (found,) = problems(f"[media]\ncodecs = {given}\n", tmp_path)
+    assert found.endswith(
+        "accepted: a list of codecs, at least one, each one of PCMU, PCMA, G722, opus"
+    )

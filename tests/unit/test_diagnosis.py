@@ -51,7 +51,7 @@ def unreachable(why: str) -> CallFacts:
         ("ack_missing", lost(lost_by="ACK")),
         ("reinvite_unanswered", lost(lost_by="re-INVITE")),
         ("fault", call(connected=None, why="fault", guilty=None)),
-        ("no_way", call(connected=None, why="no way", role="contact", detail="sip.listen has no TLS address for IPv6")),
+        ("no_way", call(connected=None, why="no way", role="contact", detail="192.0.2.3: sip.listen has no TLS address for IPv4")),
         ("dns_dead", call(connected=None, why="no way", role="extension", detail="no address for nobody.test: no answer from the name servers: LifetimeTimeout")),
         ("tls_failed", unreachable("no TLS: WRONG_VERSION_NUMBER")),
         ("unreachable", unreachable("Network is unreachable")),

@@ -110,3 +110,18 @@ def test_a_callee_of_the_old_kind_without_a_contact_is_answered_at_its_address()
     request = invite()
     ok = make_response(request, 200, to_tag="b")
     assert Dialog.from_response(request, ok).request("BYE").request_uri == "sip:bob@example.com"
+
+
+def test_what_no_request_uri_may_have_is_left_out_of_it() -> None:
+    """RFC 3261 §12.2.1.1, §19.1.1: neither headers nor a method, which would have the request refused."""
+    request = invite("<sip:last.example.com;lr>")
+    contact = "<sip:bob@192.0.2.9;method=REFER;x=y?Subject=a&Route=%3Csip:evil%3E>"
+    ok = make_response(request, 200, to_tag="b", headers=[("Contact", contact)])
+    dialog = Dialog.from_response(invite(), ok)
+    assert dialog.request("BYE").request_uri == "sip:bob@192.0.2.9;x=y"
+    strict = make_response(request, 200, to_tag="b", headers=[("Contact", contact)])
+    strict.set("Record-Route", "<sip:strict.example.com;method=REFER?Subject=a>")
+    dialog = Dialog.from_response(invite(), strict)
+    bye = dialog.request("BYE")
+    assert bye.request_uri == "sip:strict.example.com"
+    assert [str(route.uri) for route in bye.routes] == ["sip:bob@192.0.2.9;x=y"]

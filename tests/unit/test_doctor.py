@@ -7,10 +7,11 @@ import pytest
 from click.testing import CliRunner
 
 from c2c_sip.cli import main
+from c2c_sip.cli.doctor.clock import judge_clock
 from c2c_sip.cli.doctor.findings import Verdict
 from c2c_sip.cli.doctor.firewall import read_iptables, read_nft
-from c2c_sip.cli.doctor.signalling import _host_port, _judge_nat, judge_clock
-from c2c_sip.cli.doctor.sockets import Holder, is_of
+from c2c_sip.cli.doctor.signalling import _judge_nat
+from c2c_sip.cli.doctor.sockets import Holder, host_port, is_of
 from c2c_sip.config import Config, Sip
 
 PORTS = (20000, 29999)
@@ -115,7 +116,7 @@ def test_a_nat_is_judged_by_what_we_call_ourselves(
     ],
 )
 def test_a_server_is_a_host_with_or_without_a_port(text: str, read: tuple[str, int]) -> None:
-    assert _host_port(text, 3478) == read
+    assert host_port(text, 3478) == read
 
 
 def test_a_process_is_known_by_those_it_comes_from() -> None:

@@ -298,6 +298,24 @@ def test_variables_are_kept_with_the_call_and_filled_in_from_the_request(desk: D
     assert headers(desk.plan.extensions[0]) == headers(desk.plan.contact) == {}
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [("4711", "4711"), (4711, "4711"), (1.5, "1.5"), (True, "true"), (None, "")],
+)
+def test_a_parameter_of_json_may_be_a_number(desk: Desk, given: Any, expected: str) -> None:
+    made = desk.api.create(custom_application_vars={"order": "{{order}}"})
+    asked = {"contact": NUMBER, "order": given}
+    assert desk.api.post(f"/clicktocall/{made['id']}/connect", asked).status_code == 200
+    desk.id = made["id"]
+    assert desk.history()["custom_application_vars"] == {"order": expected}
+
+
+def test_auto_answer_may_be_json_s_true(desk: Desk) -> None:
+    made = desk.api.create()
+    desk.api.post(f"/clicktocall/{made['id']}/connect", {"contact": NUMBER, "auto_answer": True})
+    assert AUTO.items() <= headers(desk.plan.extensions[0]).items()
+
+
 def test_what_is_kept_is_not_told_to_visitors(desk: Desk) -> None:
     answer = desk.connect(token=False, custom_application_vars={"margin": "12%"})
     assert "custom_application_vars" not in answer.json["data"]

@@ -9,7 +9,7 @@ import pytest
 
 from c2c_sip import config as settings_of
 from c2c_sip.calling import proof
-from c2c_sip.calling.guard import BUILT_IN, SCOPES, Guard, Proof, networks_of
+from c2c_sip.calling.guard import BUILT_IN, LOOK, SCOPES, Guard, Proof, networks_of
 from c2c_sip.calling.limits import DAY
 from c2c_sip.calling.links import Link
 from c2c_sip.calling.policy import Refusal
@@ -32,14 +32,19 @@ class Records:
     def __init__(self) -> None:
         self.rung: list[dict[str, Any]] = []
         self.billed: dict[str, int] = {}
+        #: The same of other nodes.
+        self.rung_elsewhere: list[dict[str, Any]] = []
+        self.billed_elsewhere: dict[str, int] = {}
         self.never: set[tuple[str, str]] = set()
         self.spent: dict[str, int] = {}
 
-    def rung_since(self, moment: float) -> list[dict[str, Any]]:
-        return [row for row in self.rung if row["created"] > moment]
+    def rung_since(self, moment: float, *, elsewhere: bool = False) -> list[dict[str, Any]]:
+        of_interest = self.rung_elsewhere if elsewhere else self.rung + self.rung_elsewhere
+        return [row for row in of_interest if row["created"] > moment]
 
-    def billed_since(self, account_id: str, moment: float) -> int:
-        return self.billed.get(account_id, 0)
+    def billed_since(self, account_id: str, moment: float, *, elsewhere: bool = False) -> int:
+        there = self.billed_elsewhere.get(account_id, 0)
+        return there if elsewhere else there + self.billed.get(account_id, 0)
 
     def is_never_called(self, account_id: str, number: str) -> bool:
         return (account_id, number) in self.never
@@ -233,7 +238,42 @@ def test_a_restart_remembers_what_was_rung_in_the_last_hour() -> None:
     assert caught.value.retry_after == 3000
 
 
+def test_what_other_nodes_of_one_database_let_in_is_counted_once() -> None:
+    records = Records()
+    row = {
+        "client": "192.0.2.1",
+        "called": CONTACT,
+        "clicktocall_id": "one",
+        "account_id": "account",
+    }
+    records.rung_elsewhere = [row | {"id": "before", "created": NOON - 2}]
+    it = guard(records, per_contact=4)
+    it.admit(ACCOUNT, ONE, CONTACT, "198.51.100.1", NOON + 1)
+    records.rung_elsewhere.append(row | {"id": "since", "created": NOON + 1})
+    for later in (LOOK, 2 * LOOK, 3 * LOOK):
+        it.admit(ACCOUNT, ONE, "+4930999", "198.51.100.1", NOON + later)
+    it.admit(ACCOUNT, ONE, CONTACT, "198.51.100.1", NOON + 4 * LOOK)
+    assert reason(lambda: it.admit(ACCOUNT, ONE, CONTACT, "x", NOON + 4 * LOOK)) == "per_contact"
+
+
 # --- how long
+
+
+def test_the_minutes_of_a_day_include_those_through_other_nodes() -> None:
+    records = Records()
+    records.billed["account"], records.billed_elsewhere["account"] = 4 * 60, 3 * 60
+    it = guard(records, daily_minutes=10)
+    minutes = it.minutes(ACCOUNT, NOON)
+    assert minutes is not None
+    minutes.check(NOON)
+    records.billed["account"] += 60  # what went through here is metered here
+    records.billed_elsewhere["account"] = 6 * 60
+    assert it.minutes(ACCOUNT, NOON + LOOK - 1) is not None
+    minutes.check(NOON + LOOK - 1)
+    again = it.minutes(ACCOUNT, NOON + LOOK)
+    assert again is not None
+    assert reason(lambda: again.check(NOON + LOOK)) == "daily_minutes"
+    assert again.are_left(NOON + DAY / 2 + 1), "tomorrow"
 
 
 def test_the_minutes_of_a_day_include_those_of_before_and_of_calls_that_are_up() -> None:
@@ -384,6 +424,7 @@ def test_the_store_keeps_what_the_guard_needs(store: Store, account: dict[str, A
         }
         store.create_activation(row | more).result()
     expected = {
+        "id": "2",
         "created": 200.0,
         "client": "c",
         "called": "k",

@@ -58,18 +58,26 @@ def test_ears_tell_tones_apart() -> None:
 
 
 def test_ports_are_even_and_rest_before_they_are_used_again() -> None:
-    pairs = PortPairs(20001, 20009, rest=5.0)
-    taken = [pairs.take(0.0) for _ in range(3)]
+    pairs = PortPairs(20001, 20009)
+    taken = [pairs.take() for _ in range(3)]
     assert taken == [20002, 20004, 20006]
-    pairs.give_back(20002, 0.0)
-    assert pairs.take(1.0) == 20008 if pairs.capacity == 4 else True
-    pairs = PortPairs(20000, 20005, rest=5.0)
-    first, second, third = (pairs.take(0.0) for _ in range(3))
+    pairs.give_back(20002)
+    assert pairs.take() == 20008
+    pairs = PortPairs(20000, 20005)
+    first, second, third = (pairs.take() for _ in range(3))
     with pytest.raises(NoPortsLeft):
-        pairs.take(0.0)
-    pairs.give_back(third, 0.0)
-    pairs.give_back(first, 4.0)
-    assert pairs.take(6.0) == third
+        pairs.take()
+    pairs.give_back(third)
+    pairs.give_back(first)
+    assert pairs.take() == third
     # Nothing else is left: rather a pair that has not rested than none.
-    assert pairs.take(6.0) == first
+    assert pairs.take() == first
     assert second == 20002
+
+
+def test_the_pair_that_has_rested_longest_is_next() -> None:
+    pairs = PortPairs(20000, 20399)
+    taken = [pairs.take() for _ in range(200)]
+    for port in taken[:100]:
+        pairs.give_back(port)
+    assert [pairs.take() for _ in range(100)] == taken[:100]

@@ -200,6 +200,4 @@ def test_reports_about_others_and_rubbish_teach_nothing() -> None:
     assert not made.received(b"rubbish!", NOW, WALL)
     assert made.received(serialize(ReceiverReport(1, (BLOCK,))), NOW, WALL)
     assert made.peer_report is None
-    assert not made.left
     assert made.received(COMPOUND, NOW, WALL)
-    assert made.left

@@ -2,18 +2,31 @@
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import peewee as pw
 import pytest
 
-from c2c_sip.store import Store, migrations
+from c2c_sip import config as settings_of
+from c2c_sip.calling.guard import Guard
+from c2c_sip.calling.policy import Refusal
+from c2c_sip.config import Config
+from c2c_sip.store import Store, StoreError, migrations
 from c2c_sip.store import writer as writer_module
 from c2c_sip.store.server import connect
 from c2c_sip.store.writer import Change, Writer
 from tests.postgres import Postgres
 from tests.unit.test_store import WHOLE, account, activation, ask, cheap, leg  # noqa: F401 - a fixture
+
+
+def test_what_postgresql_takes_is_named_where_it_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("c2c_sip.store.server.find_spec", lambda name: None)
+    with pytest.raises(StoreError, match=r"c2c-sip\[postgres\]"):
+        Store.open("postgresql://a:b@127.0.0.1:1/c")
 
 
 class _Flaky(pw.SqliteDatabase):
@@ -170,3 +183,39 @@ def test_two_nodes_may_start_on_an_empty_database_at_the_same_time(postgres: Pos
         assert ask(url, "SELECT COUNT(*) FROM schema_version") == [(migrations.NEWEST,)]
         for store in opened:
             store.close()
+
+
+@pytest.mark.usefixtures("cheap")
+def test_limits_and_minutes_of_a_day_are_those_of_all_nodes_together(postgres: Postgres) -> None:
+    with postgres.database() as url:
+        one, two = Store.open(url, node="one"), Store.open(url, node="two")
+        made = account(one)
+        definition = one.create_clicktocall(made["id"], {"name": "n", "extension": "1"})
+        limits = settings_of.Guard(per_contact=3, daily_minutes=2)
+        config = replace(Config(), guard=limits)
+        guards = [Guard(config, store.guard, 1000.0) for store in (one, two)]
+
+        def let_in(at: int, now: float) -> None:
+            guards[at].admit(made, definition, "+12025550102", "192.0.2.1", now)
+            row = activation((one, two)[at], made["id"], definition["id"], created=now)
+            seen = {"is_public": 1, "called": "+12025550102", "client": "192.0.2.1"}
+            (one, two)[at].update_activation(row["id"], **seen, billing_seconds=50)
+            (one, two)[at].flush()
+
+        for each in guards:
+            assert each.minutes(made, 1000.0) is not None
+        let_in(0, 1001.0)
+        let_in(1, 1002.0)
+        let_in(0, 1002.5)
+        for each in guards:
+            with pytest.raises(Refusal) as caught:
+                each.admit(made, definition, "+12025550102", "192.0.2.9", 1010.0)
+            assert caught.value.reason == "per_contact"
+        # What went through the first itself is metered there, and by this test's doing not at all.
+        for each, left in zip(guards, (True, False), strict=True):
+            minutes = each.minutes(made, 1010.0)
+            assert minutes is not None
+            minutes.start(1010.0)
+            assert minutes.are_left(1030.0) is left
+        one.close()
+        two.close()

@@ -10,6 +10,8 @@ from c2c_sip.calling.diagnosis.words import clean
 
 #: What to look at, by the rule that refused an activation.
 _SETTINGS: Mapping[str, str] = {
+    "contact": "contact of the request",
+    "variable": "the parameters of the request, and custom_application_vars of the click-to-call",
     "whitelist": "whitelist of the click-to-call",
     "host": "whitelist of the click-to-call, or guard.sip_hosts",
     "address": "guard.networks",

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from c2c_sip import config
-from c2c_sip.cli.doctor import firewall, machine, signalling
+from c2c_sip.cli.doctor import clock, definitions, firewall, machine, signalling
 from c2c_sip.cli.doctor.findings import Finding, fail, not_checked, ok, warn
 from c2c_sip.config import Config, ConfigError
 from c2c_sip.doubts import doubts_of
+from sipstack.message.uri import hostport_text
 
 
 async def examine(
@@ -36,12 +37,19 @@ async def examine(
     found.append(machine.http_port(settings, running))
     found += machine.sip_ports(settings, running)
     found.append(machine.rtp_ports(settings, running))
-    seen = await signalling.examine(settings, stun, ntp)
+    seen = await signalling.examine(settings, stun)
     found += seen.findings
+    told = [
+        clock.Told(date, one.moment, hostport_text(*one.source[:2]))
+        for one in seen.heard
+        if (date := one.response.get("Date"))
+    ]
+    found.append(await clock.examine(settings, told, ntp))
     host = settings.media.address or seen.local or "127.0.0.1"
     found.append(firewall.to_ourselves(host, settings.media.ports))
     found.append(firewall.rules(settings.media.ports))
     found += machine.database(settings)
+    found += definitions.definitions(settings)
     found += machine.directories(settings)
     found.append(machine.descriptors(settings, running))
     return found

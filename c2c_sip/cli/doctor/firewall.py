@@ -13,7 +13,8 @@ Ports = tuple[int, int]
 PATIENCE = 3.0
 
 _INPUT = re.compile(r"\btype filter hook input\b[^\n]*?\bpolicy (\w+)")
-_NFT_PORTS = re.compile(r"\budp dport (\{[^}]*\}|\S+)([^\n]*)")
+_NFT_PORTS = re.compile(r"\b(?:udp|th) dport (\{[^}]*\}|\S+)([^\n]*)")
+_NFT_SET = re.compile(r"\bset (\S+) \{[^{}]*?\belements = (\{[^}]*\})")
 _IPTABLES_PORTS = re.compile(r"--dports? (\S+)")
 
 
@@ -24,7 +25,9 @@ def read_nft(rules: str, ports: Ports) -> str:
     """
     closed = "drop" in _INPUT.findall(rules)
     accepted = False
+    sets = dict(_NFT_SET.findall(rules))
     for named, rest in _NFT_PORTS.findall(rules):
+        named = sets.get(named.removeprefix("@"), named)
         spans = [_span(part.strip(), "-") for part in named.strip("{}").split(",")]
         if re.search(r"\b(drop|reject)\b", rest) and any(_meet(s, ports) for s in spans if s):
             return f"a rule drops them: udp dport {named}{rest}".rstrip()

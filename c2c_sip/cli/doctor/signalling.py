@@ -1,4 +1,4 @@
-"""What the network and the trunks say: DNS, the registrar, NAT, certificates, the clock.
+"""What the network and the trunks say: DNS, the registrar, NAT, certificates.
 
 Asked from ports of our own, so that it goes beside a running service; by OPTIONS, and by a REGISTER without a Contact,
 which asks for the bindings there are and changes none (:rfc:`3261` §10.2.3). Nothing here makes a call.
@@ -6,21 +6,20 @@ which asks for the bindings there are and changes none (:rfc:`3261` §10.2.3). N
 
 import asyncio
 import ipaddress
-import socket
 import ssl
-import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from c2c_sip.cli.doctor.findings import Finding, Verdict, fail, not_checked, ok, warn
+from c2c_sip.cli.doctor.sockets import bind_error, host_port
 from c2c_sip.config import Config, Trunk
 from c2c_sip.service import account_of, bind, nameserver
 from sipstack.account import Account, Attempt
 from sipstack.agent import Handlers
 from sipstack.entropy import Entropy
+from sipstack.media.latch import is_private
 from sipstack.message import CSeq, NameAddr, Request, Response, Uri
 from sipstack.resolver import (
     Answer,
@@ -34,19 +33,16 @@ from sipstack.resolver import (
 from sipstack.transport import Address, Transport
 from sipstack.transport.tls import client_context
 from sipstack.useragent import UserAgent
+from sipstack.ways import is_inside
 
 #: Seconds that an answer may take.
 PATIENCE = 4.0
 #: Servers of a trunk that are asked.
 SERVERS = 4
-#: Seconds by which the clock may be wrong: before it is worth a word, and before tokens and records are of no use.
-OFF, FAR_OFF = 5.0, 60.0
 #: Days before a certificate's end.
 SOON = 14
 
-_STUN_PORT, _NTP_PORT = 3478, 123
-#: Seconds from 1900, which NTP counts from, to the Unix epoch.
-_NTP_EPOCH = 2_208_988_800
+_STUN_PORT = 3478
 # As X.509 has them: what OpenSSL says of a certificate that it does not believe.
 _EXPIRED, _NOT_YET, _NAME = 10, 9, (62, 64)
 
@@ -67,6 +63,8 @@ class Seen:
 
     findings: list[Finding] = field(default_factory=list)
     heard: list[Heard] = field(default_factory=list)
+    #: Whether somebody outside has said where he sees us.
+    outside: bool = False
     #: Our address on the way to the first server that there is a way to.
     local: str = ""
 
@@ -91,8 +89,8 @@ class Watched:
         return answer
 
 
-async def examine(settings: Config, stun: str, ntp: str) -> Seen:
-    """Ask all trunks, and the servers that ``stun`` and ``ntp`` name, each as HOST or HOST:PORT."""
+async def examine(settings: Config, stun: str) -> Seen:
+    """Ask all trunks, and the server that ``stun`` names, as HOST or HOST:PORT."""
     loop = asyncio.get_running_loop()
     seen = Seen()
     rng = Entropy()
@@ -118,10 +116,13 @@ async def examine(settings: Config, stun: str, ntp: str) -> Seen:
             remedy = "a section [[trunk]], or c2c-sip init; SIP URIs can be called without"
             seen.findings.append(warn("trunks", "there is none: no number can be called", remedy))
         if stun:
-            seen.findings.append(await _stun(settings, stun, agents, lookups["stun"]))
+            found = await _stun(settings, stun, agents, lookups["stun"])
+            seen.findings.append(found)
+            seen.outside |= "sees us" in found.text
     finally:
         agents.close()
-    seen.findings.append(await _clock(seen.heard, ntp))
+    if settings.sip.public_address and not seen.outside:
+        seen.findings.append(public_address(settings))
     return seen
 
 
@@ -338,6 +339,7 @@ class _Trunk:
             seen.findings.append(not_checked(f"{self._name} account", "no answer to REGISTER"))
         if heard:
             seen.findings.append(self._nat(heard[-1]))
+            seen.outside |= not is_inside(heard[-1].source[0])
         seen.heard += heard
 
     def _request(self, method: str, target: Target) -> Request:
@@ -451,7 +453,14 @@ def _judge_nat(check: str, settings: Config, own: Address, seen: Address, by: st
     public = settings.sip.public_address
     first, last = settings.media.ports
     if seen[0] == own[0]:
-        return ok(check, f"none on the way to {by}: it sees us at {seen[0]}, as we are")
+        text = f"none on the way to {by}: it sees us at {seen[0]}, as we are"
+        if public and public != own[0] and not is_inside(seen[0]):
+            return warn(
+                check,
+                f"{text}; but sip.public_address has its answers and its audio sent to {public}",
+                f"leave sip.public_address empty, if {public} does not lead here from there too",
+            )
+        return ok(check, text)
     text = f"{by} sees us at {_text(seen)}, we are {_text(own)}"
     if public == seen[0]:
         return ok(
@@ -470,9 +479,32 @@ def _judge_nat(check: str, settings: Config, own: Address, seen: Address, by: st
     return warn(check, f"there is one: {text}; the audio's address in SDP is {own[0]}", remedy)
 
 
+def public_address(settings: Config) -> Finding:
+    """What can be said of ``sip.public_address`` where nobody has told where we are seen."""
+    check = "public address"
+    public = settings.sip.public_address
+    setting = f"sip.public_address is {public}"
+    error = bind_error("udp", public, 0)
+    if error is None:
+        return ok(check, f"{setting}, an address of this machine")
+    if ipaddress.ip_address(public).is_loopback or is_private(ipaddress.ip_address(public)):
+        return fail(
+            check,
+            f"{setting}, which is none of this machine's, and leads nowhere from outside",
+            "set it to what the internet sees us at, or leave it empty",
+        )
+    first, last = settings.media.ports
+    return warn(
+        check,
+        f"{setting}, which is none of this machine's, and nobody outside has said where he sees us",
+        f"ask a STUN server: --stun HOST; the router has to let UDP {first}-{last} and the ports of sip.listen through to "
+        "here",
+    )
+
+
 async def _stun(settings: Config, server: str, agents: Agents, lookup: Watched) -> Finding:
     check = "NAT by STUN"
-    host, port = _host_port(server, _STUN_PORT)
+    host, port = host_port(server, _STUN_PORT)
     try:
         found = await agents.resolver(lookup).resolve(
             Uri("sip", None, None, host, port, (), ()), "UDP"
@@ -488,70 +520,6 @@ async def _stun(settings: Config, server: str, agents: Agents, lookup: Watched) 
         remedy = "name another STUN server, or see whether a firewall keeps UDP in"
         return fail(check, f"{_text(target.address)} does not answer", remedy)
     return _judge_nat(check, settings, own, binding.mapped, _text(target.address))
-
-
-# --- the clock
-
-
-async def _clock(heard: Sequence[Heard], ntp: str) -> Finding:
-    check = "clock"
-    if ntp:
-        return await _by_ntp(check, ntp)
-    for one in heard:
-        date = one.response.get("Date")
-        if date:
-            try:
-                theirs = parsedate_to_datetime(date)
-            except ValueError:
-                continue
-            if theirs.tzinfo is None:  # which is how "-0000" is read
-                theirs = theirs.replace(tzinfo=UTC)
-            return judge_clock(theirs.timestamp() - one.moment, f"the Date of {_text(one.source)}")
-    return not_checked(check, "no answer said what time it is", "name a time server: --ntp HOST")
-
-
-def judge_clock(off: float, by: str) -> Finding:
-    """What it means that another clock is ``off`` seconds ahead of ours."""
-    check = "clock"
-    if abs(off) < OFF:
-        return ok(check, f"is right by {by}")
-    text = f"is {abs(off):.0f} s {'behind' if off > 0 else 'ahead'} by {by}"
-    remedy = "have it set by a time server: timedatectl set-ntp true, or chrony"
-    return (fail if abs(off) >= FAR_OFF else warn)(check, text, remedy)
-
-
-async def _by_ntp(check: str, server: str) -> Finding:
-    """Ask by SNTP (:rfc:`4330`): one datagram there, one back."""
-    loop = asyncio.get_running_loop()
-    host, port = _host_port(server, _NTP_PORT)
-    request = bytes([0x23]) + bytes(39) + struct.pack("!II", int(time.time()) + _NTP_EPOCH, 0)
-    remedy = "name another time server"
-    try:
-        async with asyncio.timeout(PATIENCE):
-            found = await loop.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-            family, form, protocol, _, address = found[0]
-            with socket.socket(family, form, protocol) as one:
-                one.setblocking(False)
-                await loop.sock_connect(one, address)
-                sent = time.time()
-                await loop.sock_sendall(one, request)
-                answer = await loop.sock_recv(one, 512)
-                came = time.time()
-    except (OSError, TimeoutError) as error:
-        why = getattr(error, "strerror", None) or "no answer"
-        return not_checked(check, f"{server} cannot be asked: {why}", remedy)
-    if len(answer) < 48 or answer[0] & 7 != 4 or answer[24:32] != request[40:48] or answer[1] == 0:
-        return not_checked(check, f"{server} does not tell the time", remedy)
-    seconds, fraction = struct.unpack("!II", answer[40:48])
-    theirs = seconds - _NTP_EPOCH + fraction / 2**32
-    return judge_clock(theirs - (sent + came) / 2, f"the time server {server}")
-
-
-def _host_port(text: str, default: int) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if colon and port.isdecimal() and (":" not in host or host.startswith("[")):
-        return host.strip("[]"), int(port)
-    return text.strip("[]"), default
 
 
 def _answer(outcome: Heard | int) -> str:

@@ -100,3 +100,11 @@ def _name(folder: Path) -> str:
         module = words[2] if words[1] == "-m" and len(words) > 2 else Path(words[1]).name
         name = module or name
     return "".join(c for c in name if c.isprintable())[:64]
+
+
+def host_port(text: str, default: int) -> tuple[str, int]:
+    """(host, port) of HOST or HOST:PORT."""
+    host, colon, port = text.rpartition(":")
+    if colon and port.isdecimal() and (":" not in host or host.startswith("[")):
+        return host.strip("[]"), int(port)
+    return text.strip("[]"), default

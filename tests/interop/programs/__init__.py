@@ -15,8 +15,10 @@ from tests.interop.programs.base import (
 from tests.interop.programs.dnsmasq import Dnsmasq
 from tests.interop.programs.kamailio import Kamailio
 from tests.interop.programs.linphone import Linphone
-from tests.interop.programs.service import Service
+from tests.interop.programs.room import Room
+from tests.interop.programs.service import Service, ServiceInRoom
 from tests.interop.programs.sipp import SippUas, scenario
+from tests.interop.programs.wire import Wire
 
 __all__ = [
     "HOST",
@@ -27,9 +29,12 @@ __all__ = [
     "Kamailio",
     "Linphone",
     "Program",
+    "Room",
     "Service",
+    "ServiceInRoom",
     "SippUas",
     "Way",
+    "Wire",
     "free_port",
     "free_rtp_range",
     "read_samples",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.error
@@ -22,6 +23,7 @@ from tests.interop.programs.base import (
     udp_table,
     until,
 )
+from tests.interop.programs.room import Door, Room
 
 
 class Service(Program):
@@ -67,14 +69,20 @@ class Service(Program):
         self.log.unlink(missing_ok=True)
         command = [sys.executable, "-m", "c2c_sip", "serve", *options, "--config", str(self.config)]
         self.launch(command, self._env)
-        self.url = until(
-            lambda: (m := re.search(r"^ready (\S+)", self.printed(), re.M)) and m.group(1),
-            20,
-            "the service",
+        self.url = self.reached(
+            until(
+                lambda: (m := re.search(r"^ready (\S+)", self.printed(), re.M)) and m.group(1),
+                20,
+                "the service",
+            )
         )
         _, answer = self.http("PUT", "/v1/api_auth", {"data": {"api_key": self.account["api_key"]}})
         self.token = answer["auth_token"]
         return self
+
+    def reached(self, url: str) -> str:
+        """Where the test reaches what the service calls so."""
+        return url
 
     def allow(self, name: str, value: str) -> None:
         """Set a variable of the environment from the next start on."""
@@ -156,3 +164,33 @@ class Service(Program):
             if fields[9] in inodes and self.rtp[0] <= port <= self.rtp[1]:
                 ports.append(port)
         return ports
+
+
+class ServiceInRoom(Service):
+    """The service in a network of its own, at ``host`` there, reached through a door."""
+
+    def __init__(
+        self,
+        folder: Path,
+        room: Room,
+        host: str,
+        settings: str = "",
+        env: dict[str, str] | None = None,
+    ) -> None:
+        self.room = room
+        self.host = host
+        self._door: Door | None = None
+        own = {"C2C_SIP_SIP__LISTEN": f"udp:{host}:5060,tcp:{host}:5060"}
+        super().__init__(folder, settings, env=own | (env or {}))
+
+    def launch(self, command: list[str], environ: dict[str, str] | None = None) -> None:
+        super().launch(self.room.command(*command), environ)
+
+    def reached(self, url: str) -> str:
+        self._door = Door(self.folder, self.room, int(url.rpartition(":")[2]))
+        return f"http://{HOST}:{self._door.port}"
+
+    def stop(self, number: int = signal.SIGTERM, seconds: float = 10.0) -> int:
+        if self._door is not None:
+            self._door.stop()
+        return super().stop(number, seconds)

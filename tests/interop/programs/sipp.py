@@ -16,6 +16,7 @@ from tests.interop.programs.base import (
     is_bound,
     until,
 )
+from tests.interop.programs.room import Room
 
 _RESPONSE = """
   <send{attributes}>
@@ -72,6 +73,10 @@ def _answer(port: int) -> str:
         + _response("200 OK", _SDP.format(port=port), ' retrans="500"')
         + '<recv request="ACK" crlf="true"/>'
     )
+
+
+#: Sends what is in a file, again and again, to where the other side's SDP says, and nowhere else.
+_PLAY = '<nop><action><exec rtp_stream="sound.ulaw,-1,0"/></action></nop>'
 
 
 _INVITE = """<recv request="INVITE" rrs="true" crlf="true">
@@ -154,6 +159,29 @@ Content-Length: 0
 """
 
 
+_REFER = """
+  <pause milliseconds="1000"/>
+  <send retrans="500">
+    <![CDATA[
+REFER [next_url] SIP/2.0
+Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=[branch]
+From:[$to];tag=[pid]SIPpTag01[call_number]
+To:[$from]
+Call-ID: [call_id]
+CSeq: 1 REFER
+Max-Forwards: 70
+Contact: <sip:[local_ip]:[local_port];transport=[transport]>
+Refer-To: <{target}>
+Content-Length: 0
+
+    ]]>
+  </send>
+  <recv response="202"/>
+"""
+#: Of who is asked within a dialog: it has a tag already.
+_TAG = ";tag=[pid]SIPpTag01[call_number]"
+
+
 def _said(status: str, more: str = _EMPTY, attributes: str = "") -> str:
     """A response to the INVITE, whatever came last."""
     return (
@@ -169,12 +197,12 @@ def _said(status: str, more: str = _EMPTY, attributes: str = "") -> str:
 
 def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
     """A UAS: ``answer`` waits for BYE, ``answer_bye`` sends one after ``pause`` ms, ``refuse STATUS``, ``ring``
-    expects CANCEL, ``silent`` never says a word, ``redirect URI``, ``early`` sends a 183 with SDP first; or a registrar
-    that refuses, ``register STATUS|HEADER``."""
+    expects CANCEL, ``trying`` too but has not rung, ``silent`` never says a word, ``redirect URI``, ``redirects`` six
+    times to itself, ``early`` sends a 183 with SDP first; ``unheard`` gives up when no ACK comes, ``unacknowledged``
+    sends none itself, ``forgets TIMER`` neither refreshes nor knows the call when it is asked, ``gone`` does not know it
+    when it is to be held, ``transfer URI``; or a registrar that refuses, ``register STATUS|HEADER``."""
     verb, _, rest = kind.partition(" ")
-    bye = '<recv request="BYE"/>' + _response("200 OK").replace(
-        ";tag=[pid]SIPpTag01[call_number]", ""
-    )
+    bye = '<recv request="BYE"/>' + _response("200 OK").replace(_TAG, "")
     wait = f'<pause milliseconds="{pause}"/>' if pause else ""
     match verb:
         case "answer":
@@ -189,7 +217,7 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
                 + bye
             )
         case "answer_bye":
-            tagged = ";tag=[pid]SIPpTag01[call_number]"
+            tagged = _TAG
             leave = _BYE.replace("[last_To:]", f"From:[$to]{tagged}").replace(
                 "[last_From:]", "To:[$from]"
             )
@@ -209,10 +237,17 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
                 "Contact: <sip:[local_ip]:[local_port];transport=[transport]>", f"Contact: <{rest}>"
             )
             steps = _INVITE + moved + '<recv request="ACK"/>'
-        case "ring":
+        case "redirects":
+            steps = ""
+            for hop in range(6):
+                moved = _response("302 Moved Temporarily").replace(
+                    "Contact: <sip:", f"Contact: <sip:hop{hop}@"
+                )
+                steps += _INVITE + moved + '<recv request="ACK"/>'
+        case "ring" | "trying":
             steps = (
                 _INVITE
-                + _response("180 Ringing")
+                + _response("180 Ringing" if verb == "ring" else "100 Trying")
                 + '<recv request="CANCEL"/>'
                 + _response("200 OK")
                 + _response("487 Request Terminated").replace("[last_CSeq:]", "CSeq: [$cseq]")
@@ -230,7 +265,7 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
                 + '<recv request="PRACK" crlf="true"><action>\n'
                 '<ereg regexp="7 [0-9]+ INVITE" search_in="hdr" header="RAck:" check_it="true"'
                 ' assign_to="rack"/>\n</action></recv>\n'
-                + _response("200 OK").replace(";tag=[pid]SIPpTag01[call_number]", "")
+                + _response("200 OK").replace(_TAG, "")
                 + '<pause milliseconds="300"/>'
                 + _said("200 OK", _SDP.format(port=port), ' retrans="500"')
                 + '<recv request="ACK" crlf="true"/>'
@@ -283,18 +318,14 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
                 'WWW-Authenticate: Digest realm="127.0.0.1", nonce="rogue", algorithm=MD5,'
                 ' qop="auth"\n'
             )
-            tagless = _response("401 Unauthorized", asks + _EMPTY).replace(
-                ";tag=[pid]SIPpTag01[call_number]", ""
-            )
+            tagless = _response("401 Unauthorized", asks + _EMPTY).replace(_TAG, "")
             steps = _INVITE + _answer(port) + '<recv request="BYE"/>' + tagless
         case "rogue_reinvite":
             asks = (
                 'WWW-Authenticate: Digest realm="127.0.0.1", nonce="rogue", algorithm=MD5,'
                 ' qop="auth"\n'
             )
-            again = _said("401 Unauthorized", asks + _EMPTY).replace(
-                ";tag=[pid]SIPpTag01[call_number]", ""
-            )
+            again = _said("401 Unauthorized", asks + _EMPTY).replace(_TAG, "")
             steps = (
                 _INVITE
                 + _answer(port)
@@ -305,6 +336,55 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
             )
         case "hold":
             steps = _INVITE + _answer(port) + _HOLD.replace("{port}", str(port)) + bye
+        case "unheard":
+            tagged = _BYE.replace("[last_To:]", f"From:[$to]{_TAG}").replace(
+                "[last_From:]", "To:[$from]"
+            )
+            # By hand: with retrans, sipp 3.6 says nothing else until its retransmissions are over.
+            steps = _INVITE + _response("180 Ringing")
+            for number, gap in enumerate((500, 1000, 2000, *[4000] * 7, 500)):
+                steps += _response("200 OK", _SDP.format(port=port))
+                steps += f'<recv request="ACK" timeout="{gap}" ontimeout="late{number}" next="up"/>'
+                steps += f'<label id="late{number}"/>'
+            steps += tagged + '<label id="up"/>' + bye
+        case "unacknowledged":
+            steps = (
+                _INVITE
+                + _answer(port)
+                + re.sub(r"  <send>.*", "", _HOLD, flags=re.S).replace("{port}", str(port))
+                + bye
+            )
+        case "forgets":
+            refresh = f"Session-Expires: 90;refresher={rest}\nRequire: timer\nAllow: INVITE, ACK, BYE, UPDATE\n"
+            steps = (
+                _INVITE_KEPT
+                + _said("200 OK", refresh + _SDP.format(port=port), ' retrans="500"')
+                + '<recv request="ACK" crlf="true"/>'
+            )
+            if rest == "uac":
+                gone = _response("481 Call/Transaction Does Not Exist").replace(_TAG, "")
+                steps += '<recv request="UPDATE"/>' + gone
+            else:
+                steps += bye
+        case "gone":
+            gone = _said("481 Call/Transaction Does Not Exist").replace(_TAG, "")
+            steps = (
+                _INVITE + _answer(port) + _INVITE_KEPT + gone + '<recv request="ACK" crlf="true"/>'
+            )
+        case "transfer":
+            leave = _BYE.replace("[last_To:]", f"From:[$to]{_TAG}").replace(
+                "[last_From:]", "To:[$from]"
+            )
+            steps = (
+                _INVITE
+                + _answer(port)
+                + _REFER.replace("{target}", rest)
+                # That it is tried, and that it rings.
+                + ('<recv request="NOTIFY"/>' + _response("200 OK").replace(_TAG, "")) * 2
+                + leave.replace("CSeq: 1", "CSeq: 2").replace(
+                    "[last_Call-ID:]", "Call-ID: [call_id]"
+                )
+            )
         case "register":
             status, _, more = rest.partition("|")
             said = _response(status, f"{more}\n{_EMPTY}" if more else _EMPTY)
@@ -353,25 +433,41 @@ class SippUas(Program):
         media_port: int | None = None,
         certificate: Certificate | None = None,
         lasts: float = 90,
+        contact: str = "",
+        audio: bool = False,
+        room: Room | None = None,
+        host: str = HOST,
     ) -> None:
-        """It gives up after ``lasts`` seconds, whatever happens.
+        """It gives up after ``lasts`` seconds, whatever happens; ``contact`` is the host and port that it says are its own.
+
+        With ``audio`` it sends some once it has answered. With a ``room`` it is at the ``host`` there.
 
         With a certificate it is called over TLS, of which Debian's sipp knows nothing: socat stands before it.
         """
         super().__init__(folder / name, "sipp")
         self.transport = transport
+        self.host = host
+        self.room = room
         self.front: TlsFront | None = None
+        self._audio = audio
+        if audio:
+            (self.folder / "sound.ulaw").write_bytes(b"\x55" * 8000)
         # Its ports were free a moment ago, and may be somebody else's when it comes to take them.
         for _ in range(4):
-            self._launch(kind, media_port, pause, calls, lasts, certificate)
+            self._launch(kind, media_port, pause, calls, lasts, certificate, contact)
             until(
-                lambda: is_bound(self.port, self.transport) or self.process.poll() is not None,
+                lambda: self._is_bound() or self.process.poll() is not None,
                 10,
                 "sipp",
             )
             if self.process.poll() is None:
                 return
         raise AssertionError(f"sipp does not start: {self.printed()}")
+
+    def _is_bound(self) -> bool:
+        if self.room is not None:
+            return self.room.is_bound(self.port)
+        return is_bound(self.port, self.transport)
 
     def _launch(
         self,
@@ -381,12 +477,26 @@ class SippUas(Program):
         calls: int,
         lasts: float,
         certificate: Certificate | None,
+        contact: str,
     ) -> None:
         transport = self.transport
         self.port = free_port()
         # It binds four, for audio and for video.
         self.media_port = free_row(4)
         steps = scenario(kind, media_port or self.media_port, pause)
+        if self._audio and "m=audio" in steps:
+            steps = steps.replace(
+                f"m=audio {media_port or self.media_port} ", "m=audio [rtpstream_audio_port] "
+            )
+            ack = re.search(r'<recv request="ACK"[^>]*>', steps)
+            assert ack is not None
+            # An ACK that comes while it is about to play would be one too many; where none comes it is not waited for.
+            at = ack.start() if kind == "unheard" else ack.end()
+            steps = steps[:at] + _PLAY + steps[at:]
+        if contact:
+            steps = steps.replace(
+                "Contact: <sip:[local_ip]:[local_port]", f"Contact: <sip:{contact}"
+            )
         if certificate is not None:
             if self.front is not None:
                 self.front.stop()
@@ -394,14 +504,15 @@ class SippUas(Program):
             where = f"<sip:{HOST}:{self.front.port};transport=tls>"
             steps = steps.replace("<sip:[local_ip]:[local_port];transport=[transport]>", where)
         (self.folder / "scenario.xml").write_text(steps)
+        command = self.room.command if self.room is not None else lambda *words: list(words)
         self.launch(
-            [
-                "sipp", "-sf", "scenario.xml", "-i", HOST, "-p", str(self.port), "-mp", str(self.media_port),
+            command(
+                "sipp", "-sf", "scenario.xml", "-i", self.host, "-p", str(self.port), "-mp", str(self.media_port),
                 "-m", str(calls), "-t", transport, "-nostdin", "-trace_msg", "-message_file", "messages.log",
                 "-trace_err", "-error_file", "errors.log", "-timeout", f"{lasts:.0f}s",
                 # As much as the kernel queues for us: its own 64 KiB are a few dozen messages.
                 "-buff_size", "2000000",
-            ],
+            ),
             os.environ | {"TERM": "dumb"},
         )  # fmt: skip
 
@@ -415,7 +526,7 @@ class SippUas(Program):
         if self.front is not None:
             return f"sip:{self.folder.name}@{HOST}:{self.front.port};transport=tls"
         suffix = "" if self.transport == "u1" else ";transport=tcp"
-        return f"sip:{self.folder.name}@{HOST}:{self.port}{suffix}"
+        return f"sip:{self.folder.name}@{self.host}:{self.port}{suffix}"
 
     def finish(self, seconds: float = 20.0) -> int:
         """sipp's exit code: 0 when every call went as its scenario says."""
