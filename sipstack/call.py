@@ -387,6 +387,8 @@ class OutgoingCall:
             else:
                 self._fail(failure)
         elif status == 422 and self._timer.raised(response):
+            # This one was let in; the next may be asked again.
+            self._attempt = Attempt(self.outbound.account)
             self._invite()
         elif status == 503 and len(self._targets) > 1:
             self._next_server(retry_after(response))

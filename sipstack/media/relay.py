@@ -258,6 +258,7 @@ class Relay:
         if line.packets_sent or line.has_reported:
             self._report(line, self._clock(), leaving=True)
         self._part(line)
+        line.pressing.clear()
         self._player.silence(line)
         self._disconnect(line)
         for held, used in ((self._guards, line.guard), (self._controls, line.rtcp)):

@@ -209,3 +209,25 @@ def test_realms_without_end_are_not_answered(tmp_path: Path) -> None:
     gates = [Gate(f"{number}.test", proxy=number % 2 == 0) for number in range(20)]
     seen = called(tmp_path, Guarded(gates, methods=("REGISTER",)))
     assert [len(one) for one in shown(seen, "REGISTER")] == [0, 1, 2, 3, 4]
+
+
+def test_a_request_after_a_422_is_another_one_and_may_be_asked_again(tmp_path: Path) -> None:
+    """Some servers take each nonce once, and do not say that it is stale the second time."""
+    gate = Gate("trunk.test")
+    used: set[str] = set()
+
+    def trunk(request: Request) -> Response | None:
+        if request.method != "INVITE" or "0101" not in str(request.to):
+            return answers(request)
+        header = "".join(gate.shown(request))
+        nonce = "".join(re.findall(r' nonce="([^"]*)"', header))
+        if nonce in used or not gate.lets_in(request):
+            return make_response(request, 401, to_tag="gate", headers=gate.challenges(request))
+        used.add(nonce)
+        if (request.get("Min-SE") or "90") == "90":
+            return make_response(request, 422, to_tag="gate", headers=[("Min-SE", "2000")])
+        return answers(request)
+
+    seen = called(tmp_path, trunk, "register = false")
+    assert [len(one) for one in shown(seen, "INVITE", "0101")] == [0, 1, 1, 1]
+    assert [r.method for r in seen.requests if "0101" in str(r.to)][-1] == "BYE"

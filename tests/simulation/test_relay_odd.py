@@ -1,15 +1,19 @@
 """The relay and packets that are odd but allowed, or that somebody has made to do harm."""
 
 import itertools
+import random
 import struct
 from array import array
+from collections.abc import Callable
 
 import pytest
 
 from c2c_sip.lab.listening import strength
 from sipstack.media.g711 import ULAW_TO_ALAW, decode
 from sipstack.media.rtcp import Goodbye, parse
+from sipstack.media.tones import BEEP
 from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
+from sipstack.sdp import CODECS
 from tests.simulation.rtp import EVENT, PCMA, PCMU, Endpoint, World
 from tests.simulation.test_relay import US, Stranger, assert_one_stream, bridged, play
 
@@ -154,6 +158,18 @@ def test_keys_become_tones_for_a_peer_that_takes_no_events() -> None:
     assert all((two - one) & 0xFFFF == 1 for one, two in itertools.pairwise(numbers))
 
 
+def test_a_line_that_ends_while_keys_are_pressed_is_sent_no_more() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000), PCMU, EVENT)
+    desk.describe()
+    world.relay.press(desk.number, "0123456789")
+    world.run(0.5)
+    sent = world.relay.remove(desk.number).packets_sent
+    assert world.relay._player.playing == 0
+    world.run(1.0)
+    assert len(desk.heard) == sent
+
+
 def test_a_key_of_the_signalling_becomes_a_tone_too() -> None:
     world = World()
     desk = Endpoint(world, ("198.51.100.7", 4000), PCMU)
@@ -263,3 +279,82 @@ def test_who_sends_what_fails_authentication_is_told() -> None:
     world.run(0.1)
     counters = world.relay.remove(desk.number)
     assert (counters.unauthenticated, counters.stranger) == (1, "192.0.2.200:7000")
+
+
+def _drawn_packet(rng: random.Random, end: Endpoint) -> bytes:
+    """RTP in all its forms, RTCP, or nothing of the kind."""
+    kind = rng.random()
+    if kind < 0.7:
+        end.sequence = end.sequence + rng.choice([1] * 8 + [0, 2, -1, 500, 30000]) & 0xFFFF
+        end.timestamp = end.timestamp + 160 & 0xFFFFFFFF
+        first = rng.choice([0x80] * 6 + [0xA0, 0x90, 0x8F, 0xBF, 0x40, 0xFF])
+        second = rng.choice([0, 8, 9, 107, 101, 13] * 4 + [rng.randrange(256)])
+        ssrc = rng.choice([end.ssrc] * 9 + [5])
+        head = struct.pack("!BBHII", first, second, end.sequence, end.timestamp, ssrc)
+        return head + rng.randbytes(rng.choice([160] * 5 + [0, 1, 4, 20, 300, 1400]))
+    if kind < 0.85:
+        return rng.randbytes(rng.randrange(60))
+    return bytes([0x80 | rng.randrange(32), rng.randrange(200, 206)]) + rng.randbytes(
+        2 * rng.randrange(80)
+    )
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_order_of_commands_and_packets_makes_the_relay_raise_or_leaves_anything(
+    seed: int,
+) -> None:
+    rng = random.Random(seed)
+    world = World()
+    relay = world.relay
+    formats = [PCMU, PCMA, EVENT, CODECS["G722"], CODECS["opus"]]
+    ends = [
+        Endpoint(
+            world,
+            (f"198.51.100.{7 + number}", 4000),
+            *rng.sample(formats, rng.randint(1, 5)),
+            ssrc=rng.getrandbits(32),
+        )
+        for number in range(3)
+    ]
+
+    def describe(end: Endpoint) -> None:
+        address, port = end.address
+        drawn = {
+            "direction": rng.choice(["sendrecv", "sendonly", "recvonly", "inactive"]),
+            "rtcp_mux": rng.random() < 0.5,
+            "withheld": rng.random() < 0.2,
+            "codecs": tuple(rng.sample(formats, rng.randint(0, 5))),
+            "address": rng.choice([address] * 5 + ["10.0.0.1", "0.0.0.0", "::1", "x"]),
+            "port": rng.choice([port] * 5 + [0, 1, 65535]),
+        }
+        end.describe(**{name: value for name, value in drawn.items() if rng.random() < 0.6})
+
+    def key() -> Crypto:
+        return Crypto(1, rng.choice(list(Suite)), rng.randbytes(KEY_SIZE))
+
+    commands: list[Callable[[Endpoint], object]] = [
+        describe,
+        lambda end: relay.bridge(end.number, rng.choice(ends).number),
+        lambda end: relay.unbridge(end.number),
+        lambda end: play(world, end, rng.choice([US, BEEP, None]), rng.random() < 0.5),
+        lambda end: relay.press(end.number, "".join(rng.choices("0189*#AD!xé", k=3))),
+        lambda end: relay.tap(end.number, rng.random() < 0.5),
+        lambda end: relay.secure(end.number, rng.choice([None, Agreement(key(), key())])),
+        lambda end: relay.lose(end.number, rng.choice([0.0, 0.0, 0.3])),
+        lambda end: relay.watch(end.number, rng.choice([0, 1, 5])),
+        lambda end: world.run(rng.choice([0.001, 0.02, 0.3, 6.0])),
+    ]
+    for _ in range(rng.randint(20, 150)):
+        end = rng.choice(ends)
+        if rng.random() < 0.4:
+            rng.choice(commands)(end)
+            continue
+        source = rng.choice([end.address] * 6 + [(end.address[0], 5), ("192.0.2.200", 9)])
+        gate = rng.choice([end.gate] * 6 + [(end.gate[0], end.gate[1] + 1)])
+        world.deliver(_drawn_packet(rng, end), source, gate)
+    world.run(0.5)
+    for end in ends:
+        relay.remove(end.number)
+    assert not relay._player.playing
+    assert not relay._talks
+    assert not world.by_fd
