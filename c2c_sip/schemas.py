@@ -174,12 +174,15 @@ def _sip_header(name: str, text: Any, where: tuple[str, ...]) -> _Broken | None:
         return _Broken("pattern", "Not the name of a SIP header", None, where, name)
     if headers.is_own(name):
         return _Broken("enum", "This header is not to be set", None, where, name)
-    if not isinstance(text, str):
-        return _Broken("type", "Value did not match type(s): string", "string", where, text)
-    if has_control(text):
+    # Kazoo's are texts, numbers and truth values.
+    if not isinstance(text, (str, int)):
+        message = "Value did not match type(s): string, integer, boolean"
+        return _Broken("type", message, "string, integer, boolean", where, text)
+    written = headers.written(text)
+    if has_control(written):
         message = "Value must not contain control characters"
         return _Broken("pattern", message, None, where, text)
-    if len(text) > LONGEST_HEADER:
+    if len(written) > LONGEST_HEADER:
         message = f"String must not be more than {LONGEST_HEADER} characters"
         return _Broken("maxLength", message, LONGEST_HEADER, where, text)
     return None
@@ -209,7 +212,7 @@ _LABELS = rf"(?:[A-Za-z0-9](?:{_MORE})?[.])*"
 #: A last label of digits would be read as the end of an IP address.
 _TOP_LABEL = rf"(?:[A-Za-z](?:{_MORE})?|[0-9]{{1,30}}(?:[A-Za-z](?:{_MORE})?|-{_MORE}))"
 _HEADER_TEXT = {
-    "type": "string",
+    "type": ["string", "integer", "boolean"],
     "maxLength": LONGEST_HEADER,
     "pattern": f"^[^{UNSEEN}]*$",
 }

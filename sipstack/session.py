@@ -13,6 +13,7 @@ from sipstack.agent import (
     Responder,
     Timer,
     has_foreign_body,
+    has_sdp,
     retry_after,
     sdp_of,
     supports,
@@ -268,11 +269,15 @@ class Session:
         self._answer = None
         if self._answer_has_offer:
             self._answer_has_offer = False
-            try:
-                # An offer in a 2xx has to be answered in the ACK (§13.2.2.4).
-                self._agreed(self._media.accept_answer(sdp_of(ack)))
-            except SdpError:
-                self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
+            # An offer in a 2xx has to be answered in the ACK (§13.2.2.4). Some who only want to see whether the call is
+            # still there forget it: what was agreed on before stays, and so does the call.
+            if not has_sdp(ack):
+                self._media.withdraw_offer()
+            else:
+                try:
+                    self._agreed(self._media.accept_answer(sdp_of(ack)))
+                except SdpError:
+                    self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
         self._offer_again()
 
     def _never_acknowledged(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sipstack.account import Account, account_at
 from sipstack.acquaintance import Acquaintance
-from sipstack.agent import BODIES, Dialogue, Handlers, Timer
+from sipstack.agent import BODIES, Dialogue, Handlers, Timer, has_foreign_body
 from sipstack.entropy import Entropy
 from sipstack.incoming import IncomingCall, refused_timing
 from sipstack.message import (
@@ -564,6 +564,8 @@ class UserAgent:
             self._answer(request, 200, None, source, transport, headers)
         elif request.method == "INVITE" and self._on_invite is not None:
             self._receive_invite(request, source, transport)
+        elif request.method == "INVITE" and has_foreign_body(request):
+            self._answer(request, 415, None, source, transport, BODIES)
         elif request.method == "INVITE":
             self._answer(request, self._refuse_invite(source), None, source, transport)
         elif request.method in ("BYE", "UPDATE", "INFO", "PRACK", "NOTIFY"):

@@ -19,7 +19,7 @@ def normal(sentence: str) -> str:
     """The sentence without what differs from one run to the next: times, addresses, and which of the test's trunks it was."""
     sentence = re.sub(r"\btrunk([ .])\w+", r"trunk\1NAME", sentence)
     sentence = re.sub(r"\b\d+(\.\d)? s\b", "N s", sentence)
-    sentence = re.sub(r"(\d+\.\d+\.\d+\.\d+|\b[a-z.]+\.test\b)(:\d+)?", "ADDRESS", sentence)
+    sentence = re.sub(r"(\d+\.\d+\.\d+\.\d+|\b[a-z0-9.]+\.test\b)(:\d+)?", "ADDRESS", sentence)
     sentence = re.sub(r"\d+ %", "N %", sentence)
     return re.sub(r"sent \d+ times", "sent N times", sentence)
 

@@ -119,15 +119,19 @@ def describe(routes: Mapping[str, Any], version: str) -> Json:
 
 
 def _link(paths: Mapping[str, Json]) -> None:
-    """Say of what is made where it is found: ``id`` of the answer is the next name in the paths below."""
+    """Say of what is made where it is found: ``id`` of the answer is the next name in the paths below; of an activation,
+    also in those of the history."""
     for path, item in paths.items():
         maker = item.get("post") if path.endswith("/connect") else item.get("put")
         if maker is None:
             continue
         names = re.findall(r"{(\w+)}", path)
         links: Json = {}
+        places = re.escape(path)
+        if path.endswith("/connect"):
+            places = re.escape(path.removesuffix("connect")) + "(?:connect|history)"
         for below, found in paths.items():
-            match = re.fullmatch(re.escape(path) + r"/{(\w+)}(/\w+)*", below)
+            match = re.fullmatch(places + r"/{(\w+)}(/[\w.]+)*", below)
             if match is None:
                 continue
             for verb in _VERBS:

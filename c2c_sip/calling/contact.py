@@ -221,6 +221,11 @@ def _e164(digits: str, region: str) -> str | None:
         number = None
     if number is not None and _is_outside(number):
         return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+    if digits.startswith("00"):
+        # Most of the world's international prefix, also where the region has another one, as the US.
+        abroad = parse_e164("+" + digits[2:])
+        if abroad is not None and len(str(abroad.national_number)) >= MIN_OUTSIDE_DIGITS:
+            return phonenumbers.format_number(abroad, phonenumbers.PhoneNumberFormat.E164)
     if digits.startswith("+"):
         # A country that this edition of the numbering plans does not know yet.
         if MIN_OUTSIDE_DIGITS <= len(digits) - 1 <= 15:

@@ -50,9 +50,14 @@ def octets(given: Mapping[str, Any]) -> int:
     return sum(
         octets(value)
         if isinstance(value, Mapping)
-        else len(f"{name}: {value}\r\n".encode("utf-8", "replace"))
+        else len(f"{name}: {written(value)}\r\n".encode("utf-8", "replace"))
         for name, value in given.items()
     )
+
+
+def written(value: object) -> str:
+    """How a value stands in a header: truth in JSON's words."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def auto_answer(host: str) -> list[tuple[str, str]]:
@@ -77,10 +82,10 @@ def of_leg(
         found += [(n, v) for n, v in variables.items() if is_header(n)]
     custom: dict[str, str] = {}
     for name, value in (clicktocall.get("custom_sip_headers") or {}).items():
-        if name not in WAYS or isinstance(value, str):
-            custom[name] = str(value)
-        elif WAYS[name] == role:
-            custom |= value
+        if not isinstance(value, Mapping):
+            custom[name] = written(value)
+        elif WAYS.get(name) == role:
+            custom |= {own: written(of_leg) for own, of_leg in value.items()}
     said = {name.lower() for name in custom}
     found = [item for item in found if item[0].lower() not in said]
     # A document may be older than what is refused today.

@@ -33,10 +33,25 @@ def next_change(hours: Mapping[str, Any], now: float) -> float | None:
     start = local.replace(second=0, microsecond=0)
     for ahead in sorted((edge - minute) % _WEEK or _WEEK for edge in edges):
         # The clock on the wall: a day on which it is changed is longer or shorter than others.
-        moment = (start + timedelta(minutes=ahead)).timestamp()
+        moment = _shown_at(start + timedelta(minutes=ahead))
         if is_open(hours, moment) != state:
             return moment
     return None
+
+
+def _shown_at(wall: datetime) -> float:
+    """When a clock shows this time; where it is put forward past it, the moment of that."""
+    late, early = wall.timestamp(), wall.replace(fold=1).timestamp()
+    if early >= late:
+        return late  # shown once, or twice: the first time
+
+    def offset(moment: float) -> timedelta | None:
+        return datetime.fromtimestamp(moment, wall.tzinfo).utcoffset()
+
+    while late - early > 1:
+        middle = (early + late) // 2
+        early, late = (early, middle) if offset(middle) == offset(late) else (middle, late)
+    return late
 
 
 def _local(hours: Mapping[str, Any], now: float) -> datetime:

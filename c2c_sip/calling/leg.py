@@ -80,6 +80,7 @@ class Leg:
         return LegFacts(
             role=self.plan.role,
             dialled=uri.user or uri.host,
+            host=uri.host if uri.user else "",
             caller=self.plan.from_.uri.user or "",
             trunk=account.name if account is not None else "",
             ended_by=ended_by,

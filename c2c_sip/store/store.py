@@ -141,8 +141,11 @@ class Store:
         """
         with self._database.connection_context():
             self.models.SchemaVersion.select().first()
+        version = self.models.SchemaVersion
+        # A transaction that writes nothing succeeds on a full disk too. One that does has the disk wear: only in doubt.
+        work = version.update(version=version.version).execute if self._writer.failing else _nothing
         try:
-            self._writer.submit(lambda: None).result(timeout)
+            self._writer.submit(work).result(timeout)
         except TimeoutError as error:
             raise StoreError(f"nothing was written within {timeout} s") from error
 
@@ -676,3 +679,7 @@ def _cdr(row: Mapping[str, Any]) -> Row:
     found["account_id"] = found.pop("account")
     found["activation_id"] = found.pop("activation")
     return found
+
+
+def _nothing() -> None:
+    """Be a write that writes nothing."""

@@ -9,6 +9,7 @@ for each other.
 """
 
 import logging
+import sqlite3
 import threading
 import time
 from collections import deque
@@ -31,8 +32,22 @@ BATCH = 256
 LINGER = 0.02
 #: Seconds between two tries where the database is out of reach, and until what is queued at the end is given up.
 RETRY, FAREWELL = 1.0, 5.0
-#: Times that changes are tried which the database does not take although it answers.
+#: Times that changes are tried which the database does not take although it answers, and nothing else is in its way.
 TRIES = 10
+#: What SQLite says of the disk, and of others at the file; and classes of what PostgreSQL does, with "this is the standby".
+_IN_THE_WAY = frozenset(
+    {
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+    }
+)
+_IN_THE_WAY_THERE = ("53", "57", "58", "25006")
 #: Changes that are kept for a database that is out of reach.
 MOST_KEPT = 100_000
 
@@ -82,6 +97,11 @@ class Writer:
         self._give_up: float | None = None
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last that was to be written could not be."""
+        return self._failing
 
     @property
     def waiting(self) -> int:
@@ -184,6 +204,10 @@ class Writer:
         except Exception as error:
             if not self._failing:
                 log.exception("nothing could be written")
+            obstacle = _obstacle(error)
+            if obstacle is not None:
+                # No fault of the changes: they can be written as soon as there is room for them.
+                answers, error = False, pw.OperationalError(str(obstacle))
             # A connection to a server may be gone; the next batch begins with a fresh one.
             if not self._database.is_closed():
                 self._database.close()
@@ -311,6 +335,20 @@ class Writer:
             log.warning("connecting to the database anew: %s", error)
             return False
         return True
+
+
+def _obstacle(error: BaseException) -> BaseException | None:
+    """What is in the way of every write, a full disk for instance; also where it was met by a rollback that failed too."""
+    found: BaseException | None = error
+    while found is not None:
+        code = getattr(found, "sqlite_errorcode", None)
+        state = getattr(found, "sqlstate", None) or ""
+        if code is not None and code & 0xFF in _IN_THE_WAY:
+            return found
+        if state.startswith(_IN_THE_WAY_THERE):
+            return found
+        found = found.__cause__ or found.__context__
+    return None
 
 
 def new_row(table: str, row: Mapping[str, Any]) -> Change:

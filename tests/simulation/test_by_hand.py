@@ -448,7 +448,26 @@ def test_a_re_invite_that_is_never_acknowledged_ends_the_call() -> None:
     play(work)
 
 
-def test_an_ack_without_the_answer_that_it_owes_ends_the_call() -> None:
+def test_an_ack_without_the_answer_that_it_owes_changes_nothing() -> None:
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        invite = await call.up(hand)
+        for _ in range(2):
+            theirs = hand.ask("INVITE", invite)
+            await hand.response("INVITE")
+            hand.ask("ACK", invite, number=theirs.cseq.number)
+        assert len(call.media) == 1
+        # The next offer of either side is taken as if there had been none.
+        theirs = hand.ask("INVITE", invite, SDP)
+        assert (await hand.response("INVITE")).status == 200
+        hand.ask("ACK", invite, number=theirs.cseq.number)
+        assert len(call.media) == 2
+        await hung_up(call, hand)
+
+    play(work)
+
+
+def test_an_ack_whose_answer_cannot_be_used_ends_the_call() -> None:
     async def work(call: Call) -> None:
         hand = call.hand()
         invite = await call.up(hand)

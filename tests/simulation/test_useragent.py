@@ -418,3 +418,31 @@ def test_what_strangers_send_is_counted_but_not_by_name() -> None:
         }
 
     simulate(work)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "status"),
+    [
+        ("text/plain", (), 415),
+        ("application/sdp", (("Content-Encoding", "gzip"),), 415),
+        ("text/plain", (("Content-Disposition", "icon;handling=optional"),), 403),
+        ("application/sdp", (), 403),
+        ("application/sdp", (("Require", "x"),), 420),
+    ],
+)
+def test_what_is_wrong_with_an_invite_is_said_also_where_none_is_taken(
+    kind: str, more: tuple[tuple[str, str], ...], status: int
+) -> None:
+    """RFC 3261 §8.2.3 comes before whether anybody is here to be called."""
+
+    async def work(agent: UserAgent, network: VirtualNetwork) -> None:
+        hand = Hand(network)
+        hand.ask("INVITE", body=SDP, kind=kind, headers=more)
+        answer = await hand.response("INVITE", within=5.0)
+        assert answer.status == status
+        if status == 415:
+            assert answer.get("Accept") == "application/sdp"
+            assert answer.get("Accept-Encoding") == "identity"
+        assert agent.transactions == 0
+
+    simulate(work)

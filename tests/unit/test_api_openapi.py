@@ -256,3 +256,15 @@ def test_what_is_private_cannot_be_framed_sniffed_or_led_astray(api: Api) -> Non
         assert headers["referrer-policy"] == "no-referrer"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["cross-origin-resource-policy"] == "same-origin"
+
+
+def test_what_is_made_leads_to_where_it_is_found(api: Api) -> None:
+    """By links, which schemathesis follows: to what else would it be led than to 404s."""
+    paths = api.client.simulate_get("/openapi.json").json["paths"]
+    one = "/accounts/{account_id}/clicktocall/{id}"
+    made = paths[f"{one.rpartition('/')[0]}"]["put"]["responses"]["201"]["links"]
+    assert paths[f"{one}/connect"]["post"]["operationId"] in made
+    begun = paths[f"{one}/connect"]["post"]["responses"]["202"]["links"]
+    for below in ("connect/{activation_id}", "history/{activation_id}/ladder.svg"):
+        link = begun[paths[f"{one}/{below}"]["get"]["operationId"]]
+        assert link["parameters"]["activation_id"] == "$response.body#/data/id"

@@ -169,13 +169,16 @@ def test_the_timeout_is_that_of_either_party(desk: Desk) -> None:
 def test_headers_go_to_both_legs_or_under_in_and_out_to_one(desk: Desk) -> None:
     custom = {
         "X-Both": "b",
-        "in": {"X-Desk": "d", "Alert-Info": "<urn:alert:source:external>"},
+        "X-Number": 5,
+        "in": {"X-Desk": "d", "X-Is": True, "Alert-Info": "<urn:alert:source:external>"},
         "out": {"X-Customer": "c"},
     }
     desk.connect(custom_sip_headers=custom, extension=["101", "102"])
     for leg in desk.plan.extensions:
         found = headers(leg)
         assert (found["X-Both"], found["X-Desk"]) == ("b", "d") and "X-Customer" not in found
+        # As Kazoo has them, not only texts.
+        assert (found["X-Number"], found["X-Is"]) == ("5", "true")
     found = headers(desk.plan.contact)
     assert (found["X-Both"], found["X-Customer"]) == ("b", "c") and "X-Desk" not in found
 
@@ -210,7 +213,9 @@ def test_what_belongs_to_sip_itself_is_not_to_be_set(name: str) -> None:
         ({"": "b"}, "pattern"),
         ({"X-É": "b"}, "pattern"),
         ({"X-A": "b" * 1025}, "maxLength"),
-        ({"X-A": 5}, "type"),
+        ({"X-A": 5.5}, "type"),
+        ({"X-A": None}, "type"),
+        ({"X-A": ["b"]}, "type"),
     ],
 )
 def test_no_header_can_be_smuggled_into_the_message(custom: dict[str, Any], rule: str) -> None:

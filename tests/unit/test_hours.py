@@ -142,3 +142,24 @@ def test_an_account_s_hours_are_those_of_its_click_to_calls(api: Api) -> None:
     assert api.patch("", {"defaults": {"hours": {"monday": []}}}).status_code == 200
     one = api.create()["id"]
     assert api.get(f"/clicktocall/{one}/hours").json["data"]["open"] is False
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "span", "asked", "changes"),
+    [
+        # The clock goes from 02:00 to 03:00: what begins or ends between begins and ends then.
+        ("Europe/Berlin", "sunday", "02:30-12:00", "2026-03-29T01:50+01:00", "2026-03-29T03:00+02:00"),
+        ("Europe/Berlin", "saturday", "08:45-02:30", "2026-03-28T20:00+01:00", "2026-03-29T03:00+02:00"),
+        ("America/St_Johns", "sunday", "02:30-12:00", "2026-03-07T19:24-03:30", "2026-03-08T03:00-02:30"),
+        # From 00:00 to 01:00.
+        ("Africa/Cairo", "friday", "00:45-20:00", "2026-04-23T22:43+02:00", "2026-04-24T01:00+03:00"),
+        # From 03:00 back to 02:00: the first time that it is 02:30.
+        ("Europe/Berlin", "sunday", "02:30-12:00", "2026-10-25T01:50+02:00", "2026-10-25T02:30+02:00"),
+    ],
+)  # fmt: skip
+def test_a_clock_that_is_changed_over_an_edge(
+    zone: str, day: str, span: str, asked: str, changes: str
+) -> None:
+    hours = {"timezone": zone, day: [span]}
+    now = datetime.fromisoformat(asked).timestamp()
+    assert next_change(hours, now) == datetime.fromisoformat(changes).timestamp()

@@ -1,5 +1,6 @@
 """A database that goes away and comes back, and several nodes on one."""
 
+import sqlite3
 import threading
 import time
 from dataclasses import replace
@@ -219,3 +220,92 @@ def test_limits_and_minutes_of_a_day_are_those_of_all_nodes_together(postgres: P
             assert minutes.are_left(1030.0) is left
         one.close()
         two.close()
+
+
+class _Scarce(pw.SqliteDatabase):
+    """A database on a disk that is full while ``full``: SQLite itself says so, of its own limit."""
+
+    full = False
+    refused = 0
+
+    def begin(self, *arguments: Any, **more: Any) -> Any:
+        most = 1 if self.full else 1 << 30
+        self.execute_sql(f"PRAGMA max_page_count = {most}")  # type: ignore[no-untyped-call]
+        return super().begin(*arguments, **more)  # type: ignore[no-untyped-call]
+
+    def rollback(self) -> None:
+        self.refused += self.full
+        super().rollback()  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.usefixtures("cheap")
+def test_what_a_full_disk_does_not_take_is_kept_until_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer_module, "RETRY", 0.01)
+    database = _Scarce(tmp_path / "x.db", pragmas={"journal_mode": "wal"})
+    store = Store(database)
+    made = account(store)
+    definition = store.create_clicktocall(made["id"], {"name": "n", "extension": "1"})["id"]
+    rows = [activation(store, made["id"], definition) for _ in range(5)]
+    store.ping()
+    database.full = True
+    for row in rows:
+        store.update_activation(row["id"], state="ended", explanation="x" * 5000)
+    end = time.monotonic() + 30
+    while database.refused <= 3 * writer_module.TRIES and time.monotonic() < end:
+        time.sleep(0.01)
+    assert database.refused > 3 * writer_module.TRIES
+    assert "are lost" not in caplog.text
+    # Whoever wants to place a call is told, and whoever asks whether calls can be placed.
+    with pytest.raises(pw.OperationalError, match="disk is full"):
+        store.create_clicktocall(made["id"], {"name": "x" * 9000, "extension": "1"})
+    database.full = False
+    while store.waiting and time.monotonic() < end:
+        time.sleep(0.01)
+    store.flush()
+    found = [store.activation(definition, row["id"]) for row in rows]
+    assert [row and row["state"] for row in found] == ["ended"] * len(rows)
+    store.ping()
+    store.close()
+
+
+@pytest.mark.usefixtures("cheap")
+def test_a_disk_that_is_full_is_no_readiness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = _Scarce(tmp_path / "x.db", pragmas={"journal_mode": "wal"})
+    store = Store(database)
+    made = account(store)
+    failing = True
+
+    def write(entries: Any) -> Any:
+        # Nothing but what writes nothing gets through, as on a disk without any room.
+        before = database.connection().total_changes
+        done = take(entries)
+        if failing and database.connection().total_changes != before:
+            raise pw.OperationalError("cannot rollback") from sqlite_full()
+        return done
+
+    take = store._writer._write
+    monkeypatch.setattr(store._writer, "_write", write)
+    with pytest.raises(pw.OperationalError, match="disk is full"):
+        store.create_clicktocall(made["id"], {"name": "n", "extension": "1"})
+    for _ in range(2):
+        with pytest.raises(pw.OperationalError, match="disk is full"):
+            store.ping()
+    failing = False
+    store.ping()
+    store.close()
+
+
+def sqlite_full() -> sqlite3.OperationalError:
+    """What SQLite says of a full disk."""
+    with sqlite3.connect(":memory:") as one:
+        one.execute("CREATE TABLE t (x)")
+        one.execute("PRAGMA max_page_count = 2")
+        try:
+            one.execute("INSERT INTO t VALUES (zeroblob(99999))")
+        except sqlite3.OperationalError as error:
+            return error
+    raise AssertionError("it was taken")

@@ -193,9 +193,11 @@ def _refused(leg: LegFacts) -> Diagnosis:
                 f"check {_setting(leg, 'caller_id')} and {_setting(leg, 'number_format')}.",
             )
         case 404 | 480 | 604 | 410 if leg.role == "extension" and leg.ringing is None:
+            # With the realm: it may be another one than the switch's.
+            name = f"{leg.dialled}@{leg.host}" if leg.host else leg.dialled
             return Diagnosis(
                 "not_registered",
-                f"{server}{_to(leg)}: no phone is registered there as {clean(leg.dialled)}.",
+                f"{server}{_to(leg)}: no phone is registered there as {clean(name)}.",
             )
         case 404 | 484 | 604 | 410 | 485:
             hint = f" {dialled}; check {_setting(leg, 'number_format')}." if leg.trunk else ""

@@ -25,8 +25,9 @@ class LegFacts:
     """What was seen of one leg. Times are in seconds on one clock, ``None`` for what did not happen."""
 
     role: str
-    #: The user part as it was dialled, and what was shown as the caller's.
+    #: The user part as it was dialled, and where; and what was shown as the caller's.
     dialled: str
+    host: str = ""
     caller: str = ""
     #: The trunk's name; empty for straight there.
     trunk: str = ""
