@@ -149,7 +149,9 @@ def test_what_is_said_of_other_streams_costs_the_audio_nothing(other: str) -> No
 
 def test_who_is_described_in_our_place_gets_packets_as_it_wants_them() -> None:
     ours = media()
-    other = media().accept_answer(offer("m=audio 4000 RTP/AVP 0\r\na=ptime:30\r\na=maxptime:40\r\n"))
+    other = media().accept_answer(
+        offer("m=audio 4000 RTP/AVP 0\r\na=ptime:30\r\na=maxptime:40\r\n")
+    )
     ours.stand_for(other)
     assert b"\r\na=ptime:30\r\na=maxptime:40\r\n" in ours.offer()
     ours.stand_for(None)
