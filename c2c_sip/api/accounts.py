@@ -6,7 +6,7 @@ from typing import Any
 import falcon
 
 from c2c_sip.api import conditions, envelope, listing
-from c2c_sip.api.access import Access, Row
+from c2c_sip.api.access import Access, Row, token_of
 from c2c_sip.api.answers import (
     ACCOUNT_MADE,
     ACCOUNT_NAMED,
@@ -174,9 +174,9 @@ class ApiKey:
 
     @operation(Operation(answer=API_KEY_MADE, status=(201, 201), problems=(403,)))
     def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
-        """A new key; the one before no longer serves."""
+        """A new key; the one before no longer serves, nor do the tokens that were got for it, but that of this request."""
         self._access.account(req, account_id)
-        key = self._store.replace_api_key(account_id, self._access.actor(req))
+        key = self._store.replace_api_key(account_id, self._access.actor(req), token_of(req) or "")
         envelope.success(req, resp, {"api_key": key, "api_key_id": key[:16]}, status=201)
 
 
