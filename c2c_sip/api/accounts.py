@@ -6,7 +6,7 @@ from typing import Any
 import falcon
 
 from c2c_sip.api import conditions, envelope, listing
-from c2c_sip.api.access import Access, Row, token_of
+from c2c_sip.api.access import Access, Row
 from c2c_sip.api.answers import (
     ACCOUNT_MADE,
     ACCOUNT_NAMED,
@@ -174,9 +174,13 @@ class ApiKey:
 
     @operation(Operation(answer=API_KEY_MADE, status=(201, 201), problems=(403,)))
     def on_put(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
-        """A new key; the one before no longer serves, nor do the tokens that were got for it, but that of this request."""
+        """A new key.
+
+        The one before no longer serves, nor the tokens that it was exchanged for, but the one of this request.
+        """
         self._access.account(req, account_id)
-        key = self._store.replace_api_key(account_id, self._access.actor(req), token_of(req) or "")
+        kept = req.context.get("token") or ""
+        key = self._store.replace_api_key(account_id, self._access.actor(req), kept)
         envelope.success(req, resp, {"api_key": key, "api_key_id": key[:16]}, status=201)
 
 

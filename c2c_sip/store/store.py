@@ -359,19 +359,19 @@ class Store:
         row = query.order_by(self.models.ApiKey.created.desc()).dicts().first()
         return str(row["id"]) if row else None
 
-    def replace_api_key(self, account_id: str, by: Actor = NOBODY, asked_with: str = "") -> str:
-        """A new API key for an account; those before no longer serve, nor does what was got for them.
-
-        :param asked_with: the token of who asks for it, which goes on
-        """
+    def replace_api_key(self, account_id: str, by: Actor = NOBODY, keep: str = "") -> str:
+        """A new API key for an account; those before no longer serve, nor the tokens that they were exchanged for, but the
+        one to ``keep``, with which somebody asks for this."""
         key, row = self._key_row(account_id, time.time())
         model, token = self.models.ApiKey, self.models.Token
-        own = secrets.token_hash(asked_with)
 
         def work() -> None:
+            token.delete().where(
+                token.account == account_id,
+                token.method == "api_auth",
+                token.token_hash != secrets.token_hash(keep),
+            ).execute()
             model.delete().where(model.account == account_id).execute()
-            got = (token.account == account_id) & (token.method == "api_auth")
-            token.delete().where(got, token.token_hash != own).execute()
             model.insert(**row).execute()
             self.audit.add(by, account_id, "create", "api_key", row["id"])
 

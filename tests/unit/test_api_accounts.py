@@ -479,6 +479,23 @@ def test_a_wrong_default_is_400_with_its_field(api: Api, data: dict[str, Any], f
     assert list(answer.json["data"]) == [field]
 
 
+def test_a_new_key_ends_what_the_old_one_was_exchanged_for(api: Api) -> None:
+    def exchanged(key: str) -> str:
+        answer = api.request("PUT", "/v1/api_auth", json={"data": {"api_key": key}}, token=None)
+        return str(answer.json["auth_token"])
+
+    stolen, own = (exchanged(api.account["api_key"]) for _ in range(2))
+    child = api.put("", {"name": "Child"}).json["data"]
+    others = [api.token, api.store.create_token(api.account["id"], "x", "user_auth")]
+    others.append(exchanged(child["api_key"]))
+    made = api.request("PUT", "/api_key", token=own).json["data"]["api_key"]
+    assert api.get("", token=stolen).status_code == 401
+    assert api.get("", token=own).status_code == 200
+    assert api.get("", token=exchanged(made)).status_code == 200
+    for token in others:
+        assert api.request("GET", "/v1/token_auth", token=token).status_code == 200
+
+
 # --- who changed what
 
 

@@ -262,17 +262,3 @@ def test_a_key_is_shown_once_and_replaced_by_put(api: Api) -> None:
 def test_no_answer_to_a_sign_in_repeats_what_was_sent(api: Api) -> None:
     answer = sign_in(api, {"credentials": MD5, "realm": "acme.example", "more": "canary"})
     assert MD5 not in answer.text and "canary" not in json.dumps(answer.json)
-
-
-def test_a_new_key_ends_what_was_got_for_the_one_before(api: Api) -> None:
-    """Whoever has a key that has leaked would else go on for as long as he asks once an hour."""
-    key = api.store.replace_api_key(api.account["id"])
-    leaked, own = (sign_in(api, {"api_key": key}, "api_auth").json["auth_token"] for _ in range(2))
-    person = sign_in(api, {"credentials": MD5, "realm": "acme.example"}).json["auth_token"]
-    child = api.put("", {"name": "below"}, token=own).json["data"]
-    below = sign_in(api, {"api_key": child["api_key"]}, "api_auth").json["auth_token"]
-    assert api.request("PUT", "/api_key", token=own).status_code == 201
-    assert api.get("/clicktocall", token=leaked).status_code == 401
-    for token in (own, person):
-        assert api.get("/clicktocall", token=token).status_code == 200
-    assert api.store.check_token(below) is not None
