@@ -311,8 +311,9 @@ class OutgoingCall:
             self._agent.server_failed(invitation.target)
             # Of a server that can be reached and says nothing there is nothing more to tell.
             why = self._agent.trouble(invitation.target) if status == 503 else ""
-            self._refusal = Evidence("us", why or REASONS[status])
-            self._fail(Failed(status, REASONS[status]))
+            why = why or REASONS[status]
+            self._refusal = Evidence("us", why)
+            self._fail(Failed(status, why))
 
     def _response(self, invitation: _Invitation, response: Response, source: Address) -> None:
         status = response.status

@@ -70,11 +70,17 @@ def account_create(
     settings = load(path)
     store = open_store(settings)
     try:
+        older = store.account_by("name", name)
         made = create(store, settings, name, realm, username, password)
     except Taken:
         fail(f"the realm {realm} is another account's")
     finally:
         store.close()
+    if older is not None:
+        click.echo(
+            f"there is an older account of this name: this one's users sign in by its realm, {made['realm']}",
+            err=True,
+        )
     show({k: made[k] for k in ("id", "realm", "api_key", "username", "password")}, as_json)
 
 

@@ -45,7 +45,7 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
         try:
             document = tomllib.loads(_read_file(chosen))
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError([f"{chosen}: cannot be read: {error}"]) from error
+            raise ConfigError([f"{chosen}: cannot be read: {_why(error)}"]) from error
         except tomllib.TOMLDecodeError as error:
             raise ConfigError([f"{chosen}: not TOML: {error}"]) from error
         except RecursionError as error:
@@ -56,6 +56,11 @@ def load(path: str | None, environ: Mapping[str, str]) -> Config:
     if problems:
         raise ConfigError(problems)
     return replace(config, origins=_origins(document, variables, str(chosen)))
+
+
+def _why(error: Exception) -> str:
+    """Why a file cannot be read, without its name, which is told already."""
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _read_file(path: Path) -> str:
@@ -237,7 +242,9 @@ def _section(where: str, kind: type[Any], given: Mapping[str, Any], problems: li
             try:
                 value = _read_file(Path(str(value))).rstrip("\r\n")
             except (OSError, ValueError) as error:
-                problems.append(f"{where}.{key}: got {value!r}, which cannot be read: {error}")
+                problems.append(
+                    f"{where}.{key}: got {value!r}, which cannot be read: {_why(error)}"
+                )
                 continue
         if name not in known:
             accepted = ", ".join(known)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sipstack.pcap import pcap
 from sipstack.phone import CallFailed, Phone, PhoneCall, RegistrationFailed, Tls
 from sipstack.sdes import Mode
 from sipstack.trace import Trace, TracedMessage, moved
+from sipstack.transport import Address, Transport
 
 #: Messages that are kept of one run.
 MOST_MESSAGES = 5000
@@ -146,16 +148,19 @@ class Agent:
             if await self._registered(phone):
                 phone.prepare(self._source)
                 phone.prepare(self._early)
-                host, port = phone.address
-                if phone.account is not None:
-                    self._say(f"ready sip:{self._identity.user}@{self._identity.domain}")
-                else:
-                    self._say(f"ready sip:{self._identity.user}@{text_of((host, port))}")
+                self._say(f"ready sip:{self._identity.user}@{self._place(phone.transport)}")
                 await self._wait_for_one()
         finally:
             self._done.set()
             await phone.close()
         return self._judged()
+
+    def _place(self, transport: Transport) -> str:
+        """Where we can be called: at the registrar, or at our own address, by its transport where it is not the usual one."""
+        if self._identity.domain:
+            return self._identity.domain
+        suffix = "" if transport.name == "UDP" else f";transport={transport.name.lower()}"
+        return text_of(_called_at(transport)) + suffix
 
     # --- the two ways
 
@@ -335,6 +340,18 @@ class Agent:
             problems.append("the other side was lost")
         verdict.ok = not problems
         return verdict
+
+
+def _called_at(transport: Transport) -> Address:
+    """An address that others can call; of those of all networks, the one on the way out."""
+    host, port = transport.local_address[:2]
+    if not ip_address(host).is_unspecified:
+        return host, port
+    outside, loopback = ("2001:db8::1", "::1") if ":" in host else ("192.0.2.1", "127.0.0.1")
+    try:
+        return transport.address_towards((outside, port))
+    except OSError:
+        return loopback, port
 
 
 def figures(counters: LegCounters) -> dict[str, Any]:

@@ -253,7 +253,8 @@ def read(path: str | Path, taken: Sequence[str] = ()) -> LabScript:
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ScriptError([f"{path}: cannot be read: {error}"]) from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ScriptError([f"{path}: cannot be read: {why}"]) from error
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ScriptError([f"{path}: not TOML: {error}"]) from error
     problems: list[str] = []

@@ -241,25 +241,28 @@ class Store:
         return self._account_row(row) if row else None
 
     def account_by(self, field: str, value: str) -> Row | None:
-        """The account of this ``name`` or ``realm``; ``None`` also where a name is not unique.
+        """The account of this ``name`` or ``realm``; of several with one name the oldest: whoever takes a name that is there
+        keeps nobody out by it.
 
-        A name that nobody has as it is written is looked for by its letters and digits, as Kazoo does.
+        A name that nobody has as it is written is looked for by its letters and digits, as Kazoo does; there must be one
+        such only.
         """
         if "\0" in value:  # which PostgreSQL has no text with
             return None
         model = self.models.Account
         column = getattr(model, field)
         # Both sides by the database: SQLite's LOWER leaves letters beyond ASCII as they are.
-        rows = list(
-            model.select().where(pw.fn.LOWER(column) == pw.fn.LOWER(value)).limit(2).dicts()
-        )
+        first = model.select().order_by(model.created, model.id).limit(2)
+        rows = list(first.where(pw.fn.LOWER(column) == pw.fn.LOWER(value)).dicts())
         letters = "".join(c for c in value.lower() if c.isascii() and c.isalnum())
         if not rows and field == "name" and letters:
             bare: Any = pw.fn.LOWER(column)
             for sign in _BETWEEN_LETTERS:
                 bare = pw.fn.REPLACE(bare, sign, "")
-            rows = list(model.select().where(bare == letters).limit(2).dicts())
-        return self._account_row(rows[0]) if len(rows) == 1 else None
+            rows = list(first.where(bare == letters).dicts())
+            if len(rows) > 1:
+                return None
+        return self._account_row(rows[0]) if rows else None
 
     def _account_row(self, row: Mapping[str, Any]) -> Row:
         document: Row = json.loads(row["document"])
