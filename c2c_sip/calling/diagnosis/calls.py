@@ -238,6 +238,13 @@ def _password(leg: LegFacts, server: str) -> Diagnosis:
             f"{server}: it wants a password, which is given to nobody but a trunk's own servers; have the call go "
             "through a trunk.",
         )
+    if leg.evidence.unknown_realm:
+        realm = clean(leg.evidence.unknown_realm)
+        return Diagnosis(
+            "realm_unknown",
+            f"{server}: realm {realm} wants a password, and is not known as the trunk's; if it is, list all of the "
+            f"trunk's realms in {_setting(leg, 'realms')}.",
+        )
     if leg.evidence.authenticated:
         return Diagnosis(
             "password_refused",
