@@ -149,6 +149,8 @@ class Attempt:
         self._guessed: set[str] = set()
         #: The method, and the server: another one may have realms and nonces of its own.
         self._kind: tuple[str, Address] = ("", ("", 0))
+        #: The realm that asked last without being known as the trunk's.
+        self.unknown_realm = ""
 
     def authorize(self, request: Request, destination: Address) -> None:
         """Give ``request`` what it was asked for, or will be as far as is known, where ``destination`` is the trunk's."""
@@ -194,8 +196,8 @@ class Attempt:
         taken = [challenge for challenge in asked if self._may_see(challenge.realm, method)]
         if not taken or len(self._asked.keys() | {c.realm for c in taken}) > REALMS:
             if asked:
-                realms = ", ".join(repr(challenge.realm) for challenge in asked)
-                log.warning("trunk %s: its password does not answer %s", account.name, realms)
+                self.unknown_realm = asked[0].realm
+                log.warning("trunk %s: no password for realm %r", account.name, asked[0].realm)
             account.digest.forget(self._kind)
             return False
         for challenge in taken:

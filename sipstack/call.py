@@ -209,6 +209,7 @@ class OutgoingCall:
             was_heard=last is not None and last.was_heard,
             target=_hostport(last.target) if last is not None else "",
             authenticated=last is not None and last.authenticated,
+            unknown_realm=self._attempt.unknown_realm,
             redirections=len(self._visited) - 1,
             repeated_answers=self._repeated_answers,
             acknowledged_at=_hostport(next(iter(self._acks.values()))[1]) if self._acks else "",

@@ -119,6 +119,8 @@ class Evidence:
     target: str = ""
     #: Whether it showed our password, and how often the call was sent on by a 3xx.
     authenticated: bool = False
+    #: The realm that asked for it behind the trunk, or in the trunk's place, without being known as the trunk's.
+    unknown_realm: str = ""
     redirections: int = 0
     #: How often the 2xx came again after our ACK, and where that ACK went; or why it could not be sent.
     repeated_answers: int = 0

@@ -493,7 +493,11 @@ class LocalMedia:
                 lines.append(f"a=rtcp:{other.rtcp_port} {_network(other.rtcp_address)}")
         if rtcp_mux:
             lines.append("a=rtcp-mux")
-        lines += [f"a=ptime:{self.ptime}", f"a={direction}"]
+        ptime = other.packet_time(self.ptime) if other is not None else self.ptime
+        lines.append(f"a=ptime:{ptime}")
+        if other is not None and other.maxptime:
+            lines.append(f"a=maxptime:{other.maxptime}")
+        lines.append(f"a={direction}")
         return lines
 
     def _describe(self, sections: list[list[str]]) -> bytes:

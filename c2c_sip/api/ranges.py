@@ -1,15 +1,13 @@
 """Parts of a file (:rfc:`9110` §14): what a browser's player asks for when it jumps, and who goes on with a download."""
 
+import os
 import re
-from collections.abc import Iterator
 from typing import BinaryIO
 
 import falcon
 
 from c2c_sip.api.errors import ApiError
 
-#: Octets that are read at once.
-_PIECE = 64 * 1024
 _ONE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
@@ -42,21 +40,31 @@ def send(req: falcon.Request, resp: falcon.Response, file: BinaryIO, size: int) 
         file.close()
         resp.content_length = size
         return
-    resp.set_stream(_Part(file, begin, end), end - begin)
+    resp.set_stream(_Part(file, begin, end), end - begin)  # type: ignore[arg-type]
 
 
 class _Part:
-    """What is between two places of a file, piece by piece."""
+    """What is between two places of a file, as a file: the server takes as much of it as the client does."""
 
     def __init__(self, file: BinaryIO, begin: int, end: int) -> None:
         self._file = file
-        self._left = end - begin
+        self._begin = begin
+        self._size = end - begin
         file.seek(begin)
 
-    def __iter__(self) -> Iterator[bytes]:
-        while piece := self._file.read(min(_PIECE, self._left)):
-            self._left -= len(piece)
-            yield piece
+    def read(self, most: int = -1) -> bytes:
+        """At most so many octets, all that are left by default."""
+        left = self._size - self.tell()
+        return self._file.read(left if most < 0 else min(most, left))
+
+    def tell(self) -> int:
+        """How many were read."""
+        return self._file.tell() - self._begin
+
+    def seek(self, to: int, whence: int = os.SEEK_SET) -> int:
+        """Go elsewhere; where that is."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: self._size}[whence]
+        return self._file.seek(self._begin + base + to) - self._begin
 
     def close(self) -> None:
         """Whoever asked has it, or is gone."""

@@ -12,8 +12,8 @@ import falcon
 from c2c_sip.api import body, envelope
 
 _CSV = "text/csv"
-#: What a spreadsheet takes for a formula, unless it is a number.
-_FORMULA = re.compile(r"[=+\-@\t\r]")
+#: What a spreadsheet takes for a formula, unless it is a number; also as wide as a Chinese character.
+_FORMULA = re.compile("[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?\Z")
 
 

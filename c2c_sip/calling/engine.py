@@ -88,7 +88,9 @@ class SipDesk:
                     announced = self._media_address
                 bind = self._media_address
             known = {target.address[0] for target in targets}
-            media = self._media.open(bind, known, beside.media if beside is not None else None)
+            media = self._media.open(
+                bind, known, beside.media if beside is not None else None, announced
+            )
         except OSError as error:
             raise LegError(str(error)) from error
         codecs = plan.codecs_of(codecs, first=beside is None)

@@ -214,6 +214,8 @@ def _has_type(number: PhoneNumber) -> bool:
     return bool(phonenumbers.number_type(number) != PhoneNumberType.UNKNOWN)
 
 
+# Asked of each number twice: of what kind it is, and by what it is counted.
+@lru_cache(maxsize=4096)
 def _is_valid(e164: str) -> bool:
     number = _parse(e164)
     return number is not None and _has_type(number)

@@ -19,6 +19,10 @@ ROOM = 16 << 20
 USUAL = "us"
 
 
+#: An account, audio of its own, and the revision of that.
+_Key = tuple[str, str, int]
+
+
 class Audio(Protocol):
     """What of the store is needed, see :class:`c2c_sip.store.media.MediaRecords`."""
 
@@ -59,7 +63,9 @@ class Sounds:
         self.reconfigure(default)
         self._lock = threading.Lock()
         #: By account, identifier and revision; the one that was not asked for for longest is first.
-        self._kept: OrderedDict[tuple[str, str, int], Playback] = OrderedDict()
+        self._kept: OrderedDict[_Key, Playback] = OrderedDict()
+        #: Who converts it has this; the others wait for it.
+        self._at_work: dict[_Key, threading.Lock] = {}
 
     @property
     def usual(self) -> tuple[Source, ...]:
@@ -108,21 +114,31 @@ class Sounds:
             if document is None:
                 log.warning("account %s has no media %r", account_id, identifier)
                 return None
-            key = (account_id, identifier, int(document["revision"]))
-            with self._lock:
-                if key in self._kept:
-                    self._kept.move_to_end(key)
-                    return self._kept[key]
-            octets = self._audio.octets(account_id, identifier)
-            if octets is None:
-                log.warning("media %s of account %s has no audio yet", identifier, account_id)
-                return None
-            return self._keep(key, Playback(wav.read(octets), repeats=True))
+            return self._ready((account_id, identifier, int(document["revision"])))
         except (StoreError, wav.WavError) as error:
             log.warning("media %s of account %s: %s", identifier, account_id, error)
             return None
 
-    def _keep(self, key: tuple[str, str, int], playback: Playback) -> Playback:
+    def _ready(self, key: _Key) -> Playback | None:
+        """Audio as it can be played, converted by the first who asks: that may take seconds."""
+        with self._lock:
+            at_work = self._at_work.setdefault(key, threading.Lock())
+        try:
+            with at_work:
+                with self._lock:
+                    if key in self._kept:
+                        self._kept.move_to_end(key)
+                        return self._kept[key]
+                octets = self._audio.octets(*key[:2])
+                if octets is None:
+                    log.warning("media %s of account %s has no audio yet", key[1], key[0])
+                    return None
+                return self._keep(key, Playback(wav.read(octets), repeats=True))
+        finally:
+            with self._lock:
+                self._at_work.pop(key, None)
+
+    def _keep(self, key: _Key, playback: Playback) -> Playback:
         gone: list[Playback] = []
         with self._lock:
             # Another thread may have been as fast.

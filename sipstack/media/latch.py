@@ -69,6 +69,7 @@ class Latch:
         "_known",
         "_own",
         "_signalled_ip",
+        "_source_is_near",
         "behind_nat",
         "signalled",
         "source",
@@ -82,6 +83,8 @@ class Latch:
         #: The source whose packets are taken; ``None`` before the first.
         self.source: Address | None = None
         self._signalled_ip: _Ip | None = None
+        #: Whether that is of the first or the second kind.
+        self._source_is_near = False
         #: Whether a NAT may hide where the peer is.
         self.behind_nat = False
         #: Who was believed first, unless who was described came later: its first word is enough.
@@ -122,7 +125,7 @@ class Latch:
         outranked = False
         if source not in (self.signalled, self._first):
             if self.source is not None and now - last < FORGET:
-                if self._is_near(self.source):
+                if self._source_is_near:
                     self._candidates.clear()
                     return False
                 outranked = self._is_near(source)
@@ -131,6 +134,7 @@ class Latch:
             if not self._proved(source, sequence, ssrc, now):
                 return False
         self.source = source
+        self._source_is_near = source == self.signalled or self._is_near(source)
         if source == self.signalled or self._first is None or outranked:
             self._first = source
         self._candidates.clear()

@@ -4,7 +4,9 @@ The relay runs in a thread of this process, or in processes of its own: either w
 it a command and return at once, and only opening sockets happens here.
 """
 
+import contextlib
 import errno
+import ipaddress
 import itertools
 import logging
 import os
@@ -14,7 +16,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING, Protocol
@@ -50,9 +52,17 @@ class MediaLeg:
     """
 
     def __init__(
-        self, plane: "MediaPlane", relay: "_Driver", number: int, address: str, port: int
+        self,
+        plane: "MediaPlane",
+        relay: "_Driver",
+        number: int,
+        address: str,
+        port: int,
+        announced: str,
     ) -> None:
         self.address = address
+        #: What peers are told instead, behind a NAT.
+        self.announced = announced or address
         self.rtp_port = port
         self.rtcp_port = port + 1
         self.on_key: Callable[[str], object] = lambda key: None
@@ -65,7 +75,14 @@ class MediaLeg:
         self._final: LegCounters | None = None
 
     def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
-        """Take what the peer said of its stream, and the codecs with the numbers that we receive."""
+        """Take what the peer said of its stream, and the codecs with the numbers that we receive.
+
+        A peer that says it is at a port of ours is sent nothing.
+        """
+        if self._plane.names_us(self._number, remote.address, remote.port):
+            # Of two that do, a packet would go from one to the other and back as fast as we can send.
+            log.warning("the peer of RTP port %d says that it is where we are", self.rtp_port)
+            remote = replace(remote, port=0)
         self._relay.tell("describe", self._number, remote, local_codecs)
 
     def secure(self, agreement: Agreement | None) -> None:
@@ -262,6 +279,10 @@ class MediaPlane:
         self._lock = threading.Lock()
         self._numbers = itertools.count()
         self._legs: dict[int, MediaLeg] = {}
+        self._by_port: dict[int, MediaLeg] = {}
+        #: Where the peer of each leg says that it is, the even port of its pair, and how many say so of a place.
+        self._named: dict[int, Address] = {}
+        self._claims: Counter[Address] = Counter()
         #: The figures of all legs that are closed, and what was told last of those and the others.
         self._past: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
@@ -323,12 +344,17 @@ class MediaPlane:
             relay.close()
 
     def open(
-        self, address: str, known: Collection[str] = (), beside: MediaLeg | None = None
+        self,
+        address: str,
+        known: Collection[str] = (),
+        beside: MediaLeg | None = None,
+        announced: str = "",
     ) -> MediaLeg:
         """A new leg, its ports bound on the local IP literal ``address``.
 
         ``known`` are the hosts that the peer's signalling is exchanged with, as IP literals: where its media is said
-        to be there too, no NAT is reckoned with. ``beside`` is a leg that it may be bridged with.
+        to be there too, no NAT is reckoned with. ``beside`` is a leg that it may be bridged with. ``announced`` is the
+        address that the peer will be told, if that is another.
 
         :raises NoPortsLeft: no pair is free.
         :raises OSError: the address is not ours, or the relay is not there.
@@ -336,7 +362,10 @@ class MediaPlane:
         for _ in range(BIND_ATTEMPTS):
             with self._lock:
                 port = self._pairs.take()
+                is_claimed = any((host, port) in self._claims for host in (address, announced))
             try:
+                if is_claimed:
+                    raise _Taken(errno.EADDRINUSE, "a peer says that it has this port")
                 rtp, rtcp = _bind(address, port)
             except OSError as error:
                 with self._lock:
@@ -344,13 +373,14 @@ class MediaPlane:
                 if isinstance(error, _Taken):
                     continue
                 raise
-            return self._place(address, port, rtp, rtcp, known, beside)
+            return self._place(address, port, announced, rtp, rtcp, known, beside)
         raise NoPortsLeft("the RTP ports are held by other programs")
 
     def _place(
         self,
         address: str,
         port: int,
+        announced: str,
         rtp: socket.socket,
         rtcp: socket.socket,
         known: Collection[str],
@@ -359,7 +389,8 @@ class MediaPlane:
         with self._lock:
             relay = beside._relay if beside is not None else self._least_loaded()
             number = next(self._numbers)
-            leg = self._legs[number] = MediaLeg(self, relay, number, address, port)
+            leg = MediaLeg(self, relay, number, address, port, announced)
+            self._legs[number] = self._by_port[port] = leg
             self._load[relay] += 1
         try:
             relay.add(number, rtp, rtcp, known)
@@ -403,11 +434,34 @@ class MediaPlane:
         for relay in knowing:
             relay.tell("forget", cue)
 
+    def names_us(self, number: int, host: str, port: int) -> bool:
+        """Whether the place that a leg's peer says it is at is a port of ours; else nobody is given it meanwhile."""
+        with contextlib.suppress(ValueError):  # a name is none of our addresses
+            host = str(ipaddress.ip_address(host))
+        port &= ~1
+        with self._lock:
+            self._unname(number)
+            own = self._by_port.get(port)
+            if own is not None and host in (own.address, own.announced):
+                return True
+            if number in self._legs:
+                self._named[number] = host, port
+                self._claims[host, port] += 1
+            return False
+
+    def _unname(self, number: int) -> None:
+        place = self._named.pop(number, None)
+        if place is not None:
+            self._claims[place] -= 1
+            if not self._claims[place]:
+                del self._claims[place]
+
     def closed(self, leg: MediaLeg, number: int) -> None:
         """A leg is no more."""
         with self._lock:
             self._add_up(self._past, leg)
-            del self._legs[number]
+            del self._legs[number], self._by_port[leg.rtp_port]
+            self._unname(number)
             self._load[leg._relay] -= 1
             self._pairs.give_back(leg.rtp_port)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -299,4 +301,35 @@ def test_large_and_slow_and_idle_clients_do_not_keep_others_from_calling(
     table.add("somebody else, beside 200 idle connections and 50 slow bodies", status, attacker.times, "his call")  # fmt: skip
     until(lambda: len(trunk.dialled) == 1, 5, "the call")
     for one in (*idle, *slow):
+        one.close()
+
+
+def test_those_who_ask_for_much_and_take_little_cost_no_memory(
+    start: Start, trunk: BusyTrunk, table: Table
+) -> None:
+    service = start(Service, trunk.settings()).start()
+    attacker = Attacker(service)
+
+    def resident() -> int:
+        pages = Path(f"/proc/{service.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    path = "/openapi.json"
+    assert attacker.one("GET", path)[0] == 200
+    before = resident()
+    port = int(service.url.rpartition(":")[2])
+    slow = []
+    for _ in range(100):
+        slow.append(socket.socket())
+        slow[-1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow[-1].connect((HOST, port))
+        slow[-1].sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    for one in slow:
+        assert one.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+    # 84 MB were asked for.
+    assert resident() - before < 30_000_000
+    attacker.times.clear()
+    assert attacker.one("GET", "/healthz")[0] == 200
+    table.add("100 that ask for 840 kB each and do not take it", "200", attacker.times)
+    for one in slow:
         one.close()

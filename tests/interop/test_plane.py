@@ -14,12 +14,13 @@ import pytest
 from sipstack.media import MediaPlane, NoPortsLeft
 from sipstack.media.relay import connected
 from sipstack.media.srtp import AVAILABLE, Protector
-from sipstack.media.tones import Playback
+from sipstack.media.tones import BEEP, Playback
 from sipstack.media.wav import Clip
 from sipstack.media.worker import Worker
 from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
+from sipstack.sdp import RemoteMedia
 from tests.interop.programs import HOST, free_rtp_range
-from tests.interop.test_workers import PATIENCE, End, until
+from tests.interop.test_workers import EVENT, PATIENCE, PCMU, End, until
 
 
 @pytest.fixture(params=[0, 1], ids=["thread", "process"])
@@ -103,6 +104,37 @@ def test_a_leg_is_encrypted_through_the_plane(plane: MediaPlane) -> None:
     plain = phone.unprotect(one.socket.recv(2048))
     assert plain is not None
     assert plain[12:] == b"\x22" * 160
+
+
+@pytest.mark.parametrize("host", [HOST, "203.0.113.5"])
+def test_a_peer_that_says_it_is_where_we_are_is_sent_nothing(
+    plane: MediaPlane, host: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two that each say so would have one packet go round between them for ever."""
+    legs = [plane.open(HOST, announced="203.0.113.5")]
+    legs.append(plane.open(HOST, beside=legs[0], announced="203.0.113.5"))
+    remotes = [RemoteMedia(host, leg.rtp_port, host, leg.rtcp_port, (PCMU, EVENT)) for leg in legs]
+    for leg, remote in zip(legs, reversed(remotes), strict=True):
+        leg.set_remote(remote, (PCMU, EVENT))
+    legs[0].bridge(legs[1])
+    legs[0].play(BEEP)
+    legs[1].press("123")
+    assert "says that it is where we are" in caplog.text
+    time.sleep(0.5)
+    counters = [leg.close() for leg in legs]
+    assert [(each.packets_sent, each.packets_received) for each in counters] == [(0, 0)] * 2
+
+
+def test_a_port_that_a_peer_has_named_before_we_took_it_is_not_taken(plane: MediaPlane) -> None:
+    first = plane.open(HOST)
+    ahead = first.rtp_port + 2
+    first.set_remote(RemoteMedia(HOST, ahead, HOST, ahead + 1, (PCMU,)), (PCMU,))
+    assert plane.open(HOST, beside=first).rtp_port > ahead
+    # Once it names another, or is gone, it may be had.
+    first.set_remote(RemoteMedia(HOST, 9, HOST, 10, (PCMU,)), (PCMU,))
+    capacity = plane.capacity
+    legs = [plane.open(HOST) for _ in range(capacity - 2)]
+    assert ahead in {leg.rtp_port for leg in legs}
 
 
 def test_a_command_that_fails_is_one_legs_fault_and_silences_no_other(

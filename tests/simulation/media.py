@@ -84,7 +84,11 @@ class SimulatedMediaPlane:
         pass
 
     def open(
-        self, address: str, known: Collection[str] = (), beside: SimulatedLeg | None = None
+        self,
+        address: str,
+        known: Collection[str] = (),
+        beside: SimulatedLeg | None = None,
+        announced: str = "",
     ) -> SimulatedLeg:
         if self.ports_in_use >= self.capacity:
             raise NoPortsLeft("all in use")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from c2c_sip.config import load
 from sipstack.digest import DigestServer
 from sipstack.message import Request, Response, make_response
+from tests.failures import is_told
 from tests.simulation.trunks import Answering, Records, Seen, answers, place_call
 
 TRUNK = "192.0.2.7"
@@ -180,6 +182,10 @@ def test_who_is_called_gets_nothing_by_asking_behind_the_trunk(tmp_path: Path) -
         seen = called(folder, trunk, "register = false")
         assert shown(seen, "INVITE", "0101") == [[], [PROXY]]
         assert shown(seen, "INVITE", "0102") == [[PROXY]]
+        with sqlite3.connect(folder / "c2c.db") as database:
+            ((told,),) = database.execute("SELECT explanation FROM activation")
+        if realm != PROXY:
+            is_told("realm_unknown", told)
 
 
 @pytest.mark.parametrize("known_by", ["registering", "setting", "domain"])

@@ -48,6 +48,7 @@ CASES: list[tuple[str, Script, Script, dict[str, Any]]] = [
     ("relay_died", TALKS, TALKS, later(8.0, lambda flow, outcome: [leg.on_lost() for leg in outcome.media.legs])),
     ("no_ports", TALKS, TALKS, later(0.5, lambda flow, outcome: setattr(outcome.media, "capacity", 1))),
     ("address_refused", TALKS, TALKS, {"accepted": lambda host: host != CUSTOMER}),
+    ("bad_description", TALKS, Script(hears_at="nowhere.test"), {}),
     ("never_rang", TALKS, Script(ring_after=None, answer_after=None), {}),
     ("no_key", Script(answer_after=5.0), TALKS, {"confirm": "1"}),
     ("transfer_failed", Script(refer_after=3.0, refer_to="sip:x@192.0.2.4", hang_up_after=3.1), TALKS, {"third": scripts.REJECTS}),

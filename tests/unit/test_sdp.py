@@ -147,6 +147,19 @@ def test_what_is_said_of_other_streams_costs_the_audio_nothing(other: str) -> No
     assert f"\r\n{other.split(' ')[0]} 0 {other.split(' ')[2]} " in body.decode()
 
 
+def test_who_is_described_in_our_place_gets_packets_as_it_wants_them() -> None:
+    ours = media()
+    other = media().accept_answer(
+        offer("m=audio 4000 RTP/AVP 0\r\na=ptime:30\r\na=maxptime:40\r\n")
+    )
+    ours.stand_for(other)
+    assert b"\r\na=ptime:30\r\na=maxptime:40\r\n" in ours.offer()
+    ours.stand_for(None)
+    again = ours.offer()
+    assert b"a=ptime:20\r\n" in again
+    assert b"maxptime" not in again
+
+
 def test_parameters_without_end_are_not_passed_on() -> None:
     """The other leg is asked for what this one asks for: an INVITE of 60 kB would not get there."""
     lines = "m=audio 4000 RTP/AVP 0 8\r\na=fmtp:0 " + "x" * 50000 + "\r\na=fmtp:8 y=1\r\n"

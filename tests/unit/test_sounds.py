@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import wave
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from c2c_sip.config import ConfigError, load
 from c2c_sip.store import Store
 from sipstack.media import Source
 from sipstack.media.tones import BUSY, CONGESTION, PRESS_A_KEY, RINGBACK, Playback
-from sipstack.media.wav import WavError
+from sipstack.media.wav import Clip, WavError, read
 
 
-def a_file(seconds: float = 0.1, level: int = 1000) -> bytes:
+def a_file(seconds: float = 0.1, level: int = 1000, rate: int = 8000) -> bytes:
     octets = io.BytesIO()
     with wave.open(octets, "wb") as file:
-        file.setparams((1, 2, 8000, 0, "NONE", ""))
-        file.writeframes(level.to_bytes(2, "little", signed=True) * round(seconds * 8000))
+        file.setparams((1, 2, rate, 0, "NONE", ""))
+        file.writeframes(level.to_bytes(2, "little", signed=True) * round(seconds * rate))
     return octets.getvalue()
 
 
@@ -73,6 +74,40 @@ def test_audio_of_the_account_rings(world: World) -> None:
     assert waiting.clip.seconds == 0.5
     # The same object: it is not read again.
     assert world.of(ringback=own).waiting is waiting
+
+
+def test_calls_at_the_same_time_have_a_file_converted_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes seconds of a processor: of many activations at once it would take them from the audio of all."""
+    own = world.upload(a_file(1.0, rate=48000))
+    conversions: list[int] = []
+    all_there = threading.Barrier(4)
+
+    def counted(octets: bytes) -> Clip:
+        conversions.append(1)
+        return read(octets)
+
+    monkeypatch.setattr("c2c_sip.calling.sounds.wav.read", counted)
+    heard: list[Source] = []
+
+    def call() -> None:
+        all_there.wait()
+        heard.append(world.of(ringback=own).waiting)
+
+    threads = [threading.Thread(target=call) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert conversions == [1]
+    assert len(heard) == 4
+    assert all(each is heard[0] for each in heard)
+    # And what cannot be read is tried again by the next one, and keeps nobody waiting.
+    bad = world.upload(b"RIFF")
+    for _ in range(2):
+        assert world.of(ringback=bad).waiting == RINGBACK["de"]
+    assert not world.sounds._at_work
 
 
 def test_music_is_heard_on_hold_and_where_nothing_rings(world: World) -> None:

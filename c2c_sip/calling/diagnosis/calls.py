@@ -238,6 +238,13 @@ def _password(leg: LegFacts, server: str) -> Diagnosis:
             f"{server}: it wants a password, which is given to nobody but a trunk's own servers; have the call go "
             "through a trunk.",
         )
+    if leg.evidence.unknown_realm:
+        realm = clean(leg.evidence.unknown_realm)
+        return Diagnosis(
+            "realm_unknown",
+            f"{server}: realm {realm} wants a password, and is not known as the trunk's; if it is, list all of the "
+            f"trunk's realms in {_setting(leg, 'realms')}.",
+        )
     if leg.evidence.authenticated:
         return Diagnosis(
             "password_refused",
@@ -282,11 +289,15 @@ def _not_had(leg: LegFacts, took: float) -> Diagnosis:
                 "srtp_refused",
                 f"{_phone(leg)} answered {after(took)}, but not with the SRTP that {_srtp(leg)} wants: {reason}.",
             )
-        return Diagnosis(
-            "codec_mismatch",
-            f"{_phone(leg)} answered {after(took)}, but with audio that we cannot take: {reason}. "
-            f"We offered {join(leg.codecs)}; check {_codecs(leg)}.",
+        answered = (
+            f"{_phone(leg)} answered {after(took)}, but with audio that we cannot take: {reason}."
         )
+        if "codec" in seen.reason or "refused" in seen.reason:
+            return Diagnosis(
+                "codec_mismatch",
+                f"{answered} We offered {join(leg.codecs)}; check {_codecs(leg)}.",
+            )
+        return Diagnosis("bad_description", f"{answered} Its session description is at fault.")
     if leg.status == 408:
         return _silent(leg, took)
     if leg.status == 487:
