@@ -281,7 +281,7 @@ class Flow:
                     return source
         except TimeoutError:
             for leg in [leg for leg in self.legs.values() if leg.plan in group]:
-                self._leave(leg, Ending("NO_ANSWER", None, leg.plan))
+                self._leave(leg, Ending("NO_ANSWER", None, leg.plan, "unanswered"))
             raise Over(Ending("NO_ANSWER", None, plans[0], "unanswered")) from None
         finally:
             for task in dialling:
@@ -527,7 +527,15 @@ class Flow:
         counters = leg.close(_reason(ending))
         now = self._desk.now()
         self._recorder.leg_ended(
-            leg.plan, ending.cause, ending.status, ending.plan, counters, now, seen
+            leg.plan,
+            ending.cause,
+            ending.status,
+            ending.plan,
+            counters,
+            now,
+            seen,
+            # What ends for a reason of ours is hung up by us, whoever it is about.
+            by_us=bool(ending.why),
         )
         self.legs.pop(leg.plan.call_id, None)
 
