@@ -313,7 +313,14 @@ CLICKTOCALL: dict[str, Any] = {
     "whitelist": {
         "type": "list",
         "maxlength": 100,
-        "schema": {"type": "string", "maxlength": LONGEST_PATTERN, "check_with": _pattern},
+        # An empty one is found in every contact: what looks like a restriction, as a script's variable that is not set
+        # makes it, would be none.
+        "schema": {
+            "type": "string",
+            "minlength": 1,
+            "maxlength": LONGEST_PATTERN,
+            "check_with": _pattern,
+        },
         "check_with": _whitelist,
     }
     | _told("Regular expressions; a contact that none of them is found in is refused.", default=[]),

@@ -75,6 +75,7 @@ def test_a_document_with_every_field_passes() -> None:
             GOOD | {"whitelist": ["ok", "(", "[", "*"]},
             {f"whitelist.{n}": ["pattern"] for n in (1, 2, 3)},
         ),
+        (GOOD | {"whitelist": [""]}, {"whitelist.0": ["minLength"]}),
         (GOOD | {"whitelist": ["(?!a)b"]}, {"whitelist.0": ["pattern"]}),
         (GOOD | {"whitelist": ["a{900}"] * 5}, {"whitelist": ["maxLength"]}),
         (GOOD | {"whitelist": ["(" * 200]}, {"whitelist.0": ["pattern"]}),
