@@ -1,8 +1,10 @@
 """``/accounts/{account_id}/channels``: the live legs."""
 
+from typing import Any
+
 import falcon
 
-from c2c_sip.api import envelope
+from c2c_sip.api import envelope, listing
 from c2c_sip.api.access import Access
 from c2c_sip.api.answers import CHANNEL
 from c2c_sip.api.body import read_data
@@ -22,9 +24,18 @@ class Channels:
 
     @operation(Operation(answer={"type": "array", "items": of_document(CHANNEL)}))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
-        """The live legs of the account."""
+        """The live legs of the account, the newest call first; `filter_FIELD=value` as in other lists.
+
+        All of them, in one page: who wants to hang up all calls is not to miss one.
+        """
         self._access.account(req, account_id)
-        envelope.success(req, resp, self._calling.channels(account_id))
+        wanted = listing.read(req)
+        calls: dict[str, list[dict[str, Any]]] = {}
+        for leg in self._calling.channels(account_id):
+            if all(condition.matches(leg) for condition in wanted.filters):
+                calls.setdefault(leg["activation_id"], []).append(leg)
+        ordered = list(calls.values()) if wanted.span.ascending else [*reversed(calls.values())]
+        envelope.success(req, resp, [leg for legs in ordered for leg in legs])
 
 
 class Channel:

@@ -94,6 +94,8 @@ class Pressed:
     key: str
 
 
+#: Seconds after a transfer has failed in which who asked for it hangs up for that.
+REGRET = 3.0
 #: All that a flow waits for.
 _Occurrence = Event | HangUp | Ending | Pressed
 
@@ -109,6 +111,8 @@ class Flow:
         #: Those that are not over, by Call-ID.
         self.legs: dict[str, Leg] = {}
         self._asked: set[str] = set()
+        #: Of the last transfer in vain: who asked for it, what became of it, and when.
+        self._in_vain: tuple[LegPlan, Ending, float] | None = None
         self._recording: Running | None = None
 
     def hang_up(self, cause: str, why: Why = "") -> None:
@@ -157,6 +161,11 @@ class Flow:
         """Why it is over, in a sentence; whatever goes wrong with that, the record is written."""
         plan, recorder = self.plan, self._recorder
         legs = recorder.legs
+        if self._in_vain is not None and not ending.why:
+            leaving, vain, since = self._in_vain
+            # Phones hang up as they hear of it, or did so before we knew: that is not what ended the call.
+            if ending.plan is leaving and self._desk.now() - since < REGRET:
+                ending = vain
         culprit = ending.plan
         told = ""
         try:
@@ -281,7 +290,7 @@ class Flow:
                     return source
         except TimeoutError:
             for leg in [leg for leg in self.legs.values() if leg.plan in group]:
-                self._leave(leg, Ending("NO_ANSWER", None, leg.plan))
+                self._leave(leg, Ending("NO_ANSWER", None, leg.plan, "unanswered"))
             raise Over(Ending("NO_ANSWER", None, plans[0], "unanswered")) from None
         finally:
             for task in dialling:
@@ -488,6 +497,7 @@ class Flow:
                 self._leave(new, over.ending)
             if leaving.closed:
                 raise
+            self._in_vain = leaving.plan, over.ending, self._desk.now()
             staying.media.play(None)
             staying.media.bridge(leaving.media)
             return leaving
@@ -527,7 +537,15 @@ class Flow:
         counters = leg.close(_reason(ending))
         now = self._desk.now()
         self._recorder.leg_ended(
-            leg.plan, ending.cause, ending.status, ending.plan, counters, now, seen
+            leg.plan,
+            ending.cause,
+            ending.status,
+            ending.plan,
+            counters,
+            now,
+            seen,
+            # What ends for a reason of ours is hung up by us, whoever it is about.
+            by_us=bool(ending.why),
         )
         self.legs.pop(leg.plan.call_id, None)
 

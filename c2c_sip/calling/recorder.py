@@ -188,8 +188,10 @@ class Recorder:
         counters: LegCounters,
         now: float,
         seen: LegFacts | None = None,
+        by_us: bool = False,
     ) -> None:
-        """A leg is over; ``guilty`` is the leg that ended it, ``None`` when none did.
+        """A leg is over; ``guilty`` is the leg for whose sake the call ended, ``None`` when none is, and ``by_us`` that nobody
+        there did anything, as where it rang in vain.
 
         ``now`` is on the media plane's clock; ``seen`` is what is known of the leg besides.
         """
@@ -214,7 +216,7 @@ class Recorder:
             ringing_seconds=_seconds(cdr["ringing"], answered or ended),
             cause=own_cause,
             sip_status=own_status if own_status is not None else (200 if answered else None),
-            hangup_by="peer" if guilty is plan else "local",
+            hangup_by="peer" if guilty is plan and not by_us else "local",
             media=shown(counters, now),
         )
         rang = cdr["ringing"]

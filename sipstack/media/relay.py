@@ -50,7 +50,7 @@ BEHIND = 0.1
 SHARE = 8
 #: Datagrams taken from a guard or an RTCP socket in one turn.
 BATCH = 16
-#: The largest RTP packet that is relayed, in bytes.
+#: Bytes that are taken of a datagram. One that has as many may have had more, and is not passed on.
 LARGEST = 2048
 
 _TRANSCODE = {("PCMU", "PCMA"): ULAW_TO_ALAW, ("PCMA", "PCMU"): ALAW_TO_ULAW}
@@ -119,7 +119,7 @@ class Relay:
         self._buffer = bytearray(LARGEST)
         # A slice for each size, made once.
         whole = memoryview(self._buffer)
-        self._views = [whole[:size] for size in range(LARGEST + 1)]
+        self._views = [whole[:size] for size in range(LARGEST)]
 
     # --- what it is told
 
@@ -422,8 +422,8 @@ class Relay:
             pack(buffer, 0, line.out_lead, sequence, timestamp, out.ssrc)
             try:
                 out.transmit(views[size])
-            except OSError:
-                continue  # a full buffer or an ICMP error of the packet before: RTP may lose one
+            except (OSError, IndexError):
+                continue  # a full buffer, an ICMP error of the packet before, or cut: RTP may lose one
             out.sequence = sequence
             out.timestamp = timestamp
             out.sent_at = now
@@ -433,6 +433,9 @@ class Relay:
 
     def _irregular(self, line: Line, size: int, now: float) -> None:
         """Any packet of the peer's, in the buffer."""
+        if size >= LARGEST:
+            line.rejected += 1
+            return
         buffer = self._buffer
         lead, sequence, timestamp, ssrc = HEADER.unpack_from(buffer)
         kind = lead & 0x7F
@@ -610,6 +613,9 @@ class Relay:
                 line.rejected += 1
 
     def _hear_report(self, line: Line, size: int, now: float) -> None:
+        if size >= LARGEST:
+            line.rejected += 1
+            return
         datagram = bytes(self._views[size])
         if line.protector is not None:
             plain = line.protector.unprotect_rtcp(datagram)

@@ -150,8 +150,8 @@ def test_a_process_that_hangs_holds_up_nothing_but_its_own_calls_and_is_ended(
         begin = time.monotonic()
         for leg in legs[:-1]:
             leg.close()
-        # One waits for its last counters, in vain: no other does.
-        assert time.monotonic() - begin < 2.5 * worker.ANSWER
+        # One waits for its last counters, in vain: no other does, or it would be seven times as long.
+        assert time.monotonic() - begin < 6 * worker.ANSWER
         until(lambda: lost)
         assert "says nothing any more" in caplog.text
         (relay,) = plane._relays
@@ -183,12 +183,21 @@ def test_what_is_prepared_while_a_process_is_started_again_can_be_played(
     plane.start()
     try:
         (relay,) = plane._relays
+        begin = type(relay)._begin  # type: ignore[attr-defined]
+        prepared = threading.Event()
+
+        def later(one: object) -> None:
+            prepared.wait(PATIENCE)
+            begin(one)
+
+        monkeypatch.setattr(type(relay), "_begin", later)
         event = threading.Event()
         plane.open(HOST).on_lost = event.set
         os.kill(pids(plane)[0], signal.SIGKILL)
         assert event.wait(PATIENCE)
         assert not relay.alive
         plane.prepare(RINGBACK["eu"])
+        prepared.set()
         until(lambda: relay.alive)
         fresh = End(plane.open(HOST))
         fresh.leg.play(RINGBACK["eu"])

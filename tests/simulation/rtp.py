@@ -44,6 +44,8 @@ class VirtualSocket:
         if not self.waiting:
             raise BlockingIOError
         packet, source = self.waiting.popleft()
+        # As the system does: what does not fit is cut off.
+        packet = packet[: len(buffer)]
         buffer[: len(packet)] = packet
         return len(packet), source
 

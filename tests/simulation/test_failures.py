@@ -71,6 +71,32 @@ def test_why_a_call_failed(
     assert normal(sentence) in told(name)
 
 
+@pytest.mark.parametrize("hang_up_after", [3.1, 5.5])
+def test_who_hangs_up_as_the_transfer_fails_was_not_through_with_the_call(
+    hang_up_after: float,
+) -> None:
+    sends = Script(refer_after=3.0, refer_to="sip:x@192.0.2.4", hang_up_after=hang_up_after)
+    outcome = activate(sends, TALKS, third=scripts.REJECTS)
+    assert normal(outcome.ledger.record["explanation"]) in told("transfer_failed")
+
+
+def test_who_hangs_up_long_after_a_transfer_failed_does_so_for_reasons_of_his_own() -> None:
+    sends = Script(refer_after=3.0, refer_to="sip:x@192.0.2.4", hang_up_after=15.0)
+    outcome = activate(sends, TALKS, third=scripts.REJECTS)
+    assert outcome.ledger.record["explanation"].endswith("the extension hung up.")
+
+
+@pytest.mark.parametrize("hang_up_after", [3.0001, 5.5])
+def test_a_transfer_for_which_there_is_no_port(hang_up_after: float) -> None:
+    sends = Script(refer_after=3.0, refer_to="sip:x@192.0.2.4", hang_up_after=hang_up_after)
+    no_more = later(0.5, lambda flow, outcome: setattr(outcome.media, "capacity", 2))
+    outcome = activate(sends, TALKS, **no_more)
+    sentence = outcome.ledger.record["explanation"]
+    print(f"| `transfer_failed` | {sentence} |")
+    assert normal(sentence) in told("transfer_failed")
+    assert "No RTP port was free for the transfer target" in sentence
+
+
 def test_a_contact_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     async def lame(lookup: DnsLookup, name: str, kind: str) -> Answer:
         raise OSError("no answer from the name servers")

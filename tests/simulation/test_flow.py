@@ -212,6 +212,21 @@ def test_each_ending_has_its_cause_and_leaves_nothing(
     assert outcome.media.ports_in_use == 0
 
 
+@pytest.mark.parametrize(
+    ("desk", "customer", "role", "by"),
+    [
+        (scripts.NEVER_ANSWERS, TALKS, "extension", "local"),
+        (TALKS, scripts.NEVER_ANSWERS, "contact", "local"),
+        (TALKS, scripts.BUSY, "contact", "peer"),
+        (TALKS, Script(hang_up_after=5.0), "contact", "peer"),
+    ],
+)
+def test_a_phone_that_rang_in_vain_did_not_hang_up(
+    desk: Script, customer: Script, role: str, by: str
+) -> None:
+    assert good(desk, customer).ledger.leg(role)["hangup_by"] == by
+
+
 def test_the_contact_is_invited_only_after_the_extension_s_ack() -> None:
     outcome = good(TALKS, Script(hang_up_after=2.0))
     acked = next(time for time, request in outcome.desk.requests if request.method == "ACK")

@@ -10,6 +10,7 @@ import pytest
 
 from c2c_sip.lab.listening import strength
 from sipstack.media.g711 import ULAW_TO_ALAW, decode
+from sipstack.media.relay import LARGEST
 from sipstack.media.rtcp import Goodbye, parse
 from sipstack.media.tones import BEEP
 from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
@@ -257,6 +258,19 @@ def test_what_was_not_passed_on_during_a_hold_has_no_numbers(tapped: bool) -> No
     assert_one_stream(desk)
     marked = [packet[2] for packet in desk.heard]
     assert marked.index(True, 1) in (100, 101)
+
+
+@pytest.mark.parametrize("first", [0x80, 0x90])
+def test_a_packet_that_may_have_been_cut_is_not_passed_on(first: int) -> None:
+    world = World()
+    desk, customer = bridged(world)
+    for size in (160, 160, LARGEST - 13, LARGEST - 12, 9000, 160):
+        say(world, desk, first, bytes(size))
+    assert [len(packet) - 12 for packet in customer.raw] == [160, 160, LARGEST - 13, 160]
+    world.deliver(bytes(60000), ("192.0.2.200", 7000), desk.gate)
+    desk.talk(0.1)
+    world.run(0.2)
+    assert len(customer.raw) == 9
 
 
 def test_datagrams_of_strangers_are_counted_however_short() -> None:

@@ -184,8 +184,13 @@ def test_cdrs_are_filtered_by_the_fields_they_show(api: Api, query: str, found: 
 
 def test_live_legs_are_listed_shown_and_hung_up(api: Api, calling: FakeCalling) -> None:
     calling.live = [
-        {"account_id": api.account["id"], "call_id": "a@b", "state": "connected"},
-        {"account_id": "other", "call_id": "theirs", "state": "connected"},
+        {
+            "account_id": api.account["id"],
+            "activation_id": "1",
+            "call_id": "a@b",
+            "state": "connected",
+        },
+        {"account_id": "other", "activation_id": "2", "call_id": "theirs", "state": "connected"},
     ]
     assert [leg["call_id"] for leg in api.get("/channels").json["data"]] == ["a@b"]
     assert api.get("/channels/a%40b").json["data"]["state"] == "connected"
@@ -194,6 +199,30 @@ def test_live_legs_are_listed_shown_and_hung_up(api: Api, calling: FakeCalling) 
     answer = api.post("/channels/a%40b", {"action": "hangup"})
     assert answer.status_code == 200
     assert calling.hung_up == ["a@b"]
+
+
+def test_live_legs_are_filtered_and_those_of_the_newest_call_come_first(
+    api: Api, calling: FakeCalling
+) -> None:
+    calling.live = [
+        {"account_id": api.account["id"], "activation_id": one, "call_id": one + role, "role": role}
+        for one in ("1", "2", "3")
+        for role in ("extension", "contact")
+    ]
+
+    def found(query: str = "") -> list[str]:
+        return [leg["call_id"] for leg in api.get(f"/channels?{query}").json["data"]]
+
+    assert found() == [one + role for one in "321" for role in ("extension", "contact")]
+    assert found("filter_role=contact") == ["3contact", "2contact", "1contact"]
+    assert found("filter_activation_id=2") == ["2extension", "2contact"]
+    assert found("filter_role=extension&ascending=true") == [
+        "1extension",
+        "2extension",
+        "3extension",
+    ]
+    assert found("filter_nothing=x") == []
+    assert api.get("/channels?page_size=no").status_code == 400
 
 
 @pytest.mark.parametrize("data", [{}, {"action": "transfer"}, {"action": None}, {"action": 5}])

@@ -17,6 +17,8 @@ SOON = 3.0
 UNACKNOWLEDGED = (30.0, 40.0)
 #: Seconds to an answer that is a machine's: no hand is as quick, and that is when voicemails take over.
 AT_ONCE, VOICEMAIL = 2.0, (18.0, 32.0)
+#: Why a leg was not even dialled.
+_NOT_DIALLED = ("no way", "no ports")
 #: Of what was sent, the part that may get lost before it is heard.
 LOSS = 0.05
 
@@ -360,6 +362,11 @@ def _of_talk(call: CallFacts, seconds: float) -> Diagnosis:
         "minutes": "minutes_used",
         "fault": "fault",
     }
+    outside = _from_outside(call) if call.role == "transfer" and call.why in _NOT_DIALLED else None
+    if outside is not None:
+        return Diagnosis(
+            "transfer_failed", f"{spoke}; then it was transferred in vain. {outside.text}"
+        )
     if leg is not None and leg.role == "transfer" and leg.answered is None:
         refused = _unanswered(call, leg) if call.why == "unanswered" else _refused(leg)
         return Diagnosis(
