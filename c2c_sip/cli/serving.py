@@ -18,6 +18,7 @@ from c2c_sip.config import ConfigError
 from c2c_sip.logs import Logs
 from c2c_sip.notify import notify
 from c2c_sip.store import StoreError
+from sipstack.media.priority import all_come_first
 from sipstack.media.wav import WavError
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
     # Before anything is bound: a signal during the start must end it as properly as one later.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, take)
+    if settings.media.realtime and not settings.media.workers:
+        all_come_first()
     try:
         service.start()
     except (OSError, StoreError, ValueError) as error:
