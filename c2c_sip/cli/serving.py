@@ -49,6 +49,15 @@ def demo(as_json: bool) -> None:
 @click.option("--verbose", "-v", is_flag=True, help="Log more.")
 def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) -> None:
     """Run the service until SIGTERM."""
+    ending, reading, woken = threading.Event(), threading.Event(), threading.Event()
+
+    def take(number: int, frame: FrameType | None) -> None:
+        (reading if number == signal.SIGHUP else ending).set()
+        woken.set()
+
+    # Before anything else, which takes a second: a signal during the start must end it as properly as one later.
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, take)
     # Only here: the other commands start faster without.
     from c2c_sip.service import Service
 
@@ -57,15 +66,8 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
     logs.configure(settings.log)
     script = _script(lab_script) if lab_script is not None else None
     service = Service(settings, lab=lab or script is not None, script=script)
-    ending, reading, woken = threading.Event(), threading.Event(), threading.Event()
-
-    def take(number: int, frame: FrameType | None) -> None:
-        (reading if number == signal.SIGHUP else ending).set()
-        woken.set()
-
-    # Before anything is bound: a signal during the start must end it as properly as one later.
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, take)
+    if ending.is_set():
+        return
     if settings.media.realtime and not settings.media.workers:
         all_come_first()
     try:

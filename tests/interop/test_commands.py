@@ -110,6 +110,33 @@ def test_a_call_is_shown_until_somebody_hangs_it_up(shell: Shell) -> None:
     assert shell("hangup", "--all").exit_code == 0  # of none
 
 
+def test_a_service_that_is_stopped_while_it_starts_ends_as_one_that_runs(tmp_path: Path) -> None:
+    settings = tmp_path / "c.toml"
+    settings.write_text(
+        f'[http]\nlisten = "{HOST}:0"\n[sip]\nlisten = ["udp:{HOST}:0"]\n'
+        f'[database]\nurl = "sqlite:///{tmp_path}/c2c.db"\n'
+    )
+    # The signal comes while the program is still being loaded.
+    program = f"""
+import os, signal, sys
+from c2c_sip import service
+from c2c_sip.cli import main
+
+class Loading:
+    def __getattr__(self, name):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return getattr(service, name)
+
+sys.modules["c2c_sip.service"] = Loading()
+main(["serve", "--config", {str(settings)!r}])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60,
+        env=os.environ | {"PYTHONPATH": ROOT},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_second_service_is_refused_and_leaves_the_calls_of_the_first_alone(shell: Shell) -> None:
     command = shell.command("serve", "--config", str(shell.service.config))
     calling = shell.start("call", "--extension", "101", LAB_CONTACT)
