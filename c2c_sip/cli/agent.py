@@ -4,8 +4,9 @@ import asyncio
 import json
 import math
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +183,7 @@ def _run(
     )
     try:
         agent = Agent(identity, Part(**given), lambda text: click.echo(text, err=True))
-        verdict = asyncio.run(work(agent))
+        verdict = asyncio.run(_until_interrupted(work(agent)))
     except ParseError as error:
         raise click.UsageError(f"{target or identity.domain}: {error.reason}") from error
     except ValueError as error:
@@ -197,6 +198,21 @@ def _run(
     else:
         _tell(verdict)
     sys.exit(0 if verdict.ok else 1)
+
+
+async def _until_interrupted(work: Coroutine[Any, Any, "Verdict"]) -> "Verdict":
+    """The verdict; at the first Ctrl-C or SIGTERM on what there is until then, once it is hung up."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def interrupt() -> None:
+        for each in signals:
+            loop.remove_signal_handler(each)
+        task.cancel()
+
+    for number in signals:
+        loop.add_signal_handler(number, interrupt)
+    return await task
 
 
 def _password(given: str, path: str | None) -> str:

@@ -118,11 +118,12 @@ class Agent:
         self._messages: list[TracedMessage] = []
         self._verdict = Verdict()
         self._ear = Ear()
+        self._call: PhoneCall | None = None
         self._coming: asyncio.Future[PhoneCall]
         self._done = asyncio.Event()
 
     async def call(self, target: str) -> Verdict:
-        """Make a call.
+        """Make a call. Who cancels it has it hung up, and gets the verdict on what there was of it.
 
         :raises OSError: our address is taken, or a file cannot be used or written.
         :raises ParseError: ``target`` is no SIP URI.
@@ -132,12 +133,14 @@ class Agent:
         try:
             if await self._registered(phone):
                 await self._make(phone, target)
+        except asyncio.CancelledError:
+            await self._interrupted()
         finally:
             await phone.close()
         return self._judged()
 
     async def take(self) -> Verdict:
-        """Take the first call that comes.
+        """Take the first call that comes. Who cancels it has it hung up, and gets the verdict on what there was of it.
 
         :raises OSError: our address is taken, or a file cannot be used or written.
         """
@@ -150,10 +153,19 @@ class Agent:
                 phone.prepare(self._early)
                 self._say(f"ready sip:{self._identity.user}@{self._place(phone.transport)}")
                 await self._wait_for_one()
+        except asyncio.CancelledError:
+            await self._interrupted()
         finally:
             self._done.set()
             await phone.close()
         return self._judged()
+
+    async def _interrupted(self) -> None:
+        self._verdict.problems.append("interrupted")
+        if self._call is not None:
+            self._call.hang_up()
+            await self._over(self._call)
+            self._note(self._call)
 
     def _place(self, transport: Transport) -> str:
         """Where we can be called: at the registrar, or at our own address, by its transport where it is not the usual one."""
@@ -206,7 +218,7 @@ class Agent:
     async def _make(self, phone: Phone, target: str) -> None:
         part, problems = self._part, self._verdict.problems
         phone.prepare(self._source)
-        call = phone.call(target, headers=part.headers, follow=part.follow)
+        call = self._call = phone.call(target, headers=part.headers, follow=part.follow)
         call.tap(self._ear.packet)
         call.play(self._source)
         try:
@@ -233,7 +245,7 @@ class Agent:
         part, problems = self._part, self._verdict.problems
         try:
             async with asyncio.timeout(part.timeout):
-                call = await self._coming
+                call = self._call = await self._coming
         except TimeoutError:
             problems.append(f"no call came within {part.timeout:g} s")
             return
@@ -261,6 +273,7 @@ class Agent:
 
     async def _talk(self, call: PhoneCall) -> None:
         part = self._part
+        self._say("answered")
         if part.plays == "echo":
             call.echo()
         ends = min(part.hang_up_after or part.lasts, part.lasts)

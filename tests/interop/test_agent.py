@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -151,3 +152,25 @@ def use(arguments: list[str]) -> subprocess.CompletedProcess[Any]:
     return subprocess.run(
         [*COMMAND, *arguments], capture_output=True, text=True, env=environ(), timeout=90
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_it_leaves_no_call_up_and_has_its_verdict(start: Start, number: int) -> None:
+    taker = start(Agent, "uas", "--listen", f"{HOST}:0")
+    caller = start(Agent, "uac", taker.ready(), "--hang-up-after", "50")
+    until(lambda: "answered" in caller.messages.read_text(), 20, "the call")
+    caller.process.send_signal(number)
+    code, verdict = caller.verdict()
+    assert code == 1 and verdict["problems"] == ["interrupted"]
+    assert (verdict["status"], verdict["ended_by"]) == (200, "local")
+    assert "BYE" in verdict["ladder"]
+    code, verdict = taker.verdict()
+    assert code == 0 and verdict["ended_by"] == "peer"
+
+
+def test_a_uas_that_is_ended_before_a_call_says_so(start: Start) -> None:
+    taker = start(Agent, "uas", "--listen", f"{HOST}:0")
+    taker.ready()
+    taker.process.send_signal(signal.SIGTERM)
+    code, verdict = taker.verdict()
+    assert code == 1 and "interrupted" in verdict["problems"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,3 +165,33 @@ def test_a_database_that_goes_away_and_comes_back(
     told(receiver, activation)
     assert "changes are lost" not in service.printed()
     assert service.stop() == 0
+
+
+def test_doctor_looks_at_the_definitions_and_makes_nothing(
+    start: Start, url: str, postgres: Postgres
+) -> None:
+    service = start(node(url, "one"))
+
+    def told() -> list[tuple[str, str]]:
+        done = subprocess.run(
+            [sys.executable, "-m", "c2c_sip", "doctor", "--json", "--config", str(service.config)],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env=service._env,
+        )
+        checks = json.loads(done.stdout)["checks"]
+        return [(c["result"], c["text"]) for c in checks if c["check"] == "click-to-calls"]
+
+    service.start()
+    assert told() == [("ok", "there is none yet")]
+    definition = service.define(name="Nobody's", extension="101")
+    ((result, text),) = told()
+    assert result == "warn" and definition in text and "no trunk" in text
+    with postgres.database() as empty:
+        service._env = service._env | {"C2C_SIP_DATABASE__URL": empty}
+        ((result, _),) = told()
+        assert result == "not checked"
+        with psycopg.connect(empty) as one:
+            found = one.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'")
+            assert found.fetchone() == (0,)

@@ -6,6 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import peewee as pw
+
 from c2c_sip.calling import policy, routing
 from c2c_sip.calling.contact import Unreadable, read_extension
 from c2c_sip.calling.defaults import effective
@@ -16,11 +18,13 @@ from c2c_sip.config import Config
 from c2c_sip.schemas import CLICKTOCALL, validate
 from c2c_sip.store import Span, Store, StoreError
 from c2c_sip.store.migrations import NEWEST
+from c2c_sip.store.server import connect
 from sipstack.media.tones import PLANS
 
 CHECK = "click-to-calls"
 #: Of an account that are looked at, and of all that are told of.
 MOST, TOLD = 10_000, 20
+_VERSION = "SELECT MAX(version) FROM schema_version"
 
 
 def definitions(settings: Config) -> list[Finding]:
@@ -42,20 +46,29 @@ def definitions(settings: Config) -> list[Finding]:
 def _unopened(url: str) -> str:
     """Why a database is not opened, as that would make or change it; empty where it would not."""
     path = url.removeprefix("sqlite:///")
-    if path == url:
-        return ""
-    if not Path(path).exists():
+    if path != url and not Path(path).exists():
         return "there is no database yet"
     try:
-        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as one:
-            (version,) = one.execute("SELECT MAX(version) FROM schema_version").fetchone()
-    except sqlite3.Error as error:
-        return f"the database cannot be read: {error}"
+        version = _version_of_file(path) if path != url else _version_of_server(url)
+    except (sqlite3.Error, pw.PeeweeException, ImportError, RuntimeError) as error:
+        return f"the database cannot be read: {str(error).strip()}"
     if version != NEWEST:
         return (
             f"the database is of version {version}, which the service's next start makes {NEWEST}"
         )
     return ""
+
+
+def _version_of_file(path: str) -> Any:
+    with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=ro", uri=True)) as one:
+        return one.execute(_VERSION).fetchone()[0]
+
+
+def _version_of_server(url: str) -> Any:
+    one = connect(url)
+    execute: Any = one.execute_sql
+    with one.connection_context():
+        return execute(_VERSION).fetchone()[0]
 
 
 def _judged(settings: Config, store: Store) -> list[Finding]:
