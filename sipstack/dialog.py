@@ -28,6 +28,8 @@ class Dialog:
     remote_sequence: int | None
     remote_target: Uri
     route_set: tuple[NameAddr, ...]
+    #: The Request-URI that made it, where it was ours: the way that is known to lead to the peer.
+    origin: Uri | None = None
 
     @classmethod
     def from_response(
@@ -51,6 +53,7 @@ class Dialog:
             remote_sequence=None,
             remote_target=target,
             route_set=tuple(reversed(routes)) or (() if contacts else way),
+            origin=request.uri,
         )
 
     @classmethod

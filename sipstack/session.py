@@ -500,17 +500,18 @@ def locate_peer(
 ) -> None:
     """Find where a request of ``dialog`` goes (:meth:`sipstack.agent.Agent.locate`).
 
-    Where that leads nowhere from here, as a Contact of a transport that we have not or of no host, the trunk may know
-    the way: it was there that the dialog came from.
+    Where that leads nowhere from here, as a Contact of a transport that we have not, of no host, or of a phone behind NAT,
+    the trunk may know the way, or without one whoever was called: it was there that the dialog came from.
     """
 
-    def ask_the_trunk(why: str) -> None:
-        if account is None:
+    def go_as_it_came(why: str) -> None:
+        origin = account.next_hop if account is not None else dialog.origin
+        if origin is None:
             failed(why)
         else:
-            agent.locate(account.next_hop, account, then, lambda _: failed(why))
+            agent.locate(origin, account, then, lambda _: failed(why))
 
-    agent.locate(dialog.next_hop(), account, then, ask_the_trunk)
+    agent.locate(dialog.next_hop(), account, then, go_as_it_came)
 
 
 def send_in_dialog(

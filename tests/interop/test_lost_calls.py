@@ -53,7 +53,6 @@ register = false
 #: its pause. Seconds that each takes are in the name of the world: all of them at once.
 SLOW: dict[str, tuple[str, str, int]] = {
     "ack_lost": ("unheard", "wire", 0),
-    "ack_lost by name": ("unheard", "nobody.test", 0),
     "dropped_at_32_s": ("answer_bye", "", 32_000),
     "ack_missing": ("unacknowledged", "", 0),
     "session_timer_expired": ("forgets uas", "", 0),

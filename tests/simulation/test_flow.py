@@ -299,6 +299,9 @@ def test_no_request_in_the_dialog_goes_to_an_address_that_is_not_accepted(script
     assert outcome.wrong == []
     assert sent_to(outcome, MOVED) == []
     assert outcome.ledger.record["state"] == "ended"
+    # It is where the INVITE found it, as a phone behind NAT is that names its inner address.
+    assert outcome.customer.methods.count("ACK") == 1
+    assert outcome.customer.call.ended_by
 
 
 def test_audio_goes_to_an_address_that_is_not_accepted_only_after_it_came_from_there() -> None:

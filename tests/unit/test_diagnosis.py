@@ -49,6 +49,7 @@ def unreachable(why: str) -> CallFacts:
     ("name", "facts"),
     [
         ("ack_missing", lost(lost_by="ACK")),
+        ("ack_lost", call(replace(CONTACT, ended_by="peer", ended=34.0, evidence=Evidence(not_acknowledged="no address for nowhere.test: no answer from the name servers")))),
         ("reinvite_unanswered", lost(lost_by="re-INVITE")),
         ("fault", call(connected=None, why="fault", guilty=None)),
         ("no_way", call(connected=None, why="no way", role="contact", detail="192.0.2.3: sip.listen has no TLS address for IPv4")),
