@@ -159,6 +159,9 @@ class Program:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+            # What it has started, as socat does for each peer, is of its process group and would stay.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.returncode
 
     def kill(self) -> None:
