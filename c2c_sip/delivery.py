@@ -33,8 +33,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 3600.0
 LONGEST_ALONE = 15.0
 #: Seconds for which a notice that is being sent is nobody else's: more than a request takes.
 LEASE = 30.0
-#: Seconds between two looks at the queue where there is no news, and until what is new is on disk.
-INTERVAL, SETTLING = 1.0, 0.05
+#: Seconds from one look at the queue to the next where there is no news, twice as long each time that it was empty, up to
+#: the second number: a small machine may sleep meanwhile. And until what is new is on disk.
+INTERVAL, LONGEST_INTERVAL, SETTLING = 1.0, 16.0, 0.05
 #: Seconds between two looks at what can be forgotten.
 TIDYING = 600.0
 
@@ -110,6 +111,7 @@ class Delivery:
         #: Those that have failed last, how often in a row, and until when they are left alone.
         self._failing: dict[str, tuple[int, float]] = {}
         self._tidied = wall()
+        self._interval = INTERVAL
         self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
 
     def start(self) -> None:
@@ -141,6 +143,7 @@ class Delivery:
             self._news.wait(wait)
             if self._news.is_set() and not self._stopping:
                 self._news.clear()
+                self._interval = INTERVAL
                 time.sleep(SETTLING)
 
     def turn(self) -> float:
@@ -149,8 +152,10 @@ class Delivery:
         if now - self._tidied > TIDYING:
             self._tidied = now
             self._queue.tidy(now)
-        next_look = now + INTERVAL
-        for webhook_id, first in self._queue.waiting(now):
+        waiting = self._queue.waiting(now)
+        next_look = now + self._interval
+        self._interval = INTERVAL if waiting else min(2 * self._interval, LONGEST_INTERVAL)
+        for webhook_id, first in waiting:
             if first > now:
                 next_look = min(next_look, first)
                 continue

@@ -263,6 +263,15 @@ def test_a_webhook_of_one_state_is_told_of_that_one(world: World) -> None:
     assert world.states() == ["connected"]
 
 
+def test_an_empty_queue_is_looked_at_ever_less_often_until_there_is_something(world: World) -> None:
+    assert [world.turn() for _ in range(6)] == [1.0, 2.0, 4.0, 8.0, 16.0, 16.0]
+    world.answers[URI] = 500
+    world.hook()
+    world.call("a", "initiated")
+    world.turn()
+    assert world.turn() <= 1.0
+
+
 def test_nobody_is_told_where_nobody_wants_it(world: World) -> None:
     world.hook(enabled=False)
     world.call("a", *STATES)
