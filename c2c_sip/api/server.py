@@ -189,6 +189,8 @@ class HttpServer:
     def stop(self, timeout: float = 5.0) -> None:
         """Answer what has been asked, and let go of all sockets."""
         self._ends.set()
+        for server in self._listening:
+            server.pull_trigger()
         self._thread.join(timeout)
 
     def _serve(self) -> None:
@@ -196,7 +198,9 @@ class HttpServer:
         swept = 0.0
         while not self._ends.is_set():
             # Not select: with the sockets of 170 calls, a new connection's descriptor is beyond what it can do.
-            wasyncore.loop(timeout=0.2, use_poll=True, map=self._sockets, count=1)
+            # Somebody who connects wakes it, and whoever is too slow is looked for only where there is somebody.
+            patience = 0.2 if self.connections else 5.0
+            wasyncore.loop(timeout=patience, use_poll=True, map=self._sockets, count=1)
             now = time.time()
             if now - swept > 0.5:
                 swept = now
