@@ -197,7 +197,8 @@ class OutgoingCall:
         target, transport = last.target, last.request.via.transport
         if transport != target.transport:
             target = replace(target, transport=transport)
-        return Pending(last.request, target, last.provisional)
+        early = tuple(early.dialog for early in last.early.values())
+        return Pending(last.request, target, last.provisional, early)
 
     @property
     def evidence(self) -> Evidence:
@@ -334,11 +335,13 @@ class OutgoingCall:
         if self._hanging_up or not self._current(invitation) or self.outcome is not None:
             self._cancel(invitation)
             return
-        if is_first and not self.answered:
-            self._on_pending()
-        if response.status == 100 or self.answered:
+        if self.answered:
             return
-        if not self._early(invitation, response):
+        known = len(invitation.early)
+        is_news = response.status != 100 and self._early(invitation, response)
+        if is_first or len(invitation.early) > known:
+            self._on_pending()
+        if not is_news:
             return
         if response.status != 183 or not response.body:
             self._on_event(Ringing(response.status))

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 #: Seconds for which one that nothing was heard of may still be answered: as long as proxies wait, their timer C
 #: (:rfc:`3261` §16.6).
 PATIENCE = 180.0
+#: Seconds from the answer to a CANCEL to the 487 of its INVITE, at the most: it may be lost and come again.
+GRACE = 4.0
 #: What its CANCEL and its ACK are made of. No credentials: those are not to be written down.
 _KEPT = ("Via", "Route", "From", "To", "Call-ID", "CSeq")
 
@@ -27,12 +29,13 @@ _KEPT = ("Via", "Route", "From", "To", "Call-ID", "CSeq")
 class Pending:
     """``invite`` as it was sent to ``target``; ``provisional`` tells whether a 1xx has come.
 
-    Before one has, there must be no CANCEL (:rfc:`3261` §9.1).
+    Before one has, there must be no CANCEL (:rfc:`3261` §9.1). ``early`` are the dialogs that those have made.
     """
 
     invite: Request
     target: Target
     provisional: bool
+    early: tuple[Dialog, ...] = ()
 
     def dump(self) -> dict[str, Any]:
         """All of it in JSON's terms."""
@@ -44,6 +47,7 @@ class Pending:
             "address": list(target.address),
             "server_name": target.server_name,
             "provisional": self.provisional,
+            "early": [dialog.dump() for dialog in self.early],
         }
 
     @classmethod
@@ -61,12 +65,15 @@ class Pending:
         if not isinstance(transport, str) or not isinstance(server_name, str):
             raise TypeError("transport and server_name are text")
         target = Target(transport, (str(host), int(port)), server_name)
-        return cls(invite, target, bool(dumped["provisional"]))
+        # An older program has written none.
+        early = tuple(Dialog.load(each) for each in dumped.get("early", ())[:FORKS])
+        return cls(invite, target, bool(dumped["provisional"]), early)
 
 
 def withdraw(agent: Agent, pending: Pending, account: Account | None) -> None:
     """Take back an INVITE of our last life, which went through the trunk of ``account``: CANCEL as soon as it may be
-    sent; an answer that comes all the same gets its ACK and a BYE.
+    sent; an answer that comes all the same gets its ACK and a BYE. One whom the CANCEL does not end had answered, and got
+    its ACK, in the moments before we ended: its dialog is known from when it rang, and gets a BYE.
 
     :raises OSError: there is no way to where it was sent any more.
     """
@@ -81,6 +88,7 @@ class _Withdrawal:
         self._pending = pending
         self._account = account
         self._cancelled = False
+        self._over = False
         self._give_up: Timer | None = None
         #: The ACKs of those who have answered, by tag; ``None`` as long as it is asked where their Contact leads.
         self._acks: dict[str | None, tuple[Request, Target] | None] = {}
@@ -108,6 +116,7 @@ class _Withdrawal:
             self._cancel()
             return
         # From here on the transaction ends by its own timers.
+        self._over = True
         self._stop_waiting()
         if response.status < 300:
             self._answered(response)
@@ -117,10 +126,21 @@ class _Withdrawal:
             return
         self._cancelled = True
         invite = self._pending.invite
-        handlers = Handlers(lambda response, source: None, lambda status: None)
+        handlers = Handlers(self._cancel_answered, lambda status: None)
         self._agent.send_cancel(invite, make_cancel(invite), handlers)
         # By then it counts as cancelled, whatever comes (RFC 3261 §9.1).
         self._wait(64 * self._agent.timers.t1)
+
+    def _cancel_answered(self, response: Response, source: Address) -> None:
+        if response.status >= 200:
+            self._agent.call_later(GRACE, self._hang_up)
+
+    def _hang_up(self) -> None:
+        """The CANCEL was heard, and the INVITE has no final answer all the same (§9.2): it had one."""
+        if self._over:
+            return
+        for dialog in self._pending.early:
+            send_in_dialog(self._agent, dialog, self._account, "BYE", lambda *_: None)
 
     def _answered(self, response: Response) -> None:
         tag = response.to.tag

@@ -191,12 +191,19 @@ def test_an_extension_that_was_called_second_may_transfer_the_contact() -> None:
 # -- a crash -------------------------------------------------------------------------------------
 
 
-def killed(moment: float) -> Meddle:
-    """Kill the service at that moment, and start it again at once: what was written down is all that it knows."""
+def killed(moment: float, behind: float = 0.0) -> Meddle:
+    """Kill the service at that moment, and start it again at once: what was written down, so many seconds before, is all
+    that it knows."""
 
     def meddle(loop: VirtualLoop, flow: Flow, outcome: Outcome) -> None:
+        on_disk: list[dict[str, Any]] = []
+
+        def write() -> None:
+            on_disk.extend(json.loads(json.dumps(list(outcome.ledger.cdrs.values()))))
+
         def crash() -> None:
-            on_disk = json.loads(json.dumps(list(outcome.ledger.cdrs.values())))
+            if not behind:
+                write()
             outcome.network.crash(US)
             flow._desk._agent.close()  # type: ignore[attr-defined]
             agent = UserAgent([outcome.network.transport(US)], loop=loop, rng=random.Random(1))
@@ -209,6 +216,8 @@ def killed(moment: float) -> Meddle:
                 outcome.wrong.append(f"after the crash: {agent.transactions} transactions are left")
             agent.close()
 
+        if behind:
+            loop.call_later(moment - behind, write)
         loop.call_later(moment, crash)
 
     return meddle
@@ -233,6 +242,16 @@ def test_after_a_crash_no_leg_is_left_up_or_ringing(moment: float, dial_first: s
             assert call.state == "over", outcome.network.ladder()
             assert call.ended_by in ("them", "cancelled")
             assert call.acks == call.byes or call.ended_by == "cancelled"
+
+
+@pytest.mark.parametrize("conditions", [Conditions(), Conditions(loss=0.2, duplicate=0.3)])
+def test_who_had_answered_a_moment_before_a_crash_is_hung_up_too(conditions: Conditions) -> None:
+    """Its answer is not on disk yet, and it has its ACK: it does not answer again, and no CANCEL ends it."""
+    script = Script(ring_after=0.1, answer_after=1.0)
+    outcome = activate(script, LATE, conditions=conditions, meddle=killed(1.02, behind=0.03))
+    assert "CANCEL" in outcome.desk.methods
+    assert outcome.desk.call.state == "over", outcome.network.ladder()
+    assert outcome.desk.call.ended_by == "them"
 
 
 def test_a_crash_while_an_extension_rings_is_followed_by_the_cancel_of_its_very_invite() -> None:
