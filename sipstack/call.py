@@ -546,7 +546,7 @@ class OutgoingCall:
         def fail(why: str) -> None:
             self._not_acknowledged = why
 
-        # A Contact that cannot be resolved cannot be sent an ACK; the peer will time out and send BYE.
+        # Where neither its Contact nor the INVITE's own way can be found the peer will time out and send BYE.
         locate_peer(self._agent, dialog, account, send, fail)
 
     # --- giving up before the answer

@@ -107,7 +107,13 @@ class Guard:
             if now - self._looked < LOOK:
                 return
             since, self._looked = self._looked, now
-        rows = self._records.rung_since(since - OVERLAP, elsewhere=True)
+        try:
+            rows = self._records.rung_since(since - OVERLAP, elsewhere=True)
+        except BaseException:
+            # What this look would have seen is the next one's to see, however long ago it was.
+            with self._lock:
+                self._looked = since
+            raise
         with self._lock:
             for row in rows:
                 if row["id"] not in self._known:

@@ -259,6 +259,23 @@ def test_what_other_nodes_of_one_database_let_in_is_counted_once() -> None:
 # --- how long
 
 
+def test_a_look_at_other_nodes_that_fails_is_made_up_for() -> None:
+    records = Records()
+    it = guard(records, per_contact=1)
+    row = {"id": "x", "client": "", "called": CONTACT, "clicktocall_id": "", "account_id": ""}
+    records.rung_elsewhere = [row | {"created": NOON + 1}]
+    later, answer = NOON + 600, records.rung_since
+
+    def away(moment: float, *, elsewhere: bool = False) -> list[dict[str, Any]]:
+        raise OSError("the database is away")
+
+    records.rung_since = away  # type: ignore[method-assign]
+    with pytest.raises(OSError):
+        it.admit(ACCOUNT, ONE, CONTACT, "x", later)
+    records.rung_since = answer  # type: ignore[method-assign]
+    assert reason(lambda: it.admit(ACCOUNT, ONE, CONTACT, "x", later + 1)) == "per_contact"
+
+
 def test_the_minutes_of_a_day_include_those_through_other_nodes() -> None:
     records = Records()
     records.billed["account"], records.billed_elsewhere["account"] = 4 * 60, 3 * 60
