@@ -23,10 +23,14 @@ BODIES = (("Accept", SDP), ("Accept-Encoding", "identity"))
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What becomes of a request: each response with its source, or the status that stands for having none."""
+    """What becomes of a request: each response with its source, or the status that stands for having none.
+
+    ``leaving`` is called when the request has its Via, just before it is sent; again where it is sent another way.
+    """
 
     response: Callable[[Response, Address], None]
     failure: Callable[[int], None]
+    leaving: Callable[[], None] = lambda: None
 
 
 class Timer(Protocol):
