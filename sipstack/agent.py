@@ -140,6 +140,15 @@ def retry_after(response: Response) -> int:
     return min(int(digits), 3600) if usable else 0
 
 
+def preference(contact: NameAddr) -> float:
+    """The q of a Contact, 1 where none can be read."""
+    value = dict(contact.params).get("q") or ""
+    try:
+        return min(max(float(value), 0.0), 1.0)
+    except ValueError:
+        return 1.0
+
+
 def sdp_of(message: Message) -> bytes:
     """The session description in a message's body, also where it is one part of several; empty without one."""
     encoding = message.get("Content-Encoding")

@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sipstack.account import Account, Attempt
-from sipstack.agent import SDP, Agent, Handlers, Responder, Timer, has_sdp, retry_after, sdp_of
+from sipstack.agent import (
+    SDP,
+    Agent,
+    Handlers,
+    Responder,
+    Timer,
+    has_sdp,
+    preference,
+    retry_after,
+    sdp_of,
+)
 from sipstack.dialog import FORKS, Dialog
 from sipstack.events import (
     Answered,
@@ -411,7 +421,7 @@ class OutgoingCall:
     def _follow(self, response: Response, failure: Failed) -> None:
         """Take the places that a 3xx names before those that are left, best q first (:rfc:`3261` §8.1.3.4)."""
         places: list[Outbound] = []
-        for contact in sorted(readable(lambda: response.contacts), key=_preference, reverse=True):
+        for contact in sorted(readable(lambda: response.contacts), key=preference, reverse=True):
             if len(self._visited) > REDIRECTIONS or contact.uri in self._visited:
                 continue
             outbound = self._redirect(contact.uri)
@@ -654,15 +664,6 @@ class OutgoingCall:
 
 def _hostport(target: Target) -> str:
     return hostport_text(*target.address)
-
-
-def _preference(contact: NameAddr) -> float:
-    """The q of a Contact, 1 where none can be read."""
-    value = dict(contact.params).get("q") or ""
-    try:
-        return min(max(float(value), 0.0), 1.0)
-    except ValueError:
-        return 1.0
 
 
 __all__ = [
