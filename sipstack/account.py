@@ -197,7 +197,9 @@ class Attempt:
             return False
         taken = [challenge for challenge in asked if self._may_see(challenge.realm, method)]
         if not taken or len(self._asked.keys() | {c.realm for c in taken}) > REALMS:
-            if asked:
+            if not asked:
+                log.warning("trunk %s: asked for a password, not by a digest", account.name)
+            else:
                 self.unknown_realm = asked[0].realm
                 log.warning("trunk %s: no password for realm %r", account.name, asked[0].realm)
             account.digest.forget(self._kind)

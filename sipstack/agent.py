@@ -136,8 +136,9 @@ class Agent(Protocol):
 def retry_after(response: Response) -> int:
     """The seconds of a Retry-After, at most an hour; 0 where there is none."""
     digits = (response.get("Retry-After") or "").partition(";")[0].partition("(")[0].strip()
-    usable = digits.isascii() and digits.isdigit() and len(digits) < 8
-    return min(int(digits), 3600) if usable else 0
+    if not digits.isascii() or not digits.isdigit():
+        return 0
+    return min(int(digits[-8:]), 3600) if len(digits.lstrip("0")) < 8 else 3600
 
 
 def preference(contact: NameAddr) -> float:

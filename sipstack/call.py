@@ -609,6 +609,9 @@ class OutgoingCall:
             responder.respond(make_response(request, 200, headers=capabilities()))
         elif request.method == "UPDATE":
             self._early_update(early, request, responder)
+        elif request.method == "INVITE":
+            # Ours is under way in this dialog (RFC 3261 §14.2).
+            responder.respond(make_response(request, 491))
         else:
             responder.respond(make_response(request, 481))
 
@@ -618,6 +621,10 @@ class OutgoingCall:
         response = make_response(request, 200, headers=[("Contact", contact), *capabilities()])
         remote: RemoteMedia | None = None
         if has_sdp(request):
+            if not early.answer and early.updated is None:
+                # Our own offer has no answer yet (RFC 3311 §5.2).
+                responder.respond(make_response(request, 491))
+                return
             try:
                 body, remote = self._media.answer(sdp_of(request))
             except SdpError as error:

@@ -318,7 +318,9 @@ class Registration:
                 text += f": the registrar {refusal}"
                 return -1, self._refused(outcome, text, server, attempt)
             minimum = outcome.get("Min-Expires") or ""
-            if status == 423 and not raised and minimum.isdecimal() and len(minimum) < 8:
+            usable = minimum.isdecimal() and len(minimum) < 8
+            # What is to end has no expiry that could be raised, whatever the registrar says.
+            if status == 423 and expires and not raised and usable:
                 # Another request, with a challenge of its own.
                 raised, attempt = True, Attempt(self.account)
                 expires = max(expires, int(minimum))
@@ -467,18 +469,25 @@ class Registration:
         return [contact]
 
     def _granted(self, response: Response, request: Request, asked: int) -> int:
-        """The seconds our own binding got: its ``expires`` parameter, the Expires header, or what was asked."""
+        """The seconds our own binding got: its ``expires`` parameter, the Expires header, or what was asked.
+
+        Where there is no such header, the only binding that is named is ours, whatever a border controller calls it.
+        """
         ours = request.contacts[0].uri
         exact: list[int] = []
         similar: list[int] = []  # some registrars name the port that they see
-        for contact in readable(lambda: response.contacts):
+        named = readable(lambda: response.contacts)
+        only = named[0].param("expires") if len(named) == 1 else None
+        for contact in named:
             value = contact.param("expires")
             if value is not None and contact.uri.user == ours.user:
                 if contact.uri.equivalent(ours):
                     exact.append(delta_seconds(value))
                 elif contact.uri.host == ours.host:
                     similar.append(delta_seconds(value))
-        general = response.expires if response.expires is not None else asked
+        general = response.expires
+        if general is None:
+            general = asked if only is None else delta_seconds(only)
         return max(SHORTEST, min(exact or similar or [general]))
 
     def _failed(

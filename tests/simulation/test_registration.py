@@ -131,6 +131,51 @@ def test_423_is_answered_with_the_expiry_asked_for() -> None:
     assert len(provider.registrar.bindings("acct", 1015.0)) in (0, 1)
 
 
+def test_a_registrar_that_wants_no_end_either_to_be_soon_is_not_registered_with_again() -> None:
+    # RFC 3261 §10.3 lets it refuse an expiry of its own choice only above 0; some do it at 0 too.
+    def work(registration: Registration, provider: Provider) -> None:
+        receive = provider.registrar.receive
+
+        def answer(request: Request, source: Address, now: float) -> Response:
+            if request.expires:
+                return receive(request, source, now)
+            return make_response(request, 423, to_tag="t", headers=[("Min-Expires", "900")])
+
+        provider.registrar.receive = answer  # type: ignore[method-assign]
+
+    provider = simulate(work, expires=900, seconds=10.0)
+    assert provider.seen[-1][1].expires == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "least"), [("60", 60.0), ("99999999", 3600.0), ("9" * 5000, 3600.0)]
+)
+def test_no_registrar_is_asked_again_before_it_said_but_each_within_two_hours(
+    said: str, least: float
+) -> None:
+    def work(registration: Registration, provider: Provider) -> None:
+        def answer(request: Request, source: Address, now: float) -> Response:
+            return make_response(request, 503, to_tag="t", headers=[("Retry-After", said)])
+
+        provider.registrar.receive = answer  # type: ignore[method-assign]
+
+    provider = simulate(work, seconds=7200.0)
+    assert least <= provider.seen[1][0] - provider.seen[0][0] <= 2 * least
+
+
+def test_the_one_binding_that_a_registrar_names_is_ours_whatever_it_makes_of_the_name() -> None:
+    # A border controller may show its registrar another Contact, and us what came of that.
+    def work(registration: Registration, provider: Provider) -> None:
+        def answer(request: Request, source: Address, now: float) -> Response:
+            made = ("Contact", "<sip:a7b@198.51.100.9:7000>;expires=120")
+            return make_response(request, 200, to_tag="t", headers=[made])
+
+        provider.registrar.receive = answer  # type: ignore[method-assign]
+
+    provider = simulate(work, expires=1800, seconds=200.0)
+    assert 40 <= provider.seen[1][0] - provider.seen[0][0] <= 120
+
+
 def test_a_wrong_password_is_tried_once_and_then_seldom() -> None:
     errors: list[str] = []
 
