@@ -12,8 +12,10 @@ from typing import Any
 from sipstack.account import Account, account_at
 from sipstack.acquaintance import Acquaintance
 from sipstack.agent import BODIES, Dialogue, Handlers, Timer, has_foreign_body
+from sipstack.dialog import secured
 from sipstack.entropy import Entropy
 from sipstack.incoming import IncomingCall, refused_timing
+from sipstack.lenient import readable
 from sipstack.message import (
     Message,
     NameAddr,
@@ -285,6 +287,7 @@ class UserAgent:
         except OSError as error:
             self._unsendable(error, handlers)
             return
+        handlers.leaving()
         self._running.begin(request, self._ways.transport_for(target), target, handlers)
 
     def _by_stream(self, request: Request, target: Target) -> Target | None:
@@ -324,7 +327,7 @@ class UserAgent:
             request.remove_first("Via")
             self._send_by(request, target, handlers)
 
-        return Handlers(respond, fail)
+        return Handlers(respond, fail, handlers.leaving)
 
     def send_cancel(self, invite: Request, cancel: Request, handlers: Handlers) -> None:
         """Send ``cancel`` with the Via of the ``invite`` it cancels, to where that went and by the same transport
@@ -532,7 +535,9 @@ class UserAgent:
             return
         entry = self._serve(request, source, transport)
         user = request.uri.user or ""
-        contact = self.contact(entry.target, user)
+        hops = readable(lambda: request.record_routes or request.contacts)
+        way = [request.uri, *(hop.uri for hop in hops[:1])]
+        contact = secured(self.contact(entry.target, user), *way)
         account = account_at(self._accounts, source, user)
         try:
             call = IncomingCall(self, request, entry, contact, account)

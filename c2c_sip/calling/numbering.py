@@ -56,6 +56,8 @@ _WORLDWIDE: dict[int, Kind] = {
 }
 # Answered by mobile networks all over the world, whatever the country's own number is.
 _EMERGENCIES = ("112", "911")
+# In America 112 is no number of the land's own, and behind the country's code it is somebody's extension.
+_INTERNAL = ("1112",)
 # Digits of an internal number at the least: fewer get an operator, or an outside line.
 _SHORTEST = 3
 # What gets a line at a switch, and the codes that some countries' networks take before a number, mostly to hide or show
@@ -78,6 +80,8 @@ _NORTH_AMERICA = 1
 _N11 = re.compile("[2-8]11")
 # Digits of an internal number at the most.
 _LONG = 10
+# Digits of what may stand before a number: a 9 that gets a line, or the code of a carrier, such as 1010288 and 01013.
+_BEFORE = range(1, 8)
 # Digits that a dialled number may have too many at its end, or too few, and still be taken for another.
 _FEWEST, _ADDED = 6, 4
 # Digits of a short code for calls, and of one with all that may stand before it: more are none.
@@ -130,7 +134,8 @@ def _taken_for(digits: str, e164: str | None, region: str) -> str:
         for length in range(len(whole), _FEWEST, -1):
             if _is_valid(whole[:length]):
                 return whole[:length]
-    return e164 or digits
+    behind = _numbers_behind(bare, False, region) if e164 is None else ()
+    return next(iter(behind), e164 or digits)
 
 
 def readings(number: Number, region: str) -> tuple[Reading, ...]:
@@ -147,7 +152,10 @@ def _readings(digits: str, e164: str | None, region: str) -> tuple[Reading, ...]
         return tuple(dict.fromkeys([*_beside_codes(bare, region), Reading("short", "")]))
     found = _whole(e164) if e164 is not None else []
     if e164 is not None and _is_valid(e164):
-        return tuple(found)
+        if not digits.startswith(("+", "0")):
+            # Without what a number of afar begins with, the first digits may be for the switch.
+            found += _behind_prefix(bare, True, region)
+        return tuple(dict.fromkeys(found))
     # What is no number for sure may be one with an emergency number, or zeros, in front of it.
     if _connects_to_emergency(bare, e164, region):
         return (Reading("emergency", ""),)
@@ -167,7 +175,30 @@ def _readings(digits: str, e164: str | None, region: str) -> tuple[Reading, ...]
             others = _whole(guess)
             if _is_valid(guess) or any(reading.kind != "ordinary" for reading in others):
                 found += others
+    found += _behind_prefix(bare, e164 is not None, region)
     return tuple(dict.fromkeys(found))
+
+
+def _behind_prefix(bare: str, may_be_one: bool, region: str) -> Iterator[Reading]:
+    """What a number is behind what gets a line or chooses a carrier, which a switch takes from before it."""
+    for e164 in _numbers_behind(bare, may_be_one, region):
+        number = _parse(e164)
+        if number is not None:
+            yield _reading(number)
+
+
+def _numbers_behind(bare: str, may_be_one: bool, region: str) -> Iterator[str]:
+    """In full, the numbers that the last digits of another are.
+
+    Where all of it together may be a number that nobody has yet, only what begins as dialled from far counts.
+    """
+    for before in _BEFORE:
+        behind = bare[before:]
+        whole = _in_full(behind, region) if len(behind) > _FEWEST else None
+        if whole is None or not _is_valid(whole):
+            continue
+        if not (may_be_one and whole.endswith(behind)):
+            yield whole
 
 
 def _beside_codes(bare: str, region: str) -> Iterator[Reading]:
@@ -257,12 +288,11 @@ def _is_valid(e164: str) -> bool:
 
 
 def _is_emergency(bare: str, region: str) -> bool:
-    """Whether these digits, or what is left of them behind prefixes, are an emergency number."""
-    return any(
-        digits in _EMERGENCIES or phonenumbers.is_emergency_number(digits, region)
-        for digits in (bare.lstrip("0"), *_behind_prefixes(bare, region))
-        if digits
-    )
+    """Whether these digits, or what is left of them behind prefixes and the country's code, are an emergency number."""
+    country = str(phonenumbers.country_code_for_region(region))
+    own = {bare.lstrip("0"), *_behind_prefixes(bare, region)}
+    own |= {each.removeprefix(country) for each in own if each not in _INTERNAL}
+    return any(d in _EMERGENCIES or phonenumbers.is_emergency_number(d, region) for d in own if d)
 
 
 def _behind_prefixes(bare: str, region: str, trunk: bool = False) -> list[str]:

@@ -196,7 +196,7 @@ def _said(status: str, more: str = _EMPTY, attributes: str = "") -> str:
 
 
 def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
-    """A UAS: ``answer`` waits for BYE, ``answer_bye`` sends one after ``pause`` ms, ``refuse STATUS``, ``ring``
+    """A UAS: ``answer`` waits for BYE, ``answer_at_once`` does not ring before, ``answer_bye`` sends one after ``pause`` ms, ``refuse STATUS``, ``ring``
     expects CANCEL, ``trying`` too but has not rung, ``silent`` never says a word, ``redirect URI``, ``redirects`` six
     times to itself, ``early`` sends a 183 with SDP first; ``unheard`` gives up when no ACK comes, ``unacknowledged``
     sends none itself, ``forgets TIMER`` neither refreshes nor knows the call when it is asked, ``gone`` does not know it
@@ -207,6 +207,8 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
     match verb:
         case "answer":
             steps = _INVITE + wait + _answer(port) + bye
+        case "answer_at_once":
+            steps = _INVITE + _answer(port).replace(_response("180 Ringing"), "", 1) + bye
         case "early":
             steps = (
                 _INVITE
