@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import logging
+import os
 import random
 import resource
 import secrets
@@ -41,6 +42,7 @@ from c2c_sip.outgoing import post
 from c2c_sip.reloading import Reload, reload
 from c2c_sip.store import Store, claim
 from c2c_sip.store.row import Row
+from c2c_sip.store.standing import Standing, path_of
 from c2c_sip.store.store import CUT_OFF
 from c2c_sip.store.writer import Change
 from sipstack.account import Account, proxy_uri
@@ -95,6 +97,7 @@ class Service:
             from c2c_sip import lab as built_in
 
             self.lab = built_in.Lab(script=script)
+        self._standing = Standing("")
         self._engine: Engine
         self._tracing: Tracing
         self._recorder: Recorder | None = None
@@ -130,7 +133,7 @@ class Service:
         # What another node has left open for longer than any call lasts is over, whatever became of that node.
         before = time.time() - self.config.calling.max_duration - FORGOTTEN
         try:
-            left_up = self.store.open_dialogs(before)
+            left_up = self._left_up(before)
             left_open = self.store.close_open_activations(
                 time.time(),
                 self._cut_off,
@@ -150,8 +153,20 @@ class Service:
         except BaseException:
             if self.lab is not None:
                 self.lab.stop()
+            self._standing.close()
             self.store.close()
             raise
+
+    def _left_up(self, before: float) -> list[dict[str, Any]]:
+        """What it takes to end the legs that a crash has left up; kept until they are over."""
+        url, chosen = self.config.database.url, self.config.database.legs_file
+        self._standing = Standing(path_of(url, chosen, os.environ.get("STATE_DIRECTORY", "")))
+        left = dict(self._standing.left)
+        for dumped in self.store.open_dialogs(before):
+            if dumped["call_id"] not in left:
+                left[dumped["call_id"]] = dumped
+                self._standing.keep(dumped)
+        return list(left.values())
 
     def _cut_off(self, row: Row) -> tuple[Change, ...]:
         """What webhooks are told of an activation that a crash has ended."""
@@ -236,6 +251,7 @@ class Service:
             ],
             session_interval=config.sip.session_expires,
             left_up=left_up,
+            keeper=self._standing,
             accepted=lambda host: not is_forbidden(host, inner),
             media_address=config.media.address,
             rng=rng,
@@ -370,6 +386,7 @@ class Service:
             self._exporter.close()
         if self.lab is not None:
             self.lab.stop()
+        self._standing.close()
         self.store.close(tidy=True)
         self._let_go()
 

@@ -147,7 +147,7 @@ class Attempt:
         self._asked: dict[str, Challenge] = {}
         self._shown: Counter[str] = Counter()
         self._guessed: set[str] = set()
-        #: The method, and the server: another one may have realms and nonces of its own.
+        #: What request it is, and the server: another one may have realms and nonces of its own.
         self._kind: tuple[str, Address] = ("", ("", 0))
         #: The realm that asked last without being known as the trunk's.
         self.unknown_realm = ""
@@ -157,7 +157,9 @@ class Attempt:
         account = self._account
         if account is None or account.digest is None or not account.owns(destination):
             return
-        self._kind = (request.method, destination)
+        # Who lets a call begin need not be who lets it change: a re-INVITE is no guess by what the INVITE was asked for.
+        within = "in dialog" if request.to.tag else ""
+        self._kind = (f"{request.method} {within}", destination)
         if not self._shown:
             for guess in account.digest.kept(self._kind):
                 self._asked[guess.realm] = guess
@@ -195,7 +197,9 @@ class Attempt:
             return False
         taken = [challenge for challenge in asked if self._may_see(challenge.realm, method)]
         if not taken or len(self._asked.keys() | {c.realm for c in taken}) > REALMS:
-            if asked:
+            if not asked:
+                log.warning("trunk %s: asked for a password, not by a digest", account.name)
+            else:
                 self.unknown_realm = asked[0].realm
                 log.warning("trunk %s: no password for realm %r", account.name, asked[0].realm)
             account.digest.forget(self._kind)

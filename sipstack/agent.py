@@ -23,10 +23,14 @@ BODIES = (("Accept", SDP), ("Accept-Encoding", "identity"))
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What becomes of a request: each response with its source, or the status that stands for having none."""
+    """What becomes of a request: each response with its source, or the status that stands for having none.
+
+    ``leaving`` is called when the request has its Via, just before it is sent; again where it is sent another way.
+    """
 
     response: Callable[[Response, Address], None]
     failure: Callable[[int], None]
+    leaving: Callable[[], None] = lambda: None
 
 
 class Timer(Protocol):
@@ -132,8 +136,18 @@ class Agent(Protocol):
 def retry_after(response: Response) -> int:
     """The seconds of a Retry-After, at most an hour; 0 where there is none."""
     digits = (response.get("Retry-After") or "").partition(";")[0].partition("(")[0].strip()
-    usable = digits.isascii() and digits.isdigit() and len(digits) < 8
-    return min(int(digits), 3600) if usable else 0
+    if not digits.isascii() or not digits.isdigit():
+        return 0
+    return min(int(digits[-8:]), 3600) if len(digits.lstrip("0")) < 8 else 3600
+
+
+def preference(contact: NameAddr) -> float:
+    """The q of a Contact, 1 where none can be read."""
+    value = dict(contact.params).get("q") or ""
+    try:
+        return min(max(float(value), 0.0), 1.0)
+    except ValueError:
+        return 1.0
 
 
 def sdp_of(message: Message) -> bytes:

@@ -5,7 +5,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from sipstack.account import Account, Attempt
-from sipstack.agent import SDP, Agent, Handlers, Responder, Timer, has_sdp, retry_after, sdp_of
+from sipstack.agent import (
+    SDP,
+    Agent,
+    Handlers,
+    Responder,
+    Timer,
+    has_sdp,
+    preference,
+    retry_after,
+    sdp_of,
+)
 from sipstack.dialog import FORKS, Dialog
 from sipstack.events import (
     Answered,
@@ -89,8 +99,9 @@ class OutgoingCall:
     ``on_event`` gets its events in order, the last of which is :class:`Failed` or :class:`Ended`. ``on_media`` is
     called with the peer's media whenever a description was agreed on: early, at the answer, and at each re-INVITE or
     UPDATE. ``redirect`` decides where the Contact of a 3xx leads, ``None`` for nowhere. ``session_interval`` is that of
-    the session timer in seconds, 0 for none of our own. ``on_pending`` is called when :attr:`pending` has changed, as
-    long as it is waited for an answer.
+    the session timer in seconds, 0 for none of our own. ``on_pending`` is called when it takes something else than before
+    to end the call without us, :attr:`pending` or :attr:`dialog`: before an INVITE leaves, when it is heard of, and before
+    the ACK of its answer leaves. ``on_finished`` is called when no request of it is under way any more.
     """
 
     def __init__(
@@ -109,6 +120,7 @@ class OutgoingCall:
         accepts_referral: Callable[[Uri], bool] = lambda uri: False,
         session_interval: int = USUAL,
         on_pending: Callable[[], None] = lambda: None,
+        on_finished: Callable[[], None] = lambda: None,
     ) -> None:
         self.call_id = call_id
         self.local_tag = agent.token()
@@ -126,6 +138,7 @@ class OutgoingCall:
         self._on_event: Callable[[Event], None] = on_event
         self._on_media: Callable[[RemoteMedia], None] = on_media
         self._on_pending: Callable[[], None] = on_pending
+        self._on_finished: Callable[[], None] = on_finished
         self._redirect = redirect
         self._accepts_referral = accepts_referral
         self._account = outbound.account
@@ -278,9 +291,9 @@ class OutgoingCall:
             Handlers(
                 lambda response, source: self._response(invitation, response, source),
                 lambda status: self._no_response(invitation, status),
+                lambda: self._on_pending(),
             ),
         )
-        self._on_pending()
         self._stop_waiting()
         if len(self._targets) > 1:
             self._impatience = self._agent.call_later(IMPATIENCE, self._next_server)
@@ -408,7 +421,7 @@ class OutgoingCall:
     def _follow(self, response: Response, failure: Failed) -> None:
         """Take the places that a 3xx names before those that are left, best q first (:rfc:`3261` §8.1.3.4)."""
         places: list[Outbound] = []
-        for contact in sorted(readable(lambda: response.contacts), key=_preference, reverse=True):
+        for contact in sorted(readable(lambda: response.contacts), key=preference, reverse=True):
             if len(self._visited) > REDIRECTIONS or contact.uri in self._visited:
                 continue
             outbound = self._redirect(contact.uri)
@@ -458,9 +471,9 @@ class OutgoingCall:
         early = invitation.early.get(tag)
         if early is not None:
             fresh.local_sequence = early.dialog.local_sequence  # the PRACKs had numbers too
-        self._acknowledge(invitation, fresh)
         if self.session is not None:
             # Another fork answered first: take its call and end it (§13.2.2.4).
+            self._acknowledge(invitation, fresh)
             send_in_dialog(self._agent, fresh, self.outbound.account, "BYE", lambda *_: None)
             return
         for other in self._invitations:
@@ -468,7 +481,7 @@ class OutgoingCall:
                 self._cancel(other)
         self._invitations.remove(invitation)
         self._invitations.append(invitation)
-        session = Session(
+        self.session = session = Session(
             self._agent,
             fresh,
             self._media,
@@ -480,6 +493,8 @@ class OutgoingCall:
             on_finished=self._finish,
             accepts_referral=self._accepts_referral,
         )
+        self._on_pending()  # before there is no other way to learn the tag of who has answered
+        self._acknowledge(invitation, fresh)
         if self._hanging_up or self.outcome is not None:
             # The answer crossed our CANCEL, or the peer's own BYE.
             self._stillborn(session, Failed(487, REASONS[487]), self._reason)
@@ -491,7 +506,6 @@ class OutgoingCall:
             why = 'SIP;cause=488;text="Not Acceptable Here"'
             self._stillborn(session, Failed(488, error.reason), why)
             return
-        self.session = session
         self._timer.answered(response)
         session.start(response)
         self._on_media(remote)
@@ -519,7 +533,6 @@ class OutgoingCall:
     def _stillborn(self, session: Session, failure: Failed, reason: str) -> None:
         """End a session that comes too late or is of no use; for whoever made the call it was never answered."""
         self._hanging_up = True
-        self.session = session
         self._fail(failure, lingering=True)
         session.hang_up(reason)
 
@@ -594,6 +607,9 @@ class OutgoingCall:
             responder.respond(make_response(request, 200, headers=capabilities()))
         elif request.method == "UPDATE":
             self._early_update(early, request, responder)
+        elif request.method == "INVITE":
+            # Ours is under way in this dialog (RFC 3261 §14.2).
+            responder.respond(make_response(request, 491))
         else:
             responder.respond(make_response(request, 481))
 
@@ -603,6 +619,10 @@ class OutgoingCall:
         response = make_response(request, 200, headers=[("Contact", contact), *capabilities()])
         remote: RemoteMedia | None = None
         if has_sdp(request):
+            if not early.answer and early.updated is None:
+                # Our own offer has no answer yet (RFC 3311 §5.2).
+                responder.respond(make_response(request, 491))
+                return
             try:
                 body, remote = self._media.answer(sdp_of(request))
             except SdpError as error:
@@ -636,11 +656,13 @@ class OutgoingCall:
             self._give_up = None
         self._finished.set()
         self._agent.detach(self)
+        self._on_finished()
         # Whoever made the call holds it, and is held no more: what is over must not wait for the cycle collector,
         # whose pauses are heard in the RTP.
         self._on_event = lambda event: None
         self._on_media = lambda remote: None
         self._on_pending = lambda: None
+        self._on_finished = lambda: None
         self._redirect = lambda uri: None
         self._accepts_referral = lambda uri: False
         if self.session is not None:
@@ -649,15 +671,6 @@ class OutgoingCall:
 
 def _hostport(target: Target) -> str:
     return hostport_text(*target.address)
-
-
-def _preference(contact: NameAddr) -> float:
-    """The q of a Contact, 1 where none can be read."""
-    value = dict(contact.params).get("q") or ""
-    try:
-        return min(max(float(value), 0.0), 1.0)
-    except ValueError:
-        return 1.0
 
 
 __all__ = [

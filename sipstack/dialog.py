@@ -118,11 +118,11 @@ class Dialog:
         if sequence is None:
             self.local_sequence += 1
             sequence = self.local_sequence
-        target, routes = _as_request_uri(self.remote_target), list(self.route_set)
+        target, routes = as_request_uri(self.remote_target), list(self.route_set)
         if routes and not routes[0].uri.has_param("lr"):
             # A strict router expects itself in the Request-URI and the target at the end of the Route.
             routes.append(NameAddr("", target, ()))
-            target = _as_request_uri(routes.pop(0).uri)
+            target = as_request_uri(routes.pop(0).uri)
         request = Request(method, target)
         for route in routes:
             request.add("Route", str(route))
@@ -153,7 +153,7 @@ class Dialog:
             self.remote_target = contacts[0].uri
 
 
-def _as_request_uri(uri: Uri) -> Uri:
+def as_request_uri(uri: Uri) -> Uri:
     """``uri`` without what a Request-URI must not have (:rfc:`3261` §19.1.1)."""
     if not uri.headers and not (uri.params and uri.has_param("method")):
         return uri

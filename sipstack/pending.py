@@ -1,7 +1,7 @@
 """An INVITE without a final answer: what has to be known of it so that whoever comes after us can take it back."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 #: Seconds for which one that nothing was heard of may still be answered: as long as proxies wait, their timer C
 #: (:rfc:`3261` §16.6).
 PATIENCE = 180.0
+#: Seconds without a word after which one that nothing was heard of is cancelled all the same. A CANCEL must not be sent before
+#: a provisional response, since it could overtake its INVITE (§9.1); that one cannot be sent any more, and the response
+#: may have come while nobody was there to hear it.
+SILENCE = 4.0
 #: Seconds from the answer to a CANCEL to the 487 of its INVITE, at the most: it may be lost and come again.
 GRACE = 4.0
 #: What its CANCEL and its ACK are made of. No credentials: those are not to be written down.
@@ -70,23 +74,37 @@ class Pending:
         return cls(invite, target, bool(dumped["provisional"]), early)
 
 
-def withdraw(agent: Agent, pending: Pending, account: Account | None) -> None:
+def withdraw(
+    agent: Agent,
+    pending: Pending,
+    account: Account | None,
+    changed: Callable[[Dialog | None], None] = lambda dialog: None,
+) -> None:
     """Take back an INVITE of our last life, which went through the trunk of ``account``: CANCEL as soon as it may be
     sent; an answer that comes all the same gets its ACK and a BYE. One whom the CANCEL does not end had answered, and got
     its ACK, in the moments before we ended: its dialog is known from when it rang, and gets a BYE.
 
+    ``changed`` is told of a dialog that has come of it, before its ACK leaves, and with ``None`` of the end of it all.
+
     :raises OSError: there is no way to where it was sent any more.
     """
-    _Withdrawal(agent, pending, account).start()
+    _Withdrawal(agent, pending, account, changed).start()
 
 
 class _Withdrawal:
     """One INVITE that is taken back."""
 
-    def __init__(self, agent: Agent, pending: Pending, account: Account | None) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        pending: Pending,
+        account: Account | None,
+        changed: Callable[[Dialog | None], None],
+    ) -> None:
         self._agent = agent
         self._pending = pending
         self._account = account
+        self._changed = changed
         self._cancelled = False
         self._over = False
         self._give_up: Timer | None = None
@@ -100,11 +118,17 @@ class _Withdrawal:
         self._wait(PATIENCE)
         if pending.provisional:
             self._cancel()
+        else:
+            self._agent.call_later(SILENCE, self._cancel)
 
     def _wait(self, seconds: float) -> None:
         self._stop_waiting()
-        abandon = self._agent.abandon
-        self._give_up = self._agent.call_later(seconds, lambda: abandon(self._pending.invite))
+        self._give_up = self._agent.call_later(seconds, self._abandon)
+
+    def _abandon(self) -> None:
+        self._over = True
+        self._agent.abandon(self._pending.invite)
+        self._changed(None)
 
     def _stop_waiting(self) -> None:
         if self._give_up is not None:
@@ -120,19 +144,21 @@ class _Withdrawal:
         self._stop_waiting()
         if response.status < 300:
             self._answered(response)
+        else:
+            self._changed(None)
 
     def _cancel(self) -> None:
-        if self._cancelled:
+        if self._cancelled or self._over:
             return
         self._cancelled = True
         invite = self._pending.invite
         handlers = Handlers(self._cancel_answered, lambda status: None)
         self._agent.send_cancel(invite, make_cancel(invite), handlers)
-        # By then it counts as cancelled, whatever comes (RFC 3261 §9.1).
-        self._wait(64 * self._agent.timers.t1)
 
     def _cancel_answered(self, response: Response, source: Address) -> None:
-        if response.status >= 200:
+        if response.status >= 200 and not self._over:
+            # By then it counts as cancelled, whatever comes (RFC 3261 §9.1).
+            self._wait(64 * self._agent.timers.t1)
             self._agent.call_later(GRACE, self._hang_up)
 
     def _hang_up(self) -> None:
@@ -151,10 +177,14 @@ class _Withdrawal:
             return
         if len(self._acks) >= FORKS:
             return
+        if not self._acks:
+            # Others may answer until then, and the BYEs are answered, or never.
+            self._agent.call_later(64 * self._agent.timers.t1, lambda: self._changed(None))
         self._acks[tag] = None
         invite = self._pending.invite
         way = self._account.way if self._account is not None else ()
         dialog = Dialog.from_response(invite, response, way)
+        self._changed(dialog)
         ack = dialog.request("ACK", invite.cseq.number)
 
         def acknowledge(targets: Sequence[Target]) -> None:

@@ -6,11 +6,12 @@ import ipaddress
 import logging
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from sipstack.account import Account, Attempt
-from sipstack.agent import Agent, Handlers, retry_after, supports
+from sipstack.account import Account, Attempt, proxy_uri
+from sipstack.agent import Agent, Handlers, preference, retry_after, supports
+from sipstack.dialog import as_request_uri
 from sipstack.lenient import readable
 from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri, delta_seconds
 from sipstack.message.uri import hostport_text
@@ -38,8 +39,29 @@ CALM = 30.0
 FLOW = 29.0
 
 
+#: Places that a registrar's redirections may send one REGISTER to.
+REDIRECTIONS = 5
+#: Statuses whose Contact is where to register, and the one whose Contact is a proxy on the way (:rfc:`3261` §21.3).
+_MOVED, _USE_PROXY = (300, 301, 302), 305
+
 #: ``registering`` until the first answer, ``unregistered`` after the farewell.
 State = Literal["registering", "registered", "failed", "unregistered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to register: the Request-URI, and a proxy to go by where one is wanted."""
+
+    uri: Uri
+    routes: tuple[NameAddr, ...] = ()
+
+    @property
+    def hop(self) -> Uri:
+        """The URI whose servers the REGISTER is sent to."""
+        return self.routes[0].uri if self.routes else self.uri
+
+    def __str__(self) -> str:
+        return str(self.hop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +133,9 @@ class Registration:
         #: The same for other threads.
         self.standing = Standing()
         self._registered_at: Target | None = None
+        #: Where the last REGISTER went that was taken, and where a redirection leads.
+        self._place = self._home = Place(account.domain, account.registrar_routes)
+        self._places: list[Place] = []
         self._agent = agent
         self._expires = expires
         self._rng = rng
@@ -211,38 +236,76 @@ class Registration:
         """One REGISTER with its servers, challenges and 423; the seconds granted, 0 if none."""
         self._retry_after = 0
         if expires == 0 and self.server is not None:
-            targets: Sequence[Target] | str = [self.server]
+            granted, failure = await self._register_at_one_of([self.server], self._place, expires)
         else:
-            targets = await self._locate()
-        if isinstance(targets, str):
-            self._state(False, self._failed("name", targets))
-            return 0
-        failure: Failure | None = None
+            targets = await self._locate(self._home)
+            if isinstance(targets, str):
+                self._state(False, self._failed("name", targets))
+                return 0
+            granted, failure = await self._register_at_one_of(targets, self._home, expires)
+            if failure is not None and self._places:
+                granted, failure = await self._follow(expires, failure)
+        if failure is not None:
+            self._state(False, failure)
+        return max(granted, 0)
+
+    async def _follow(self, expires: int, failure: Failure) -> tuple[int, Failure | None]:
+        """Register where a redirection leads; ``failure`` where that is nowhere.
+
+        As the RFC has it, it holds for once: the next refresh asks the registrar of the settings again.
+        """
+        visited, found = [self._home], failure
+        waiting = self._places
+        while waiting and len(visited) <= REDIRECTIONS:
+            place = waiting.pop(0)
+            if place in visited:
+                continue
+            visited.append(place)
+            targets = await self._locate(place)
+            if isinstance(targets, str):
+                log.info("trunk %s: redirected to %s: %s", self.account.name, place, targets)
+                continue
+            for target in targets:
+                # It is one of the trunk's servers now: our own has said so. Its certificate has to have its own name.
+                self.account.learn(*target.address)
+            self._places = []
+            granted, problem = await self._register_at_one_of(targets, place, expires)
+            if problem is None:
+                return granted, None
+            if not self._places:
+                found = problem
+            waiting = [*self._places, *waiting]
+        return 0, found
+
+    async def _register_at_one_of(
+        self, targets: Sequence[Target], place: Place, expires: int
+    ) -> tuple[int, Failure | None]:
+        """Register at the first of the servers that serves: (seconds granted, what went wrong)."""
+        granted, failure = 0, None
+        self._places = []
         for at, target in enumerate(targets):
-            granted, failure = await self._register_at(target, expires, at + 1 < len(targets))
-            if failure is None:
-                return granted
-            if granted < 0:
+            others = at + 1 < len(targets)
+            granted, failure = await self._register_at(target, place, expires, others)
+            if failure is None or granted < 0:
                 break
-        self._state(False, failure)
-        return 0
+        return granted, failure
 
     async def _register_at(
-        self, target: Target, expires: int, others: bool
+        self, target: Target, place: Place, expires: int, others: bool
     ) -> tuple[int, Failure | None]:
         """Register at one server: (seconds granted, what went wrong); -1 seconds where no other server would help."""
         server = hostport_text(*target.address)
         attempt = Attempt(self.account)
         raised = False
         while True:
-            outcome, source, request = await self._exchange(target, expires, attempt, others)
+            outcome, source, request = await self._exchange(target, place, expires, attempt, others)
             if isinstance(outcome, Failure):
                 self._agent.server_failed(target)
                 return 0, outcome
             status = outcome.status
             if 200 <= status < 300:
                 attempt.accepted(outcome)
-                self.server = target
+                self.server, self._place = target, place
                 if expires == 0:
                     self._state(False)
                     return 0, None
@@ -255,7 +318,9 @@ class Registration:
                 text += f": the registrar {refusal}"
                 return -1, self._refused(outcome, text, server, attempt)
             minimum = outcome.get("Min-Expires") or ""
-            if status == 423 and not raised and minimum.isdecimal() and len(minimum) < 8:
+            usable = minimum.isdecimal() and len(minimum) < 8
+            # What is to end has no expiry that could be raised, whatever the registrar says.
+            if status == 423 and expires and not raised and usable:
                 # Another request, with a challenge of its own.
                 raised, attempt = True, Attempt(self.account)
                 expires = max(expires, int(minimum))
@@ -265,6 +330,7 @@ class Registration:
                 log.warning("trunk %s: %s, done without", self.account.name, outcome.reason)
                 self._instance, attempt = "", Attempt(self.account)
                 continue
+            self._places = places_of(outcome, source, self.account)
             self._contact = None
             self._retry_after = retry_after(outcome)
             failure = self._refused(outcome, text, server, attempt)
@@ -308,19 +374,23 @@ class Registration:
         self.look_at(response, target)
         return granted
 
-    async def _locate(self) -> Sequence[Target] | str:
+    async def _locate(self, place: Place) -> Sequence[Target] | str:
         found: asyncio.Future[Sequence[Target] | str] = asyncio.get_running_loop().create_future()
 
         def settle(result: Sequence[Target] | str) -> None:
             if not found.done():
                 found.set_result(result)
 
-        self._agent.locate(self.account.registrar_hop, self.account, settle, settle)
-        return await found
+        self._agent.locate(place.hop, self.account, settle, settle)
+        targets = await found
+        if place is self._home or isinstance(targets, str) or self.account.transport != "TLS":
+            return targets
+        return [t for t in targets if t.transport == "TLS"] or "a TLS trunk is led to no other"
 
     async def _exchange(
         self,
         target: Target,
+        place: Place,
         expires: int,
         attempt: Attempt,
         others: bool,
@@ -342,9 +412,9 @@ class Registration:
                 done.set_result((outcome, source))
 
         account = self.account
-        request = Request("REGISTER", account.domain)
+        request = Request("REGISTER", place.uri)
         self._sequence += 1
-        for route in account.registrar_routes:
+        for route in place.routes:
             request.add("Route", str(route))
         address = Uri("sip", account.username, None, account.domain.host, None, (), ())
         who = NameAddr("", address, ())
@@ -399,18 +469,25 @@ class Registration:
         return [contact]
 
     def _granted(self, response: Response, request: Request, asked: int) -> int:
-        """The seconds our own binding got: its ``expires`` parameter, the Expires header, or what was asked."""
+        """The seconds our own binding got: its ``expires`` parameter, the Expires header, or what was asked.
+
+        Where there is no such header, the only binding that is named is ours, whatever a border controller calls it.
+        """
         ours = request.contacts[0].uri
         exact: list[int] = []
         similar: list[int] = []  # some registrars name the port that they see
-        for contact in readable(lambda: response.contacts):
+        named = readable(lambda: response.contacts)
+        only = named[0].param("expires") if len(named) == 1 else None
+        for contact in named:
             value = contact.param("expires")
             if value is not None and contact.uri.user == ours.user:
                 if contact.uri.equivalent(ours):
                     exact.append(delta_seconds(value))
                 elif contact.uri.host == ours.host:
                     similar.append(delta_seconds(value))
-        general = response.expires if response.expires is not None else asked
+        general = response.expires
+        if general is None:
+            general = asked if only is None else delta_seconds(only)
         return max(SHORTEST, min(exact or similar or [general]))
 
     def _failed(
@@ -464,6 +541,19 @@ class Registration:
             self._ends if registered else None,
             failure or before.failure,
         )
+
+
+def places_of(response: Response, source: Address, account: Account) -> list[Place]:
+    """Where a refusal leads, the preferred place first (:rfc:`3261` §8.1.3.4); only where it is the trunk's own server that says
+    so."""
+    if response.status not in (*_MOVED, _USE_PROXY) or not account.owns(source):
+        return []
+    contacts = sorted(readable(lambda: response.contacts), key=preference, reverse=True)
+    uris = [contact.uri for contact in contacts[:10] if contact.uri.scheme in ("sip", "sips")]
+    if response.status == _USE_PROXY:
+        return [Place(account.domain, (NameAddr("", proxy_uri(str(uri)), ()),)) for uri in uris]
+    # A registrar has no user part (§10.2), and a Request-URI none of what a Contact may have besides.
+    return [Place(as_request_uri(replace(uri, user=None, password=None))) for uri in uris]
 
 
 def _flow_timer(response: Response, target: Target) -> float:

@@ -285,6 +285,7 @@ class UserAgent:
         except OSError as error:
             self._unsendable(error, handlers)
             return
+        handlers.leaving()
         self._running.begin(request, self._ways.transport_for(target), target, handlers)
 
     def _by_stream(self, request: Request, target: Target) -> Target | None:
@@ -324,7 +325,7 @@ class UserAgent:
             request.remove_first("Via")
             self._send_by(request, target, handlers)
 
-        return Handlers(respond, fail)
+        return Handlers(respond, fail, handlers.leaving)
 
     def send_cancel(self, invite: Request, cancel: Request, handlers: Handlers) -> None:
         """Send ``cancel`` with the Via of the ``invite`` it cancels, to where that went and by the same transport

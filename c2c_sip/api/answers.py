@@ -220,6 +220,7 @@ CHANNEL: Fields = {
     "id": _text(),
     "call_id": _text(),
     "uuid": _text(),
+    "other_leg": _text(),
     "other_leg_call_id": _text(),
     "activation_id": _ID,
     "clicktocall_id": _ID,
@@ -229,6 +230,8 @@ CHANNEL: Fields = {
     "state": _text(),
     "from": _text(),
     "to": _text(),
+    "destination": _text("The user part of `to`."),
+    "timestamp": _whole("When the call began, in Gregorian seconds."),
     "elapsed_s": _whole(),
     "media": {
         "type": "dict",

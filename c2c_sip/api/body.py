@@ -17,6 +17,11 @@ _MULTIPART = "multipart/form-data"
 #: How JSON comes from those who do not say what they send: curl says "form" unless told otherwise, and Kazoo's
 #: documentation does not tell it.
 _UNLABELLED = ("", _FORM)
+#: What says yes or no in a query.
+_CHOICES = dict.fromkeys(("true", "t", "1", "yes", "on"), True) | dict.fromkeys(
+    ("false", "f", "0", "no", "off"), False
+)
+CHOICES = tuple(_CHOICES)
 
 
 def read_envelope(req: falcon.Request) -> dict[str, Any]:
@@ -85,9 +90,28 @@ def read_text(req: falcon.Request, *names: str) -> str:
 
 
 def read_flag(req: falcon.Request, name: str) -> bool:
-    """Whether a request says ``true``, as JSON or as text, from where the contact may be."""
-    said = req.get_param(name) or _brought(req).get(name)
-    return said is True or (isinstance(said, str) and said.lower() == "true")
+    """Whether a request says ``true``, as JSON or as text, from where the contact may be.
+
+    :raises ApiError: 400 where the query says what is neither true nor false. Beside the contact there may be anything.
+    """
+    if req.get_param(name):
+        return read_choice(req, name, False)
+    said = _brought(req).get(name)
+    return said is True or (isinstance(said, str) and _CHOICES.get(said.lower(), False))
+
+
+def read_choice(req: falcon.Request, name: str, default: bool) -> bool:
+    """Whether the query says true or false; ``default`` where it has no such parameter, or an empty one.
+
+    :raises ApiError: 400 where it says neither.
+    """
+    said = req.get_param(name)
+    if not said:
+        return default
+    found = _CHOICES.get(said.lower())
+    if found is None:
+        raise invalid({name: {"enum": {"message": "must be true or false", "cause": said}}})
+    return found
 
 
 def _brought(req: falcon.Request) -> Mapping[str, Any]:

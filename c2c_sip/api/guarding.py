@@ -6,22 +6,18 @@ from typing import Any
 
 import falcon
 
-from c2c_sip.api import envelope
+from c2c_sip.api import envelope, listing
 from c2c_sip.api.access import Access, Row
 from c2c_sip.api.answers import LINK_MADE, NEVER_CALLED
 from c2c_sip.api.body import read_data
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import ApiError, invalid, not_found
-from c2c_sip.api.jsonschema import of_document
 from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, read_contact
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.links import LIFETIME, Link
 from c2c_sip.calling.numbering import canonical
 from c2c_sip.schemas import LINK, NEVER_CALL, validate
 from c2c_sip.store import Actor, Store
-
-#: Entries of the never-call list that are given at once.
-PAGE = 1000
 
 
 class Links:
@@ -120,19 +116,15 @@ class NeverCalls:
         self._access = access
         self._calling = calling
 
-    @operation(
-        Operation(
-            answer={"type": "array", "items": of_document(NEVER_CALLED)}, query={"start_key": {}}
-        )
-    )
+    @operation(Operation(answer=NEVER_CALLED, many=True))
     def on_get(self, req: falcon.Request, resp: falcon.Response, account_id: str) -> None:
-        """The numbers, in their order."""
+        """The numbers, the last to come first."""
         self._access.account(req, account_id)
-        start = (req.get_param("start_key") or "").partition("\0")[0]
-        rows = self._store.guard.never_calls(account_id, PAGE + 1, start)
-        shown = rows[:PAGE]
-        more = {"next_start_key": shown[-1]["number"]} if len(rows) > PAGE else {}
-        envelope.success(req, resp, [_entry(row) for row in shown], page_size=len(shown), **more)
+        wanted = listing.read(req)
+        fetch = listing.documents(
+            lambda span: self._store.guard.never_calls(account_id, span), wanted
+        )
+        listing.answer(req, resp, fetch, wanted, _entry)
 
     @operation(
         Operation(

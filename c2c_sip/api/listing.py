@@ -10,6 +10,7 @@ from typing import Any, get_args
 import falcon
 
 from c2c_sip.api import envelope, table
+from c2c_sip.api.body import read_choice
 from c2c_sip.api.envelope import GREGORIAN
 from c2c_sip.api.errors import invalid
 from c2c_sip.store import Filter, Span
@@ -21,8 +22,8 @@ LARGEST_PAGE = 1000
 WHOLE = 10_000
 #: Rows that are read at once where it is not the database that filters them.
 CHUNK = 500
-#: Up to 4, so that the moment is a number, and not before the epoch.
-_KEY = re.compile(r"[0-4][0-9a-f]{15}[0-9a-f]{32}")
+#: Up to 4, so that the moment is a number, and not before the epoch. A leg's has its Call-ID behind its activation's id.
+_KEY = re.compile(r"[0-4][0-9a-f]{15}[0-9a-f]{32}([0-9a-f]{24})?")
 #: Conditions of one request.
 MOST_FILTERS = 20
 
@@ -43,14 +44,13 @@ def read(req: falcon.Request) -> Wanted:
 
     :raises ApiError: 400 naming the parameter.
     """
-    csv = table.wanted(req)
-    paginate = (req.get_param("paginate") or ("false" if csv else "true")).lower() != "false"
+    paginate = read_choice(req, "paginate", not table.wanted(req))
     limit = _whole(req, "page_size", PAGE, 1, LARGEST_PAGE)
-    ascending = (req.get_param("ascending") or "").lower() == "true"
-    descending = (req.get_param("descending") or "").lower()
+    ascending = read_choice(req, "ascending", False)
+    descending = read_choice(req, "descending", True)
     span = Span(
         limit=limit if paginate or req.has_param("page_size") else WHOLE,
-        ascending=ascending or descending == "false",
+        ascending=ascending or not descending,
         start=_decode(req.get_param("start_key")),
         created_from=_moment(req, "created_from"),
         created_to=_moment(req, "created_to"),

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from c2c_sip.api.body import CHOICES
 from c2c_sip.api.describe import Operation, Schema, operation_of
 from c2c_sip.api.jsonschema import of_document
 
@@ -37,6 +38,7 @@ _WITH_BODY = (413, 415)
 #: Values beyond which a list of them stands once for all.
 _LONG = 50
 _TEXT: Json = {"type": "string"}
+_CHOICE: Json = {"type": "string", "enum": [*CHOICES, ""]}
 _SECOND = {"type": "string", "pattern": "^[0-9]{1,12}$", "description": "Gregorian seconds."}
 _RANGE: Json = {
     "type": "string",
@@ -45,9 +47,10 @@ _RANGE: Json = {
 }
 _PARAMETERS: Mapping[str, Schema] = {
     "page_size": {"type": "integer", "minimum": 1, "maximum": 999_999_999, "default": 50},
-    "start_key": {"type": "string", "pattern": "^([0-4][0-9a-f]{47})?$"},
-    "paginate": _TEXT | {"description": "`false`: the whole list at once."},
-    "ascending": _TEXT | {"description": "`true`: oldest first."},
+    "start_key": {"type": "string", "pattern": "^([0-4][0-9a-f]{47}([0-9a-f]{24})?)?$"},
+    "paginate": _CHOICE | {"description": "`false`: the whole list at once, up to 10,000."},
+    "ascending": _CHOICE | {"description": "`true`: oldest first."},
+    "descending": _CHOICE | {"description": "`false`: the same."},
     "created_from": _SECOND,
     "created_to": _SECOND,
     "modified_from": _SECOND,

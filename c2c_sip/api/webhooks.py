@@ -16,14 +16,12 @@ from c2c_sip.calling.address import Network
 from c2c_sip.delivery import new_secret
 from c2c_sip.outgoing import fault
 from c2c_sip.schemas import WEBHOOK, validate
-from c2c_sip.store import Store
+from c2c_sip.store import Span, Store
 
 Row = dict[str, Any]
 
 #: Webhooks that an account may have.
 MOST = 20
-#: Notices that are listed.
-LISTED = 200
 _READ_ONLY = ("id", "revision")
 
 
@@ -167,8 +165,17 @@ class WebhookAttempts(_Webhooks):
         """Notices that were not taken: those that will be tried again, and those that were given up, newest first."""
         self._access.account(req, account_id)
         self._read(account_id, webhook_id)
-        rows = self._store.webhooks.undelivered(webhook_id, LISTED)
-        envelope.success(req, resp, [_attempt(row) for row in rows])
+        wanted = listing.read(req)
+
+        def fetch(span: Span) -> list[Row]:
+            rows = self._store.webhooks.undelivered(webhook_id, span)
+            return [_attempt(row) | {"created": row["created"]} for row in rows]
+
+        listing.answer(req, resp, listing.documents(fetch, wanted), wanted, _listed)
+
+
+def _listed(attempt: Row) -> Row:
+    return {name: value for name, value in attempt.items() if name != "created"}
 
 
 def _attempt(row: Row) -> Row:

@@ -10,9 +10,15 @@ from sipstack.media import LegCounters
 
 
 def describe(
-    flow: Flow, leg: Leg | LegPlan, clicktocall_id: str, state: str, elapsed: float, now: float
+    flow: Flow,
+    leg: Leg | LegPlan,
+    clicktocall_id: str,
+    state: str,
+    created: float,
+    elapsed: float,
+    now: float,
 ) -> dict[str, Any]:
-    """One leg of a call that has been in the works for ``elapsed`` seconds; ``now`` is on the media plane's clock.
+    """One leg of a call of Unix time ``created``, ``elapsed`` seconds ago; ``now`` is on the media plane's clock.
 
     Of one that is still to be dialled there is a plan only.
     """
@@ -27,6 +33,7 @@ def describe(
         "id": own.call_id,
         "call_id": own.call_id,
         "uuid": own.call_id,
+        "other_leg": other.call_id,
         "other_leg_call_id": other.call_id,
         "activation_id": plan.activation_id,
         "clicktocall_id": clicktocall_id,
@@ -36,6 +43,8 @@ def describe(
         "state": state,
         "from": str(own.from_.uri),
         "to": str(own.outbound.uri),
+        "destination": own.outbound.uri.user or "",
+        "created": created,
         "elapsed_s": max(0, int(elapsed)),
         "media": shown(leg.media.counters() if isinstance(leg, Leg) else LegCounters(), now),
     }

@@ -454,6 +454,7 @@ class Calling:
             leg,
             live.clicktocall_id,
             live.recorder.current,
+            live.started,
             self._wall() - live.started,
             self._engine.now(),
         )

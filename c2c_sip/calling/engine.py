@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
 from c2c_sip.calling.flow import LegError
@@ -42,6 +42,27 @@ BEGINNINGS = 4
 
 T = TypeVar("T")
 
+
+class Keeper(Protocol):
+    """Where it is kept what it takes to end the legs that are up, should we be killed: see :meth:`Leg.dialog`."""
+
+    def keep(self, dumped: Mapping[str, Any]) -> None:
+        """This is what is known of the leg of its ``call_id``."""
+
+    def over(self, call_id: str) -> None:
+        """Nothing is left to be ended of that leg."""
+
+
+class _Forgetful:
+    """Keeps nothing."""
+
+    def keep(self, dumped: Mapping[str, Any]) -> None:
+        """See :class:`Keeper`."""
+
+    def over(self, call_id: str) -> None:
+        """See :class:`Keeper`."""
+
+
 #: Builds the user agent inside the running loop, where its sockets belong.
 UserAgentFactory = Callable[[asyncio.AbstractEventLoop], Awaitable[UserAgent]]
 
@@ -58,8 +79,10 @@ class SipDesk:
         rng: random.Random,
         media_address: str = "",
         session_interval: int = USUAL,
+        keeper: Keeper = _Forgetful(),
     ) -> None:
         self._agent = agent
+        self._keeper = keeper
         self._session_interval = session_interval
         self._media = media
         self._loop = loop
@@ -120,10 +143,16 @@ class SipDesk:
             redirect=plan.redirect,
             accepts_referral=plan.accepts_referral,
             session_interval=self._session_interval,
-            on_pending=lambda: leg.on_pending(),
+            on_pending=lambda: leg.on_pending(leg.stands()),
+            on_finished=lambda: self._over(leg),
         )
+        leg.keep = self._keeper.keep
         leg.attach(call, lambda: call.dial(targets))
         return leg
+
+    def _over(self, leg: Leg) -> None:
+        leg.keep = _Forgetful().keep
+        self._keeper.over(leg.plan.call_id)
 
     async def check(self, plan: LegPlan) -> None:
         """See :meth:`c2c_sip.calling.flow.Desk.check`."""
@@ -173,12 +202,14 @@ class Engine:
         rng: random.Random,
         session_interval: int = USUAL,
         left_up: Sequence[Mapping[str, Any]] = (),
+        keeper: Keeper = _Forgetful(),
         accepted: Callable[[str], bool] = lambda host: True,
     ) -> None:
         """``session_interval`` is that of the calls' session timers in seconds, 0 for none.
 
         ``left_up`` are the dialogs and INVITEs that the last run has not ended; they are hung up first of all, as far as
-        that leads where packets may go, which ``accepted`` says of an IP literal.
+        that leads where packets may go, which ``accepted`` says of an IP literal. ``keeper`` is told when they are over, and of
+        those of this run.
         """
         self.media = media
         self.desk: SipDesk
@@ -193,6 +224,7 @@ class Engine:
         self._rng = rng
         self._session_interval = session_interval
         self._left_up = left_up
+        self._keeper = keeper
         self._accepted = accepted
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -224,13 +256,14 @@ class Engine:
             rng=self._rng,
             media_address=self._media_address,
             session_interval=self._session_interval,
+            keeper=self._keeper,
         )
         for presence in self._accounts:
             # Which servers are the trunk's has to be known before one of them challenges.
             account = presence.account
             self.agent.locate(account.next_hop, account, lambda targets: None, lambda why: None)
         by_name = {presence.account.name: presence.account for presence in self._accounts}
-        hang_up_what_was_left(self.agent, by_name, self._left_up, self._accepted)
+        hang_up_what_was_left(self.agent, by_name, self._left_up, self._accepted, self._keeper)
         for presence in self._accounts:
             self._be_present(presence)
         # Whoever waits for the service to be ready may expect it to place calls, if the trunk is there at all.
@@ -395,12 +428,13 @@ def hang_up_what_was_left(
     accounts: Mapping[str, Account],
     left_up: Sequence[Mapping[str, Any]],
     accepted: Callable[[str], bool],
+    keeper: Keeper = _Forgetful(),
 ) -> None:
     """End the calls that a crash has left up; ``accounts`` are known by name.
 
     ``left_up`` are the legs' dialogs, or the INVITEs of those that were not answered: see :meth:`Leg.dialog`. Those that
     went through no trunk are led no further than when they were made: ``accepted`` says of an IP literal whether
-    packets may go there.
+    packets may go there. ``keeper`` has them until they are over: another crash meanwhile changes nothing.
     """
     for dumped in left_up:
         try:
@@ -409,10 +443,12 @@ def hang_up_what_was_left(
             home = Uri.parse(dumped["home"]) if "home" in dumped else None
         except (ParseError, KeyError, TypeError, ValueError) as error:
             _not_hung_up(error)
+            keeper.over(str(dumped.get("call_id")))
             continue
         trunk = dumped.get("trunk")
         fenced = agent if trunk else Fence(agent, accepted, home)
-        end = partial(_end, fenced, accounts.get(trunk or ""), left)
+        changed = partial(_changed, keeper, dumped)
+        end = partial(_end, fenced, accounts.get(trunk or ""), left, changed)
         if home is None:
             end()
         else:
@@ -422,14 +458,30 @@ def hang_up_what_was_left(
         log.warning("%d legs of the last run were still up: hanging up", len(left_up))
 
 
-def _end(agent: Agent, account: Account | None, left: Pending | Dialog, *_: object) -> None:
+def _end(
+    agent: Agent,
+    account: Account | None,
+    left: Pending | Dialog,
+    changed: Callable[[Dialog | None], None],
+    *_: object,
+) -> None:
     try:
         if isinstance(left, Pending):
-            withdraw(agent, left, account)
+            withdraw(agent, left, account, changed)
         else:
-            send_in_dialog(agent, left, account, "BYE", lambda *_: None)
+            send_in_dialog(agent, left, account, "BYE", lambda *_: changed(None))
     except OSError as error:
         _not_hung_up(error)
+        changed(None)
+
+
+def _changed(keeper: Keeper, dumped: Mapping[str, Any], dialog: Dialog | None) -> None:
+    """What is left to be ended of a leg of the last run."""
+    if dialog is None:
+        keeper.over(str(dumped.get("call_id")))
+    else:
+        more = {name: dumped[name] for name in ("trunk", "home") if name in dumped}
+        keeper.keep(dialog.dump() | more)
 
 
 def _not_hung_up(error: Exception) -> None:

@@ -228,8 +228,7 @@ class Flow:
         self.legs[plan.call_id] = leg
         self._recorder.leg_dialled(plan)
         self.plan.watch(leg.media)
-        dialled = leg
-        leg.on_pending = lambda: self._recorder.leg_pending(plan, dialled.dialog())
+        leg.on_pending = lambda dumped: self._recorder.leg_pending(plan, dumped)
         leg.dial()
         return leg
 
@@ -354,7 +353,7 @@ class Flow:
             case HangUp(cause, why):
                 raise Over(Ending(cause, why=why))
             case Renegotiated() | Refreshed() if source is not None:
-                self._recorder.dialog_changed(source.plan, source.dialog())
+                self._recorder.dialog_changed(source.plan, source.stands())
             case Referred(_, referral) if not self.connected:
                 referral.notify(603, "Decline", final=True)
         ending = self._ending(source, event)

@@ -1,7 +1,7 @@
 """One leg of a click-to-call: its SIP call and its RTP ports, which end together."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,8 +30,10 @@ class Leg:
         self.call: OutgoingCall
         self.remote: RemoteMedia | None = None
         self.closed = False
-        #: Called when there is news of the INVITE that has no final answer yet; see :meth:`dialog`.
-        self.on_pending: Callable[[], None] = lambda: None
+        #: Called with each news of what it takes to hang it up without us; see :meth:`dialog`.
+        self.on_pending: Callable[[Mapping[str, Any]], None] = lambda dumped: None
+        #: Keeps that where it outlives us.
+        self.keep: Callable[[Mapping[str, Any]], None] = lambda dumped: None
         self._final: LegCounters | None = None
         self._dial: Callable[[], None]
 
@@ -54,7 +56,16 @@ class Leg:
             dumped["pending"] = pending.dump()
         if account is None and self.plan.at_home:
             dumped["home"] = str(self.plan.outbound.uri)
-        return dumped | {"trunk": account.name if account is not None else None}
+        return dumped | {
+            "call_id": self.plan.call_id,
+            "trunk": account.name if account is not None else None,
+        }
+
+    def stands(self) -> dict[str, Any]:
+        """The same, which is kept from now on."""
+        dumped = self.dialog()
+        self.keep(dumped)
+        return dumped
 
     def described(self, remote: RemoteMedia) -> None:
         """The peer's media was agreed on, for the first time or anew."""
@@ -98,7 +109,7 @@ class Leg:
     def close(self, reason: str = "") -> LegCounters:
         """Hang up, and give the ports back."""
         self.closed = True
-        self.on_pending = lambda: None  # which holds the flow
+        self.on_pending = lambda dumped: None  # which holds the flow
         self.call.hang_up(reason)
         if self._final is None:
             self._final = self.media.close()

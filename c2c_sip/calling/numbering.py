@@ -54,6 +54,8 @@ _EMERGENCIES = ("112", "911")
 _SHORTEST = 3
 # Digits of an internal number at the most.
 _LONG = 10
+# Digits of what may stand before a number: a 9 that gets a line, or the code of a carrier, such as 1010288 and 01013.
+_BEFORE = range(1, 8)
 # Digits that a dialled number may have too many at its end, or too few, and still be taken for another.
 _FEWEST, _ADDED = 6, 4
 
@@ -104,7 +106,8 @@ def _taken_for(digits: str, e164: str | None, region: str) -> str:
         for length in range(len(whole), _FEWEST, -1):
             if _is_valid(whole[:length]):
                 return whole[:length]
-    return e164 or digits
+    behind = _numbers_behind(bare, False, region) if e164 is None else ()
+    return next(iter(behind), e164 or digits)
 
 
 def readings(number: Number, region: str) -> tuple[Reading, ...]:
@@ -121,7 +124,10 @@ def _readings(digits: str, e164: str | None, region: str) -> tuple[Reading, ...]
         return tuple(dict.fromkeys([*_beside_codes(bare, region), Reading("short", "")]))
     found = _whole(e164) if e164 is not None else []
     if e164 is not None and _is_valid(e164):
-        return tuple(found)
+        if not digits.startswith(("+", "0")):
+            # Without what a number of afar begins with, the first digits may be for the switch.
+            found += _behind_prefix(bare, True, region)
+        return tuple(dict.fromkeys(found))
     # What is no number for sure may be one with an emergency number, or zeros, in front of it.
     if _connects_to_emergency(bare, e164, region):
         return (Reading("emergency", ""),)
@@ -132,7 +138,30 @@ def _readings(digits: str, e164: str | None, region: str) -> tuple[Reading, ...]
             others = _whole(guess)
             if _is_valid(guess) or any(reading.kind != "ordinary" for reading in others):
                 found += others
+    found += _behind_prefix(bare, e164 is not None, region)
     return tuple(dict.fromkeys(found))
+
+
+def _behind_prefix(bare: str, may_be_one: bool, region: str) -> Iterator[Reading]:
+    """What a number is behind what gets a line or chooses a carrier, which a switch takes from before it."""
+    for e164 in _numbers_behind(bare, may_be_one, region):
+        number = _parse(e164)
+        if number is not None:
+            yield _reading(number)
+
+
+def _numbers_behind(bare: str, may_be_one: bool, region: str) -> Iterator[str]:
+    """In full, the numbers that the last digits of another are.
+
+    Where all of it together may be a number that nobody has yet, only what begins as dialled from far counts.
+    """
+    for before in _BEFORE:
+        behind = bare[before:]
+        whole = _in_full(behind, region) if len(behind) > _FEWEST else None
+        if whole is None or not _is_valid(whole):
+            continue
+        if not (may_be_one and whole.endswith(behind)):
+            yield whole
 
 
 def _beside_codes(bare: str, region: str) -> Iterator[Reading]:
@@ -222,8 +251,11 @@ def _is_valid(e164: str) -> bool:
 
 
 def _is_emergency(bare: str, region: str) -> bool:
-    """Whether these digits, or what is left after the one that gets a line, are an emergency number."""
+    """Whether these digits, or what is left after what gets a line or the country, are an emergency number."""
     own = {bare.lstrip("0"), bare}
+    country = str(phonenumbers.country_code_for_region(region))
+    if bare.startswith(country) and bare != "1112":  # in America that is 911, and 1112 an extension
+        own.add(bare.removeprefix(country))
     if any(d in _EMERGENCIES or phonenumbers.is_emergency_number(d, region) for d in own if d):
         return True
     return bare.startswith("9") and bool(phonenumbers.is_emergency_number(bare[1:], region))

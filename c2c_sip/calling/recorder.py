@@ -107,7 +107,7 @@ class Recorder:
             self._name(cdr)
 
     def leg_pending(self, plan: LegPlan, dialog: Mapping[str, Any]) -> None:
-        """A leg's INVITE has left, or was heard of for the first time: after a crash it can be taken back.
+        """A leg's INVITE leaves, was heard of for the first time, or was answered: after a crash it can be ended.
 
         Mostly the row itself is not written yet, so that this is no write of its own.
         """

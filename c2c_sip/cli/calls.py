@@ -228,8 +228,7 @@ class _Live(_Plain):
 
 
 def _channels(client: Client) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = client.ask("GET", client.of_account("channels"))["data"]
-    return found
+    return client.listed(client.of_account("channels"))
 
 
 def _hang_up(client: Client, wanted: str) -> list[str]:

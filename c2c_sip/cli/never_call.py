@@ -12,7 +12,10 @@ from c2c_sip.calling.contact import Unreadable, read_contact
 from c2c_sip.calling.numbering import canonical
 from c2c_sip.cli.common import CONFIG, JSON, fail, load, open_store, something
 from c2c_sip.config import Config
-from c2c_sip.store import Store
+from c2c_sip.store import Span, Store
+
+#: Entries that are read at once.
+_PAGE = 1000
 
 
 @click.group("never-call")
@@ -76,10 +79,13 @@ def never_call_list(account_id: str | None, path: str | None, as_json: bool) -> 
     """List the numbers."""
     rows: list[dict[str, Any]] = []
     with _records(load(path), account_id) as store:
-        while more := store.guard.never_calls(
-            account_id or "", 1000, rows[-1]["number"] if rows else ""
-        ):
-            rows += more
+        start = None
+        while more := store.guard.never_calls(account_id or "", Span(_PAGE + 1, start)):
+            rows += more[:_PAGE]
+            if len(more) <= _PAGE:
+                break
+            start = (more[_PAGE]["created"], more[_PAGE]["id"])
+    rows.sort(key=lambda row: str(row["number"]))
     if as_json:
         click.echo(
             json.dumps([{k: row[k] for k in ("number", "source", "created")} for row in rows])

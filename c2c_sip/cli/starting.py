@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import phonenumbers
 
 from c2c_sip import config
 from c2c_sip.cli.accounts import create
@@ -20,6 +21,8 @@ from c2c_sip.config import ConfigError
 DEBIAN_DATABASE = "/var/lib/c2c-sip/c2c.db"
 #: Who the service runs as there, by conf/c2c-sip.service.
 SERVICE_USER = "c2c-sip"
+#: What is answered for no number.
+_NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,7 @@ class Answers:
     country: str
     listen: str
     transport: str = "udp"
+    caller_id: str = ""
 
 
 @click.command()
@@ -45,6 +49,12 @@ class Answers:
     metavar="FILE",
     help="Where its password is read from now; - is stdin.",
 )
+@click.option(
+    "--trunk-caller-id",
+    default="",
+    metavar="NUMBER",
+    help="The number that is shown to those who are called, one of that account's.",
+)
 @click.option("--trunk-transport", type=click.Choice(["udp", "tcp", "tls"]), default="udp")
 @click.option("--country", metavar="CC", help="Yours, as US or DE: only its numbers are called.")
 @click.option("--listen", metavar="ADDRESS:PORT", help="Where HTTP is served.")
@@ -56,6 +66,7 @@ def init(
     trunk_username: str,
     trunk_password: str,
     trunk_password_file: Any,
+    trunk_caller_id: str,
     trunk_transport: str,
     country: str | None,
     listen: str | None,
@@ -76,8 +87,9 @@ def init(
             trunk_password = trunk_password_file.read().rstrip("\r\n")
         except UnicodeDecodeError as error:
             raise click.UsageError(f"--trunk-password-file: must be UTF-8: {error}") from error
-    file = Path(path or os.environ.get("C2C_SIP_CONFIG") or _usual_path())
-    given = [trunk_username, trunk_password, country, listen]
+    named = path or os.environ.get("C2C_SIP_CONFIG")
+    file = Path(named or _usual_path())
+    given = [trunk_username, trunk_password, trunk_caller_id, country, listen]
     if trunk_domain is not None:
         if file.exists():
             fail(f"{file} is there already: change it, or give --config with another name")
@@ -91,6 +103,7 @@ def init(
                 country or _country(),
                 listen or config.Http().listen,
                 trunk_transport,
+                trunk_caller_id.strip(),
             ),
         )
         path = str(file)
@@ -103,6 +116,12 @@ def init(
         _see_that_it_is_new(_database(file))
         _write(file, _ask())
         path = str(file)
+    elif named and not file.exists():
+        fail(
+            f"{file} is not there, and nobody is asked here what is to be in it; have it written with "
+            "--trunk-domain HOST, and --trunk-username, --trunk-password-file, --trunk-caller-id, --country as your "
+            "provider wants them; or run this in a terminal, where it asks; or write it yourself first"
+        )
     settings = load(path)
     store = open_store(settings)
     try:
@@ -154,14 +173,40 @@ def _country() -> str:
 def _ask() -> Answers:
     """On stderr, so that stdout has nothing but the account."""
     click.echo("The provider or PBX that calls go through, as its portal says:", err=True)
+    domain = _prompt("  domain, as sip.example.net", "trunk.domain")
+    username = _prompt("  username", "trunk.username")
+    password = click.prompt("  password", hide_input=True, err=True)
+    click.echo(
+        "  The number that those who are called see, one of your account's: providers refuse calls that show an\n"
+        f"  extension. Of a PBX say {_NONE}: it knows its own.",
+        err=True,
+    )
+    caller_id = _prompt(
+        "  number, as +12025550100", "trunk.caller_id", _number_in(username) or _NONE
+    )
     return Answers(
-        domain=_prompt("  domain, as sip.example.net", "trunk.domain"),
-        username=_prompt("  username", "trunk.username"),
-        password=click.prompt("  password", hide_input=True, err=True),
+        domain=domain,
+        username=username,
+        password=password,
+        caller_id="" if caller_id == _NONE else caller_id,
         country=_prompt(
             "Your country: only its numbers are called", "calling.default_region", _country()
         ),
         listen=_prompt("Address and port for HTTP", "http.listen", config.Http().listen),
+    )
+
+
+def _number_in(username: str) -> str:
+    """The number that a username is, as with many providers, with a plus; empty where it is none."""
+    digits = username.removeprefix("+")
+    try:
+        number = phonenumbers.parse(f"+{digits}")
+    except phonenumbers.NumberParseException:
+        return ""
+    return (
+        f"+{digits}"
+        if digits.isascii() and digits.isdigit() and phonenumbers.is_possible_number(number)
+        else ""
     )
 
 
@@ -230,6 +275,11 @@ def text_of(answers: Answers, database: str) -> str:
     register = (
         "" if answers.username else "register = false                 # it knows us by address\n"
     )
+    shown = (
+        f"caller_id = {_quoted(answers.caller_id)}       # shown to those who are called, where a click-to-call has no other\n"
+        if answers.caller_id
+        else '# caller_id = "+12025550100"    # the number to show to those who are called: providers refuse an extension\n'
+    )
     return f"""\
 # Written by c2c-sip init. conf/c2c_sip.toml of the sources has every setting with its default.
 
@@ -251,7 +301,7 @@ domain = {_quoted(answers.domain)}
 transport = {_quoted(answers.transport)}
 {register}username = {_quoted(answers.username)}
 password = {_quoted(answers.password)}
-"""
+{shown}"""
 
 
 def _quoted(text: str) -> str:

@@ -69,6 +69,7 @@ class Database:
     )
     media_directory: str = setting("", checks.text())
     media_quota: int = setting(256_000_000, checks.whole(64_000, 999_999_999))
+    legs_file: str = setting("", checks.text())
     node: str = setting(
         "", checks.text("text of at most 200 characters", re.compile(r".{1,200}\Z"))
     )

@@ -6,6 +6,7 @@ from typing import Any
 import peewee as pw
 
 from c2c_sip.store.audit import NOBODY, Actor, Audit
+from c2c_sip.store.pages import Span, page
 from c2c_sip.store.row import Row, find_row
 from c2c_sip.store.writer import Writer
 
@@ -108,16 +109,10 @@ class GuardRecords:
 
         return self._writer.submit(work).result()
 
-    def never_calls(self, account_id: str, limit: int, after: str = "") -> list[Row]:
-        """The account's list by number, ``limit`` entries from behind the number ``after`` on."""
+    def never_calls(self, account_id: str, span: Span) -> list[Row]:
+        """The account's list in the order of time."""
         model = self._models.NeverCall
-        query = (
-            model.select()
-            .where(model.account_id == account_id, model.number > after)
-            .order_by(model.number)
-            .limit(limit)
-        )
-        return [dict(row) for row in query.dicts()]
+        return page(model, [model.account_id == account_id], span, model.created)
 
     # --- what may be used only so often
 

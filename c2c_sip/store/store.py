@@ -588,8 +588,8 @@ class Store:
         """
         model = self.models.Cdr
         _, left = self._left(before)
-        query = model.select(model.dialog).where(left, model.dialog.is_null(False))
-        return [json.loads(row["dialog"]) for row in query.dicts()]
+        query = model.select(model.dialog, model.call_id).where(left, model.dialog.is_null(False))
+        return [json.loads(row["dialog"]) | {"call_id": row["call_id"]} for row in query.dicts()]
 
     def close_open_activations(
         self,

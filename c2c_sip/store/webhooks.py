@@ -10,6 +10,7 @@ import peewee as pw
 
 from c2c_sip.store.audit import NOBODY, Actor, Audit
 from c2c_sip.store.documents import Documents, Row
+from c2c_sip.store.pages import Span, page
 from c2c_sip.store.writer import Change, Writer, new_row
 
 #: Seconds for which an account's webhooks are taken to be what they were; other nodes may have changed them.
@@ -205,11 +206,11 @@ class WebhookRecords(Documents):
         again &= model.problem.is_null(False)
         self._writer.submit(lambda: model.update(due=now).where(again).execute()).result()
 
-    def undelivered(self, webhook_id: str, limit: int) -> list[Row]:
-        """What a receiver has not taken, newest first: what was given up, and what failed and will be tried again."""
+    def undelivered(self, webhook_id: str, span: Span) -> list[Row]:
+        """What a receiver has not taken, in the order of time: what was given up, and what failed and will be tried again."""
         model = self._notices
-        query = model.select().where(model.webhook_id == webhook_id, model.problem.is_null(False))
-        return [dict(row) for row in query.order_by(model.created.desc()).limit(limit).dicts()]
+        mine = [model.webhook_id == webhook_id, model.problem.is_null(False)]
+        return page(model, mine, span, pw.fn.COALESCE(model.failed, model.created))
 
     def tidy(self, now: float) -> None:
         """Forget what was given up long ago, or is for nobody any more; give up what is too much."""

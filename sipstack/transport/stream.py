@@ -11,7 +11,7 @@ from typing import Any
 
 from sipstack.transport import Address, Receiver
 from sipstack.transport.framing import Framing, FramingError
-from sipstack.transport.quota import network_of
+from sipstack.transport.quota import Quota, network_of
 from sipstack.transport.route import Routes
 
 log = logging.getLogger(__name__)
@@ -37,6 +37,8 @@ SEND_BUFFER = 1024 * 1024
 UNHEARD_PORT = 5061
 #: Seconds until connections are accepted again when there are no file descriptors left.
 EXHAUSTED = 1.0
+#: Lines of the log about one peer: a second, and at once.
+LINES = (1 / 60, 5.0)
 
 
 class StreamTransport:
@@ -75,6 +77,7 @@ class StreamTransport:
         self._guests: dict[Address, _Connection] = {}
         #: Those made to us by where they come from, from the first moment on: a TLS handshake takes its time.
         self._guests_of: Counter[str] = Counter()
+        self._told = Quota(*LINES)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self) -> None:
@@ -198,7 +201,7 @@ class StreamTransport:
                 continue
             host = network_of(peer[0])
             if self._guests_of[host] >= CONNECTIONS_OF_ONE:
-                log.warning("%s has too many connections, one more is closed", peer[0])
+                self.tell_of(peer, "%s has too many connections, one more is closed", peer[0])
                 accepted.close()
             elif self._guests_of.total() >= CONNECTIONS and not _close_oldest(self._guests):
                 accepted.close()
@@ -225,6 +228,11 @@ class StreamTransport:
             self._guests_of[host] -= 1
             if not self._guests_of[host]:
                 del self._guests_of[host]
+
+    def tell_of(self, peer: Address, text: str, *args: object) -> None:
+        """Log what a stranger does, but seldom: who does nothing but connect must not fill the disk."""
+        if self._told.takes(peer[0], 0, self._loop.time()):
+            log.warning(text, *args)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = self._loop.create_task(work)
@@ -342,7 +350,7 @@ class _Connection(asyncio.Protocol):
             self._stream.write(octets)
 
     def pause_writing(self) -> None:
-        log.warning("%s does not read, connection closed", self.way[0])
+        self._owner.tell_of(self.way[0], "%s does not read, connection closed", self.way[0])
         self.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -359,7 +367,8 @@ class _Connection(asyncio.Protocol):
                 else:
                     self.write(b"\r\n")  # the pong of RFC 5626 §3.5.1
         except FramingError as error:
-            log.warning("from %s: %s, connection closed", self.way[0][0], error)
+            peer = self.way[0]
+            self._owner.tell_of(peer, "from %s: %s, connection closed", peer[0], error)
             self._give_up(error.head)
 
     def _give_up(self, head: bytes) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.failures import is_told
 from tests.interop.conftest import Start
-from tests.interop.programs import Certificate, Kamailio, Service, SippUas, until
+from tests.interop.programs import Certificate, Kamailio, Service, SippUas, Wire, until
 from tests.interop.programs.base import free_port
 
 BOTH = {"C2C_SIP_SIP__LISTEN": "udp:127.0.0.1:0,tcp:127.0.0.1:0"}
@@ -233,6 +233,32 @@ def test_after_kill_9_the_next_start_cancels_what_rings(start: Start) -> None:
     (invite,) = {header(text, "Via") for _, text in customer.received("INVITE")}
     for method in ("CANCEL", "ACK"):
         assert {header(text, "Via") for _, text in customer.received(method)} == {invite}
+
+
+@pytest.mark.parametrize("late", [0.0, 0.001, 0.004, 0.012])
+def test_kill_9_in_the_moment_in_which_a_phone_answers_leaves_no_leg_up(
+    start: Start, late: float
+) -> None:
+    """It has not rung before, so that its tag is news; what the database has to be told of it is not on disk yet."""
+    service = start(Service).start()
+
+    def kill(octets: bytes) -> None:
+        if octets.startswith(b"SIP/2.0 200") and b" INVITE\r\n" in octets and not killed:
+            killed.append(octets)
+            time.sleep(late)
+            service.process.kill()
+
+    killed: list[bytes] = []
+    wire = Wire(answered=kill)
+    desk = start(SippUas, "answer_at_once", name="desk", contact=f"127.0.0.1:{wire.port}")
+    wire.to = desk.port
+    definition = service.define(extension=f"sip:desk@127.0.0.1:{wire.port}", whitelist=["."])
+    service.connect(definition, "sip:customer@127.0.0.1:9")
+    service.process.wait(20)
+    service.start()
+    desk.finish(40)
+    wire.stop()
+    assert desk.received("BYE"), desk.messages()
 
 
 @pytest.mark.parametrize("transport", ["u1", "t1"])

@@ -618,6 +618,32 @@ def test_one_peer_may_hold_so_many_connections_and_no_more() -> None:
     asyncio.run(main())
 
 
+def test_who_only_connects_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ours = StreamTransport(HOST, 0, loop)
+        await ours.listen()
+        for said in (b"", b"INVITE x SIP/2.0\r\nContent-Length: -1\r\n\r\n"):
+            held = []
+            for _ in range(stream.CONNECTIONS_OF_ONE + 30):
+                reader, writer = await asyncio.open_connection(*ours.local_address)
+                held.append(writer)
+                if said:
+                    writer.write(said)
+                    await reader.read()
+                    writer.close()
+            for writer in held:
+                writer.close()
+            async with asyncio.timeout(20):
+                while ours._guests_of:
+                    await asyncio.sleep(0.05)
+        ours.close()
+
+    asyncio.run(main())
+    lines = [record for record in caplog.records if record.name == stream.__name__]
+    assert 0 < len(lines) <= stream.LINES[1] + 1
+
+
 FLOOD = """
 import socket, sys, time
 junk = [b"\\x00" * 20, b"INVITE x", b"SIP/2.0 200 OK\\r\\n\\r\\n", b"\\xff" * 900]

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from sipstack.account import Account
 from sipstack.call import Event, Outbound, OutgoingCall
 from sipstack.incoming import IncomingCall
 from sipstack.message import NameAddr, Request, Response, Uri, make_response, parse_datagram
@@ -154,11 +155,12 @@ class Call:
         *hosts: str,
         redirect: Callable[[Uri], Outbound | None] = lambda uri: None,
         session_interval: int = 1800,
+        account: Account | None = None,
     ) -> OutgoingCall:
         """Call them, at the first of these addresses that answers."""
         self.outgoing = OutgoingCall(
             self.agent,
-            Outbound(Uri.parse(f"sip:them@{THEM}")),
+            Outbound(Uri.parse(f"sip:them@{THEM}"), account),
             LocalMedia(US, 20000, codec_list(["PCMA", "PCMU"]), 1),
             from_=NameAddr.parse(f"<sip:us@{US}>"),
             call_id="ours",

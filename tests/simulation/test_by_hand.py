@@ -46,6 +46,8 @@ def test_another_offer_before_the_answer_is_taken_and_a_wrong_one_refused() -> N
     async def work(call: Call) -> None:
         hand = call.hand()
         invite = await ringing(call, hand)
+        hand.answer(invite, 183, SDP)
+        await asyncio.sleep(0.1)
         hand.ask("UPDATE", invite, SDP.replace(b"4000", b"5000"))
         taken = await hand.response("UPDATE")
         assert (taken.status, b"m=audio 20000" in taken.body) == (200, True)
@@ -54,7 +56,24 @@ def test_another_offer_before_the_answer_is_taken_and_a_wrong_one_refused() -> N
         hand.ask("UPDATE", invite)
         empty = await hand.response("UPDATE")
         assert (empty.status, empty.body) == (200, b"")
-        assert [media.port for media in call.media] == [5000]
+        assert [media.port for media in call.media] == [4000, 5000]
+        await answered(call, hand, invite)
+
+    play(work)
+
+
+def test_an_offer_before_ours_is_answered_is_glare() -> None:
+    # RFC 3311 §5.2, RFC 3261 §14.2.
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        invite = await ringing(call, hand)
+        hand.ask("UPDATE", invite, SDP.replace(b"4000", b"5000"))
+        assert (await hand.response("UPDATE")).status == 491
+        hand.ask("INVITE", invite, SDP.replace(b"4000", b"5000"))
+        assert (await hand.response("INVITE")).status == 491
+        hand.ask("UPDATE", invite)
+        assert (await hand.response("UPDATE")).status == 200
+        assert call.media == []
         await answered(call, hand, invite)
 
     play(work)

@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 
 from c2c_sip.config import load
-from sipstack.digest import DigestServer
-from sipstack.message import Request, Response, make_response
+from sipstack.account import Account
+from sipstack.call import OfferRefused
+from sipstack.digest import Credentials, DigestServer
+from sipstack.message import Request, Response, Uri, make_response
 from tests.failures import is_told
+from tests.simulation.hand import SDP, THEM, Call, Hand, play
+from tests.simulation.network import VirtualNetwork
 from tests.simulation.trunks import Answering, Records, Seen, answers, place_call
 
 TRUNK = "192.0.2.7"
@@ -237,3 +241,80 @@ def test_a_request_after_a_422_is_another_one_and_may_be_asked_again(tmp_path: P
     seen = called(tmp_path, trunk, "register = false")
     assert [len(one) for one in shown(seen, "INVITE", "0101")] == [0, 1, 1, 1]
     assert [r.method for r in seen.requests if "0101" in str(r.to)][-1] == "BYE"
+
+
+# -- within the dialog ---------------------------------------------------------------------------
+
+
+class Guarding(Hand):
+    """A trunk at an address of its own, with one gate for who calls and another for each request within the call."""
+
+    def __init__(self, network: VirtualNetwork, first: Gate, then: Gate, asked: str) -> None:
+        super().__init__(network)
+        self.first, self.then, self.asked = first, then, asked
+        #: The requests that were let in, by method.
+        self.let_in: list[str] = []
+
+    def gated(self, request: Request) -> bool:
+        """Whether it may pass; if not, it is told what is wanted."""
+        gate = self.then if request.to.tag else self.first
+        if (request.to.tag and request.method != self.asked) or gate.lets_in(request):
+            self.let_in.append(request.method)
+            return True
+        self.answer(request, 407 if gate.proxy else 401, headers=tuple(gate.challenges(request)))
+        return False
+
+    async def passing(self, method: str) -> Request:
+        """The next request of a method that is let in, at the second try at the latest."""
+        request = await self.request(method, 60.0)
+        if not self.gated(request):
+            if method == "INVITE":
+                await self.request("ACK")
+            request = await self.request(method, 60.0)
+            assert self.gated(request), (method, credentials(request))
+        return request
+
+
+@pytest.mark.parametrize("asked", ["PRACK", "INVITE", "UPDATE", "OPTIONS", "NOTIFY", "BYE"])
+@pytest.mark.parametrize("then", [(PROXY, False), (HOME, False), (PROXY, True), (HOME, True)])
+@pytest.mark.parametrize("first", [(PROXY, False), (PROXY, True)])
+def test_each_request_within_a_call_answers_what_it_is_asked_for(
+    first: tuple[str, bool], then: tuple[str, bool], asked: str
+) -> None:
+    """Be it what the INVITE was asked for or not: by 401 or 407, in the same realm or another one."""
+
+    async def work(call: Call) -> None:
+        trunk = Guarding(call.network, Gate(*first), Gate(*then), asked)
+        account = Account(
+            name="t",
+            domain=Uri.parse(f"sip:{THEM}"),
+            credentials=Credentials("acct", "s3cret"),
+            make_cnonce=lambda: "c",
+        )
+        account.learn(THEM)
+        dialled = call.dial(account=account, session_interval=90)
+        invite = await trunk.passing("INVITE")
+        required = (("Require", "100rel"), ("RSeq", "1"), ("Allow", "UPDATE, INVITE"))
+        trunk.answer(invite, 180, headers=required)
+        trunk.answer(await trunk.passing("PRACK"), 200)
+        timing = ("Session-Expires", "90;refresher=uac"), ("Require", "timer"), required[2]
+        trunk.answer(invite, 200, SDP, headers=timing)
+        await trunk.request("ACK")
+        assert dialled.session is not None
+        alive: list[bool] = []
+        dialled.is_alive(alive.append)
+        trunk.answer(await trunk.passing("OPTIONS"), 200)
+        dialled.session.offer("sendonly")
+        trunk.answer(await trunk.passing("INVITE"), 200, SDP, headers=timing)
+        await trunk.request("ACK")
+        trunk.answer(await trunk.passing("UPDATE"), 200, headers=timing)
+        trunk.ask("REFER", invite, headers=(("Refer-To", "<sip:x@example.net>"),))
+        trunk.answer(await trunk.passing("NOTIFY"), 200)
+        dialled.hang_up()
+        trunk.answer(await trunk.passing("BYE"), 200)
+        assert alive == [True]
+        wanted = ["INVITE", "PRACK", "OPTIONS", "INVITE", "UPDATE", "NOTIFY", "BYE"]
+        assert trunk.let_in == wanted
+        assert not [event for event in call.events if isinstance(event, OfferRefused)]
+
+    play(work)

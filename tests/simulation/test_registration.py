@@ -8,12 +8,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import pytest
+
 from sipstack.account import Account
 from sipstack.digest import Credentials, DigestServer
 from sipstack.message import Request, Response, Uri, make_response, parse_datagram
 from sipstack.registrar import Registrar
-from sipstack.registration import Registration, Standing
-from sipstack.resolver import Answer, Resolver, Srv
+from sipstack.registration import Registration, Standing, places_of
+from sipstack.resolver import Answer, Resolver, Srv, Target
 from sipstack.symmetric import note_source, reply_address
 from sipstack.transport import Address, Transport
 from sipstack.useragent import UserAgent
@@ -127,6 +129,51 @@ def test_423_is_answered_with_the_expiry_asked_for() -> None:
     provider = simulate(lambda *_: None, expires=100, min_expires=900, seconds=10.0)
     assert [r.expires for _, r in provider.seen if authorized(r)][:2] == [100, 900]
     assert len(provider.registrar.bindings("acct", 1015.0)) in (0, 1)
+
+
+def test_a_registrar_that_wants_no_end_either_to_be_soon_is_not_registered_with_again() -> None:
+    # RFC 3261 §10.3 lets it refuse an expiry of its own choice only above 0; some do it at 0 too.
+    def work(registration: Registration, provider: Provider) -> None:
+        receive = provider.registrar.receive
+
+        def answer(request: Request, source: Address, now: float) -> Response:
+            if request.expires:
+                return receive(request, source, now)
+            return make_response(request, 423, to_tag="t", headers=[("Min-Expires", "900")])
+
+        provider.registrar.receive = answer  # type: ignore[method-assign]
+
+    provider = simulate(work, expires=900, seconds=10.0)
+    assert provider.seen[-1][1].expires == 0
+
+
+@pytest.mark.parametrize(
+    ("said", "least"), [("60", 60.0), ("99999999", 3600.0), ("9" * 5000, 3600.0)]
+)
+def test_no_registrar_is_asked_again_before_it_said_but_each_within_two_hours(
+    said: str, least: float
+) -> None:
+    def work(registration: Registration, provider: Provider) -> None:
+        def answer(request: Request, source: Address, now: float) -> Response:
+            return make_response(request, 503, to_tag="t", headers=[("Retry-After", said)])
+
+        provider.registrar.receive = answer  # type: ignore[method-assign]
+
+    provider = simulate(work, seconds=7200.0)
+    assert least <= provider.seen[1][0] - provider.seen[0][0] <= 2 * least
+
+
+def test_the_one_binding_that_a_registrar_names_is_ours_whatever_it_makes_of_the_name() -> None:
+    # A border controller may show its registrar another Contact, and us what came of that.
+    def work(registration: Registration, provider: Provider) -> None:
+        def answer(request: Request, source: Address, now: float) -> Response:
+            made = ("Contact", "<sip:a7b@198.51.100.9:7000>;expires=120")
+            return make_response(request, 200, to_tag="t", headers=[made])
+
+        provider.registrar.receive = answer  # type: ignore[method-assign]
+
+    provider = simulate(work, expires=1800, seconds=200.0)
+    assert 40 <= provider.seen[1][0] - provider.seen[0][0] <= 120
 
 
 def test_a_wrong_password_is_tried_once_and_then_seldom() -> None:
@@ -320,3 +367,167 @@ def test_a_grant_that_cannot_be_read_is_an_hour() -> None:
         simulate(work, seconds=30.0)
         assert seen[0].state == "registered", own
         assert seen[0].expires == seen[0].since + 3600, own
+
+
+# -- redirections --------------------------------------------------------------------------------
+
+MOVED, FURTHER = "192.0.2.8", "192.0.2.9"
+
+
+@dataclass
+class Redirecting:
+    """A registrar of any domain, or where it names ``contacts`` one that sends everybody there."""
+
+    status: int = 302
+    contacts: tuple[str, ...] = ()
+    seen: list[tuple[float, Request]] = field(default_factory=list)
+    digest: DigestServer = field(default_factory=lambda: DigestServer("provider", b"s"))
+
+    def receive(self, octets: bytes, source: Address, transport: Transport) -> None:
+        now = asyncio.get_running_loop().time()
+        request = parse_datagram(octets)
+        assert isinstance(request, Request)
+        self.seen.append((now, request))
+        shown, passwords = request.get("Authorization"), {"acct": "pw"}
+        status = self.status
+        headers = [("Contact", contact) for contact in self.contacts]
+        if not headers:
+            uri = request.request_uri
+            if self.digest.verify(shown, "REGISTER", uri, passwords.get, now).ok:
+                status, headers = 200, [("Contact", c) for c in request.get_all("Contact")]
+            else:
+                status, asked = 401, self.digest.challenges(now)
+                headers = [("WWW-Authenticate", value) for value in asked]
+        response = make_response(request, status, to_tag="t", headers=headers)
+        transport.send(response.serialize(), source)
+
+
+def redirected(
+    *contacts: str, further: tuple[str, ...] = (), status: int = 302, transport: str = "UDP"
+) -> tuple[Redirecting, Redirecting, Redirecting, Registration]:
+    """The registrar of the trunk, which names ``contacts``, and two others, the first of which names ``further``."""
+
+    async def main() -> tuple[Redirecting, Redirecting, Redirecting, Registration]:
+        loop = asyncio.get_running_loop()
+        network = VirtualNetwork(1)
+        nodes = [
+            Redirecting(status, contacts),
+            Redirecting(status, further),
+            Redirecting(),
+        ]
+        for host, node in zip((PROVIDER, MOVED, FURTHER), nodes, strict=True):
+            for name in ("UDP", "TLS"):
+                port = 5060 if name == "UDP" else 5061
+                network.transport(host, port, name=name, receiver=node.receive)
+        both = [network.transport(US, name=name) for name in ("UDP", "TLS")]
+        agent = UserAgent(
+            both,
+            loop=loop,
+            rng=random.Random(1),
+            resolver=Resolver(
+                Names({("moved.test", "A"): (MOVED,)}), clock=loop.time, rng=random.Random(1)
+            ),
+        )
+        account = Account(
+            name="provider",
+            domain=Uri.parse(f"sip:{PROVIDER}"),
+            username="acct",
+            credentials=Credentials("acct", "pw"),
+            transport=transport,
+            make_cnonce=agent.token,
+        )
+        registration = Registration(agent, account, expires=300, rng=random.Random(2))
+        task = asyncio.create_task(registration.run())
+        await asyncio.sleep(400.0)
+        task.cancel()
+        was = registration.standing
+        await registration.close()
+        registration.standing = was
+        agent.close()
+        return nodes[0], nodes[1], nodes[2], registration
+
+    return run(main(), 1)
+
+
+@pytest.mark.parametrize("status", [300, 301, 302])
+@pytest.mark.parametrize("contact", [f"<sip:{MOVED}>", "<sip:moved.test>"])
+def test_a_registrar_that_has_moved_is_followed(contact: str, status: int) -> None:
+    provider, moved, _, registration = redirected(contact, status=status)
+    uri = contact.strip("<>")
+    assert registration.standing.server == Target(
+        "UDP", (MOVED, 5060), "moved.test" if "moved" in contact else MOVED
+    )
+    # Each refresh asks the registrar of the settings first: what it says holds for once.
+    assert len(provider.seen) >= 2
+    first, second = (request for _, request in moved.seen[:2])
+    assert first.request_uri == second.request_uri == uri
+    assert str(first.to) == f"<sip:acct@{PROVIDER}>"
+    assert f'uri="{uri}"' in (second.get("Authorization") or "")
+    numbers = [r.cseq.number for _, r in sorted(provider.seen + moved.seen, key=lambda s: s[0])]
+    assert numbers == sorted(set(numbers))
+    last = moved.seen[-1][1]
+    assert (last.expires, last.request_uri) == (0, uri)
+    # Nobody is shown a password that does not ask for it.
+    assert not [r for _, r in provider.seen if authorized(r)]
+
+
+def test_a_proxy_that_a_registrar_names_leads_to_it() -> None:
+    _, moved, _, registration = redirected(f"<sip:{MOVED};lr>", status=305)
+    assert registration.standing.state == "registered"
+    for _, request in moved.seen:
+        assert request.request_uri == f"sip:{PROVIDER}"
+        assert request.get_all("Route") == [f"<sip:{MOVED};lr>"]
+
+
+def test_of_several_places_the_preferred_one_is_asked_and_the_next_where_that_refuses() -> None:
+    contacts = f"<sip:{MOVED}>;q=0.5", f"<sip:{FURTHER}>;q=0.9"
+    _, moved, further, registration = redirected(*contacts)
+    assert (len(moved.seen), registration.standing.state) == (0, "registered")
+    assert further.seen
+    _, moved, further, registration = redirected(
+        f"<sip:{MOVED}>;q=0.9", f"<sip:{FURTHER}>;q=0.5", further=(f"<sip:{PROVIDER}>",)
+    )
+    assert moved.seen and registration.standing.server == Target("UDP", (FURTHER, 5060), FURTHER)
+
+
+@pytest.mark.parametrize(
+    ("contacts", "further"),
+    [
+        ((), ()),
+        ((f"<sip:{PROVIDER}>",), ()),
+        ((f"<sip:{MOVED}>",), (f"<sip:{MOVED}>", f"<sip:{PROVIDER}>")),
+        (("<tel:+12025550100>", "<mailto:a@b.test>", "<sip:nowhere.test>"), ()),
+        (tuple(f"<sip:n{n}@{MOVED}>" for n in range(30)), (f"<sip:{PROVIDER}>",)),
+    ],
+)
+def test_a_redirection_that_leads_nowhere_is_a_refusal(
+    contacts: tuple[str, ...], further: tuple[str, ...]
+) -> None:
+    provider, moved, _, registration = redirected(*contacts or ("<sip:>",), further=further)
+    standing = registration.standing
+    assert standing.state == "failed" and standing.failure is not None
+    assert (standing.failure.status, standing.failure.kind) == (302, "refused")
+    # And tried again with back-off, which is some seven times in 400 s.
+    assert len(provider.seen) < 10 and len(moved.seen) < 60
+
+
+def test_who_registers_by_tls_is_led_nowhere_else() -> None:
+    _, moved, _, registration = redirected(
+        f"<sip:{MOVED};transport=udp>;q=0.9", f"<sip:{FURTHER}>;q=0.5", transport="TLS"
+    )
+    assert not moved.seen
+    assert registration.standing.server == Target("TLS", (FURTHER, 5061), FURTHER)
+
+
+def test_only_the_trunk_s_own_server_may_lead_a_registration_elsewhere() -> None:
+    """Whoever else guesses the branch of a REGISTER would get the digest of its password."""
+    response = Response(302, "Moved")
+    response.add("Contact", f"<sip:{MOVED}>")
+    account = Account(
+        name="t", domain=Uri.parse("sip:p.test"), username="u", make_cnonce=lambda: ""
+    )
+    account.learn(PROVIDER)
+    assert [str(place) for place in places_of(response, (PROVIDER, 5060), account)] == [
+        f"sip:{MOVED}"
+    ]
+    assert places_of(response, (FURTHER, 5060), account) == []

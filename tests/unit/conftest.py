@@ -100,7 +100,8 @@ class FakeCalling:
         self.store.flush()
 
     def channels(self, account_id: str) -> list[dict[str, Any]]:
-        return [leg for leg in self.live if leg["account_id"] == account_id]
+        legs = [leg for leg in self.live if leg["account_id"] == account_id]
+        return [{"created": 1000.0, "activation_id": "0" * 32} | leg for leg in legs]
 
     def channel(self, account_id: str, call_id: str) -> dict[str, Any] | None:
         for leg in self.channels(account_id):

@@ -373,6 +373,17 @@ def test_anything_but_true_does_not_block(
     assert calling.waited == []
 
 
+def test_a_blocking_that_is_neither_true_nor_false_is_named_and_dials_nothing(
+    api: Api, calling: FakeCalling, one: str
+) -> None:
+    answer = api.post(f"{one}/connect?blocking=maybe", {"contact": NUMBER})
+    assert answer.status_code == 400
+    assert list(answer.json["data"]) == ["blocking"]
+    # Beside the contact may be whatever a document has.
+    assert api.post(f"{one}/connect", {"contact": NUMBER, "blocking": "maybe"}).status_code == 200
+    assert len(calling.dialled) == 1 and calling.waited == []
+
+
 def test_those_who_wait_leave_threads_for_the_others(
     api: Api, calling: FakeCalling, one: str
 ) -> None:

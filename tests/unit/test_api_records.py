@@ -201,28 +201,87 @@ def test_live_legs_are_listed_shown_and_hung_up(api: Api, calling: FakeCalling) 
     assert calling.hung_up == ["a@b"]
 
 
+def live_calls(api: Api, count: int) -> list[dict[str, Any]]:
+    """Two legs of each of so many calls, the oldest first."""
+    return [
+        {
+            "account_id": api.account["id"],
+            "activation_id": f"{one:032x}",
+            "created": 1000.0 + one // 2,
+            "call_id": f"{one:023x}{at}",
+            "role": role,
+        }
+        for one in range(1, count + 1)
+        for at, role in enumerate(("extension", "contact"))
+    ]
+
+
 def test_live_legs_are_filtered_and_those_of_the_newest_call_come_first(
     api: Api, calling: FakeCalling
 ) -> None:
-    calling.live = [
-        {"account_id": api.account["id"], "activation_id": one, "call_id": one + role, "role": role}
-        for one in ("1", "2", "3")
-        for role in ("extension", "contact")
-    ]
+    calling.live = live_calls(api, 3)
 
-    def found(query: str = "") -> list[str]:
-        return [leg["call_id"] for leg in api.get(f"/channels?{query}").json["data"]]
+    def found(query: str = "") -> list[tuple[int, str]]:
+        legs = api.get(f"/channels?{query}").json["data"]
+        return [(int(leg["activation_id"], 16), leg["role"]) for leg in legs]
 
-    assert found() == [one + role for one in "321" for role in ("extension", "contact")]
-    assert found("filter_role=contact") == ["3contact", "2contact", "1contact"]
-    assert found("filter_activation_id=2") == ["2extension", "2contact"]
-    assert found("filter_role=extension&ascending=true") == [
-        "1extension",
-        "2extension",
-        "3extension",
-    ]
+    assert found() == [(one, role) for one in (3, 2, 1) for role in ("extension", "contact")]
+    assert found("filter_role=contact") == [(3, "contact"), (2, "contact"), (1, "contact")]
+    assert found(f"filter_activation_id={2:032x}") == [(2, "extension"), (2, "contact")]
+    assert found("filter_role=extension&ascending=true") == [(n, "extension") for n in (1, 2, 3)]
     assert found("filter_nothing=x") == []
-    assert api.get("/channels?page_size=no").status_code == 400
+    assert found(f"created_from={1001 + GREGORIAN}&filter_role=contact") == [
+        (3, "contact"),
+        (2, "contact"),
+    ]
+    assert found("created_to=1000") == [(1, "extension"), (1, "contact")]
+
+
+@pytest.mark.parametrize("order", ["", "&ascending=true"])
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_live_legs_come_in_pages_and_none_is_missed_or_told_twice(
+    api: Api, calling: FakeCalling, order: str, size: int
+) -> None:
+    calling.live = live_calls(api, 5)
+    seen: list[dict[str, Any]] = []
+    key = ""
+    while True:
+        page = api.get(f"/channels?page_size={size}{order}{key}").json
+        assert page["page_size"] == len(page["data"]) <= size
+        seen += page["data"]
+        if "next_start_key" not in page:
+            break
+        key = f"&start_key={page['next_start_key']}"
+    assert seen == api.get(f"/channels?paginate=false{order}").json["data"]
+    assert sorted(leg["call_id"] for leg in seen) == sorted(leg["call_id"] for leg in calling.live)
+
+
+def test_a_page_of_live_legs_goes_on_where_it_was_though_others_have_ended(
+    api: Api, calling: FakeCalling
+) -> None:
+    calling.live = live_calls(api, 4)
+    first = api.get("/channels?page_size=3").json
+    following = first["data"][2]["activation_id"]
+    # Of the leg that the page ended before, then of its whole call, nothing is left; and there is a new one.
+    new = live_calls(api, 9)[-2:]
+    gone = [leg for leg in calling.live if leg["call_id"] != f"{3:023x}1"] + new
+    calling.live = gone
+    rest = api.get(f"/channels?start_key={first['next_start_key']}").json["data"]
+    assert [leg["activation_id"] for leg in rest] == [
+        following,
+        *[f"{n:032x}" for n in (2, 2, 1, 1)],
+    ]
+    calling.live = [leg for leg in gone if leg["activation_id"] != following]
+    rest = api.get(f"/channels?start_key={first['next_start_key']}").json["data"]
+    assert [leg["activation_id"] for leg in rest] == [f"{n:032x}" for n in (2, 2, 1, 1)]
+
+
+def test_fifty_live_legs_a_page_unless_asked_otherwise(api: Api, calling: FakeCalling) -> None:
+    calling.live = live_calls(api, 40)
+    page = api.get("/channels").json
+    assert len(page["data"]) == page["page_size"] == 50 and page["next_start_key"]
+    whole = api.get("/channels?paginate=false").json
+    assert len(whole["data"]) == 80 and "next_start_key" not in whole
 
 
 @pytest.mark.parametrize("data", [{}, {"action": "transfer"}, {"action": None}, {"action": 5}])

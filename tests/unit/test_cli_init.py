@@ -30,8 +30,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("C2C_SIP_CONFIG", raising=False)
 
-    def run(*arguments: str, input: str = "") -> Result:
-        return CliRunner().invoke(main, list(arguments), input=input)
+    def run(*arguments: str, input: str = "", env: dict[str, str] | None = None) -> Result:
+        return CliRunner().invoke(main, list(arguments), input=input, env=env)
 
     return run
 
@@ -43,6 +43,7 @@ def test_options_write_a_configuration_that_works_for_its_owner_only(
     done = run(
         "init", "--config", "c.toml", "--trunk-domain", "sip.example.net:5062", "--trunk-username", "2000",
         "--trunk-password-file", "secret", "--country", "DE", "--listen", "127.0.0.1:9000", "--json",
+        "--trunk-caller-id", "+4930123456",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     assert {"id", "realm", "api_key", "username", "password"} <= json.loads(done.stdout).keys()
@@ -51,10 +52,11 @@ def test_options_write_a_configuration_that_works_for_its_owner_only(
     assert file.stat().st_mode & 0o777 == 0o600
     read = config.load(str(file), {})
     (trunk,) = read.trunks
-    assert (trunk.domain, trunk.username, trunk.password) == (
+    assert (trunk.domain, trunk.username, trunk.password, trunk.caller_id) == (
         "sip.example.net:5062",
         "2000",
         'pass"word\\',
+        "+4930123456",
     )
     assert (read.calling.default_region, read.http.listen) == ("DE", "127.0.0.1:9000")
     assert read.database.url == f"sqlite:///{tmp_path}/c2c.db"
@@ -123,7 +125,12 @@ def test_beside_a_database_with_accounts_no_configuration_is_written(
 
 def test_without_a_terminal_nothing_is_asked(run: Run, tmp_path: Path) -> None:
     done = run("init", "--config", "c.toml")
-    assert (done.exit_code, done.stdout) == (1, "") and "c.toml" in done.stderr
+    assert (done.exit_code, done.stdout) == (1, "")
+    # What a script that has forgotten something is to do.
+    assert "c.toml is not there" in done.stderr and "--trunk-domain HOST" in done.stderr
+    assert "--trunk-caller-id" in done.stderr and "in a terminal" in done.stderr
+    in_environment = run("init", "--no-questions", env={"C2C_SIP_CONFIG": "other.toml"})
+    assert in_environment.exit_code == 1 and "other.toml is not there" in in_environment.stderr
     alone = run("init", "--config", "c.toml", "--country", "DE")
     assert alone.exit_code == 2 and "--trunk-domain" in alone.stderr
     both = run(
@@ -153,8 +160,9 @@ def test_in_a_terminal_a_few_questions_make_a_configuration(tmp_path: Path) -> N
             ("configuration to [c.toml]: ", ""),
             ("domain, as sip.example.net: ", "not a domain"),
             ("domain, as sip.example.net: ", "sip.example.net"),
-            ("username: ", "2000"),
+            ("username: ", "+4930123456"),
             ("password: ", "geheim"),
+            ("as +12025550100 [+4930123456]: ", ""),
             ("are called [US]: ", "de"),
             ("HTTP [127.0.0.1:8000]: ", ""),
         ):
@@ -167,6 +175,33 @@ def test_in_a_terminal_a_few_questions_make_a_configuration(tmp_path: Path) -> N
     assert "api_key: " in seen and "next: c2c-sip doctor" in seen
     read = config.load(str(tmp_path / "c.toml"), {})
     assert (read.trunks[0].password, read.calling.default_region) == ("geheim", "DE")
+    assert read.trunks[0].caller_id == "+4930123456"
+
+
+@pytest.mark.parametrize(
+    ("username", "number"),
+    [
+        ("12025550100", "+12025550100"),
+        ("+4930123456", "+4930123456"),
+        ("2000", ""),
+        ("alice", ""),
+        ("", ""),
+        ("+", ""),
+        ("12025550100x", ""),
+        ("\u0661\u0662\u0660\u0662\u0665\u0665\u0665\u0660\u0661\u0660\u0660", ""),
+    ],
+)
+def test_a_username_that_is_a_number_is_offered_as_the_one_to_show(
+    username: str, number: str
+) -> None:
+    assert starting._number_in(username) == number
+
+
+def test_a_pbx_that_wants_no_number_has_a_line_to_fill_in_later(tmp_path: Path) -> None:
+    text = text_of(Answers("pbx.test", "2000", "x", "US", "127.0.0.1:8000"), "/x/c2c.db")
+    (tmp_path / "c.toml").write_text(text)
+    assert config.load(str(tmp_path / "c.toml"), {}).trunks[0].caller_id == ""
+    assert "\n# caller_id = " in text
 
 
 def _until(terminal: int, wanted: str) -> str:

@@ -130,7 +130,7 @@ def test_only_the_trunk_s_own_servers_get_an_answer() -> None:
     # Nor does another server see what one of them asked for.
     attempt = Attempt(account())
     assert attempt.challenged(bye, ("192.0.2.7", 5060))
-    request = Request("BYE", "sip:x@y")
+    request = Request("BYE", "sip:x@y", [("To", "<sip:x@y>;tag=t")])
     attempt.authorize(request, ("192.0.2.66", 5060))
     assert request.get("Authorization") is None
     attempt.authorize(request, ("192.0.2.7", 5060))
@@ -143,12 +143,12 @@ def test_a_nonce_is_kept_for_the_server_that_it_is_from() -> None:
     first, second = ("192.0.2.7", 5060), ("192.0.2.8", 5060)
     for server, realm in ((first, "one"), (second, "two")):
         attempt = Attempt(ours)
-        request = Request("INVITE", "sip:x@y")
+        request = Request("INVITE", "sip:x@y", [("To", "<sip:x@y>")])
         attempt.authorize(request, server)
         assert request.get("Authorization") is None
         assert attempt.challenged(asked(f'Digest realm="{realm}", nonce="1", qop="auth"'), server)
     for server, realm in ((first, "one"), (second, "two")):
-        request = Request("INVITE", "sip:x@y")
+        request = Request("INVITE", "sip:x@y", [("To", "<sip:x@y>")])
         Attempt(ours).authorize(request, server)
         assert f'realm="{realm}"' in (request.get("Authorization") or "")
 

@@ -14,7 +14,7 @@ from c2c_sip.calling.limits import DAY
 from c2c_sip.calling.links import Link
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.config import Calling, Config, Sip, Trunk
-from c2c_sip.store import Store
+from c2c_sip.store import Span, Store
 from tests.unit.databases import each_database  # noqa: F401 - a fixture
 
 NOON = 20_000 * DAY + DAY / 2
@@ -456,10 +456,8 @@ def test_the_store_keeps_what_the_guard_needs(store: Store, account: dict[str, A
     kept.never_call(mine, CONTACT, "account", 6.0)
     assert kept.is_never_called(mine, CONTACT)
     assert not kept.is_never_called("other", CONTACT)
-    assert [(row["number"], row["created"]) for row in kept.never_calls(mine, 10)] == [
-        (CONTACT, 5.0)
-    ]
-    assert kept.never_calls(mine, 10, after=CONTACT) == []
+    listed = kept.never_calls(mine, Span(10))
+    assert [(row["number"], row["created"]) for row in listed] == [(CONTACT, 5.0)]
     assert kept.call_again(mine, CONTACT)
     assert not kept.call_again(mine, CONTACT)
     assert not kept.is_never_called(mine, CONTACT)

@@ -18,7 +18,7 @@ from c2c_sip.api.webhooks import MOST
 from c2c_sip.calling.notices import LAST, STATES, Notices
 from c2c_sip.delivery import ONES, PATIENCE, Delivery, pause, signature
 from c2c_sip.outgoing import NotSent, fault, post
-from c2c_sip.store import Store
+from c2c_sip.store import Span, Store
 from c2c_sip.store.webhooks import WebhookRecords
 from tests.unit.conftest import Api
 from tests.unit.databases import each_database  # noqa: F401 - a fixture
@@ -286,7 +286,7 @@ def test_a_receiver_that_fails_gets_everything_in_order_once_it_is_back(world: W
     assert set(world.states()) == {"initiated"}
     tries = len(world.sent)
     assert 7 <= tries <= 20
-    (shown,) = world.queue.undelivered(hook, 10)
+    (shown,) = world.queue.undelivered(hook, Span(10))
     assert (shown["problem"], shown["attempts"], shown["failed"]) == (
         "HTTP status 500",
         tries,
@@ -305,13 +305,13 @@ def test_after_a_day_a_notice_is_given_up_and_shown(world: World) -> None:
     world.answers[URI] = 404
     world.call("a", "initiated", "ended")
     world.turns(PATIENCE + 7300, 60.0)
-    first = [row for row in world.queue.undelivered(hook, 10) if row["sequence"] == 0]
+    first = [row for row in world.queue.undelivered(hook, Span(10)) if row["sequence"] == 0]
     assert first[0]["failed"] == pytest.approx(1_800_000_000 + PATIENCE, abs=3700)
     # Those after it have their turn then.
     assert "ended" in world.states()
     world.now += 8 * 86400
     world.queue.tidy(world.now)
-    assert not [r for r in world.queue.undelivered(hook, 10) if r["failed"] is not None]
+    assert not [r for r in world.queue.undelivered(hook, Span(10)) if r["failed"] is not None]
 
 
 def test_a_receiver_that_fails_keeps_no_other_waiting(world: World) -> None:

@@ -284,7 +284,7 @@ def _password(leg: LegFacts, server: str) -> Diagnosis:
     return Diagnosis(
         "password_asked",
         f"{server} and wants a password, which was not given: {_setting(leg, 'password')} is not set, or it was "
-        "not one of the trunk's own servers that asked.",
+        "not one of the trunk's own servers that asked, or not by a digest that we know.",
     )
 
 

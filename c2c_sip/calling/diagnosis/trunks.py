@@ -92,7 +92,7 @@ def _refused(who: str, setting: str, failure: Failure) -> Diagnosis:
             return Diagnosis(
                 "registration_password_asked",
                 f"{who} wants a password ({said}), which was not given: {setting}.password is not set, or it was not "
-                "one of the trunk's own servers that asked.",
+                "one of the trunk's own servers that asked, or not by a digest that we know.",
             )
         case 403:
             return Diagnosis(

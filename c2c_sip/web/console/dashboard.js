@@ -156,7 +156,7 @@ export const dashboard = async (main, { signal, every }) => {
     showToday(false);
   };
   const loadLive = async () => {
-    const found = await get(own("/channels"), {}, signal);
+    const found = await get(own("/channels"), { paginate: "false" }, signal);
     show(places.live, live(found.data, loadLive, told));
   };
   const loadFailures = async () => {

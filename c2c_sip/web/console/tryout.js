@@ -26,8 +26,8 @@ export const steps = (item, seen, first = "extension") => {
 
 /** Hang up whatever an activation has up; false where nothing is. */
 export const hangUp = async (activation) => {
-  const { data } = await get(own("/channels"));
-  const leg = data.find((each) => each.activation_id === activation);
+  const { data } = await get(own("/channels"), { filter_activation_id: activation });
+  const [leg] = data;
   if (!leg) return false;
   await ask("POST", own(`/channels/${part(leg.call_id)}`), { data: { action: "hangup" } });
   return true;

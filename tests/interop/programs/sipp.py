@@ -196,8 +196,9 @@ def _said(status: str, more: str = _EMPTY, attributes: str = "") -> str:
 
 
 def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
-    """A UAS: ``answer`` waits for BYE, ``answer_bye`` sends one after ``pause`` ms, ``answer_bye HEADER`` with that
-    in it, ``refuse STATUS`` or ``refuse STATUS|HEADER``, ``ring`` expects CANCEL, ``trying`` too but has not rung, ``silent`` never says a word, ``redirect URI``, ``redirects`` six
+    """A UAS: ``answer`` waits for BYE, ``answer_at_once`` does not ring before, ``answer_bye`` sends one after ``pause``
+    ms, ``answer_bye HEADER`` with that in it, ``refuse STATUS`` or ``refuse STATUS|HEADER``, ``ring`` expects CANCEL,
+    ``trying`` too but has not rung, ``silent`` never says a word, ``redirect URI``, ``redirects`` six
     times to itself, ``early`` sends a 183 with SDP first; ``unheard`` gives up when no ACK comes, ``unacknowledged``
     sends none itself, ``forgets TIMER`` neither refreshes nor knows the call when it is asked, ``gone`` does not know it
     when it is to be held, ``transfer URI``; or a registrar that refuses, ``register STATUS|HEADER``."""
@@ -207,6 +208,8 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
     match verb:
         case "answer":
             steps = _INVITE + wait + _answer(port) + bye
+        case "answer_at_once":
+            steps = _INVITE + _answer(port).replace(_response("180 Ringing"), "", 1) + bye
         case "early":
             steps = (
                 _INVITE

@@ -14,11 +14,17 @@ from tests.interop.programs.base import HOST
 class Wire:
     """Takes datagrams at ``port`` for a program at :attr:`to`, and hands back its answers.
 
-    ``loses`` says of a datagram whether it gets lost on its way there; :meth:`cut` has all get lost, either way.
+    ``loses`` says of a datagram whether it gets lost on its way there; :meth:`cut` has all get lost, either way. What was
+    handed back is told to ``answered``.
     """
 
-    def __init__(self, loses: Callable[[bytes], bool] = lambda octets: False) -> None:
+    def __init__(
+        self,
+        loses: Callable[[bytes], bool] = lambda octets: False,
+        answered: Callable[[bytes], None] = lambda octets: None,
+    ) -> None:
         self.loses = loses
+        self.answered = answered
         self.lost: list[bytes] = []
         self.to = 0
         self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -59,3 +65,4 @@ class Wire:
             self._back.sendto(octets, (HOST, self.to))
         elif self._asking is not None:
             self._front.sendto(octets, self._asking)
+            self.answered(octets)
