@@ -55,6 +55,7 @@ Why = Literal[
     "",
     "unanswered",
     "no key",
+    "unusable",
     "no way",
     "no ports",
     "api",
