@@ -229,6 +229,7 @@ class OutgoingCall:
             acknowledged_at=_hostport(next(iter(self._acks.values()))[1]) if self._acks else "",
             not_acknowledged=self._not_acknowledged,
             lost_by=self.session.lost_by if self.session is not None else "",
+            unusable=self.session.unusable if self.session is not None else "",
             session_interval=agreed.interval if agreed is not None else 0,
             refreshes=agreed is not None and agreed.ours,
         )

@@ -369,6 +369,8 @@ class Flow:
                 return event
             case Failed(status, _, q850):
                 return Ending(hangup_cause(status, q850), status, plan)
+            case Ended(status=int(status)):
+                return Ending(hangup_cause(status), status, plan, "unusable")
             case Ended("network"):
                 return Ending("RECOVERY_ON_TIMER_EXPIRE", None, plan)
             case Ended(_, q850):

@@ -168,6 +168,8 @@ def _hung_up_early(call: CallFacts, leg: LegFacts) -> Diagnosis:
     """It had answered, but the other one had not."""
     ended = leg.ended if leg.ended is not None else call.ended
     talked = ended - (leg.answered or ended)
+    if call.why == "unusable":
+        return _audio_changed(leg, talked)
     other = "contact" if leg.role == "extension" else "extension"
     dialled = any(each.role == other for each in call.legs)
     lost = _lost(call, leg, talked)
@@ -370,6 +372,8 @@ def unreachable(begin: str, why: str, trunk: str) -> Diagnosis:
 def _of_talk(call: CallFacts, seconds: float) -> Diagnosis:
     leg = call.guilty
     mute = _mute(call, seconds)
+    if leg is not None and call.why == "unusable":
+        return _audio_changed(leg, seconds)
     if leg is not None:
         lost = _lost(call, leg, seconds)
         if lost is not None:
@@ -410,6 +414,15 @@ def _of_talk(call: CallFacts, seconds: float) -> Diagnosis:
         return Diagnosis(mute.name, f"{spoke}; {end}. {mute.text}")
     name = names.get(call.why, "spoke")
     return Diagnosis(name, f"{spoke}; {end}.{_losses(call)}")
+
+
+def _audio_changed(leg: LegFacts, seconds: float) -> Diagnosis:
+    """An offer within the call had an answer that we cannot take, which leaves nothing but to end it."""
+    return Diagnosis(
+        "audio_changed",
+        f"The {role_of(leg.role)} had to be hung up {after(seconds)}: its phone answered another offer of audio, as for a hold, "
+        f"with what we cannot take: {clean(leg.evidence.unusable, 120)}. We offered {join(leg.codecs)}; check {_codecs(leg)}.",
+    )
 
 
 def _lost(call: CallFacts, leg: LegFacts, seconds: float) -> Diagnosis | None:

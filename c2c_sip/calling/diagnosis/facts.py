@@ -57,6 +57,7 @@ Why = Literal[
     "",
     "unanswered",
     "no key",
+    "unusable",
     "no way",
     "no ports",
     "api",
