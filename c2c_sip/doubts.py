@@ -10,6 +10,8 @@ from sipstack.sdes import Mode
 ACCOUNT_DIGITS = 6
 #: What a listening address begins with that only this machine reaches.
 _HERE = ("127.", "localhost:", "[::1]:")
+#: What we can say something in ourselves.
+_SPOKEN = frozenset({"PCMU", "PCMA"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,17 @@ def doubts_of(config: Config) -> list[Doubt]:
                 "listen on 127.0.0.1, and have a reverse proxy that does TLS before it",
             )
         )
+    offered = {"media.codecs": config.media.codecs} | {
+        f"trunk[{number}].codecs": trunk.codecs for number, trunk in enumerate(config.trunks)
+    }
+    for setting, codecs in offered.items():
+        if codecs and not _SPOKEN.intersection(codecs):
+            found.append(
+                Doubt(
+                    f"{setting} has neither PCMU nor PCMA: phones hear no ringback, music or announcement, which we send in these",
+                    f"put one at its end: {setting} = [{', '.join(map(_quoted, (*codecs, 'PCMU')))}]",
+                )
+            )
     for number, trunk in enumerate(config.trunks):
         if trunk.srtp != Mode.OFF and trunk.transport != "tls":
             found.append(
@@ -82,3 +95,7 @@ def _shows_extensions(trunk: Trunk) -> bool:
     is_provider = sum(character.isdigit() for character in trunk.username) >= ACCOUNT_DIGITS
     shows_number = trunk.from_user == "number" or tuple(trunk.identity) != ("from",)
     return is_provider and shows_number and not trunk.caller_id
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
