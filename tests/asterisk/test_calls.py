@@ -198,7 +198,7 @@ def test_early_media_and_forwarding(pbx: Make, reliable: str) -> None:
     until(lambda: "> contact 200 OK (UPDATE)" in made.messages(forwarded), 10, "UPDATE")
 
 
-def test_it_refreshes_by_invite_and_by_update(pbx: Make) -> None:
+def test_it_changes_the_codec_by_invite_and_by_update(pbx: Make) -> None:
     made = pbx()
     call = made.call("612")
     until(lambda: "> contact 200 OK (UPDATE) [SDP]" in made.messages(call), 20, "UPDATE")

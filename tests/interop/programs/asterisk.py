@@ -105,12 +105,14 @@ exten => 611,1,Ringing()
  same => n,Set(CONNECTEDLINE(num)=888)
  same => n,PlayTones(1500)
  same => n,Wait(60)
-; Refreshes its session either way.
+; Changes its codec, either way.
 exten => 612,1,Answer()
  same => n,PlayTones(1500)
  same => n,Wait(1)
+ same => n,Set(PJSIP_MEDIA_OFFER(audio)=alaw)
  same => n,Set(PJSIP_SEND_SESSION_REFRESH()=invite)
  same => n,Wait(1)
+ same => n,Set(PJSIP_MEDIA_OFFER(audio)=ulaw)
  same => n,Set(PJSIP_SEND_SESSION_REFRESH()=update)
  same => n,Wait(60)
 ; 7XXX ends by cause XXX before it is answered, 8XXX after.
