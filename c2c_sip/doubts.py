@@ -8,6 +8,8 @@ from sipstack.sdes import Mode
 
 #: What a listening address begins with that only this machine reaches.
 _HERE = ("127.", "localhost:", "[::1]:")
+#: What we can say something in ourselves.
+_SPOKEN = frozenset({"PCMU", "PCMA"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,17 @@ def doubts_of(config: Config) -> list[Doubt]:
                 "listen on 127.0.0.1, and have a reverse proxy that does TLS before it",
             )
         )
+    offered = {"media.codecs": config.media.codecs} | {
+        f"trunk[{number}].codecs": trunk.codecs for number, trunk in enumerate(config.trunks)
+    }
+    for setting, codecs in offered.items():
+        if codecs and not _SPOKEN.intersection(codecs):
+            found.append(
+                Doubt(
+                    f"{setting} has neither PCMU nor PCMA: phones hear no ringback, music or announcement, which we send in these",
+                    f"put one at its end: {setting} = [{', '.join(map(_quoted, (*codecs, 'PCMU')))}]",
+                )
+            )
     for number, trunk in enumerate(config.trunks):
         if trunk.srtp != Mode.OFF and trunk.transport != "tls":
             found.append(
@@ -61,3 +74,7 @@ def doubts_of(config: Config) -> list[Doubt]:
                 )
             )
     return found
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'

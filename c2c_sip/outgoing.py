@@ -7,7 +7,8 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from c2c_sip.calling.address import Network, is_forbidden, is_forbidden_host
+from c2c_sip.calling.address import Network, is_forbidden, is_forbidden_host, read_address
+from sipstack.transport.own import is_own
 
 #: Seconds that all of a request may take; and those that a connection may.
 TIMEOUT = 10.0
@@ -56,6 +57,7 @@ def post(
     allowed: Sequence[Network] = (),
     *,
     find: Resolve = resolve,
+    own: Callable[[str], bool] = is_own,
     tls: ssl.SSLContext | None = None,
     timeout: float = TIMEOUT,
 ) -> int:
@@ -64,7 +66,8 @@ def post(
     The address that is checked is the one that is connected to, so that a name that means something else the next moment
     leads nowhere. The certificate has to be that of the name.
 
-    :param allowed: networks that may be sent to although they are not public
+    :param allowed: networks that may be sent to although they are not public, or this machine's own
+    :param own: whether an address is this machine's, by which its other programs are reached past the firewall
     :raises NotSent: there was no answer, or must not be any
     """
     wrong = fault(url, allowed)
@@ -79,7 +82,9 @@ def post(
     watchdog.daemon = True
     watchdog.start()
     try:
-        sock = _connected(host, port, find, allowed, min(timeout, CONNECTING))
+        sock = _connected(
+            _acceptable(host, port, find, allowed, own), port, min(timeout, CONNECTING)
+        )
         sock.settimeout(timeout)
         if parts.scheme == "https":
             sock = (tls or ssl.create_default_context()).wrap_socket(sock, server_hostname=host)
@@ -98,20 +103,36 @@ def post(
             sock.close()
 
 
-def _connected(
-    host: str, port: int, find: Resolve, allowed: Sequence[Network], timeout: float
-) -> socket.socket:
-    addresses = list(dict.fromkeys(find(host, port)))
-    public = [address for address in addresses if not is_forbidden(address, allowed)]
-    if addresses and not public:
-        raise NotSent(f"{host} is at {addresses[0]}, which is no public address")
-    error: OSError = OSError(f"{host} has no address")
-    for address in public[:3]:
+def _acceptable(
+    host: str, port: int, find: Resolve, allowed: Sequence[Network], own: Callable[[str], bool]
+) -> list[str]:
+    """The addresses of a host that may be sent to; at least one."""
+    found = list(dict.fromkeys(find(host, port)))
+    if not found:
+        raise NotSent(f"{host} has no address")
+    public = [address for address in found if not is_forbidden(address, allowed)]
+    if not public:
+        raise NotSent(f"{host} is at {found[0]}, which is no public address")
+    others = [
+        address
+        for address in public
+        if any(read_address(address) in network for network in allowed) or not own(address)
+    ]
+    if not others:
+        raise NotSent(
+            f"{host} is at {public[0]}, which is this machine's own address: its operator may allow it, webhooks.networks"
+        )
+    return others
+
+
+def _connected(addresses: Sequence[str], port: int, timeout: float) -> socket.socket:
+    error: OSError | None = None
+    for address in addresses[:3]:
         try:
             return socket.create_connection((address, port), timeout)
         except OSError as problem:
             error = problem
-    raise error
+    raise error or OSError("there is no address")
 
 
 def _cut(sock: socket.socket | None) -> None:

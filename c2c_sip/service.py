@@ -56,6 +56,7 @@ from sipstack.message import Uri
 from sipstack.resolver import DnsLookup, Resolver, kinds_of
 from sipstack.trace import Trace
 from sipstack.transport import Transport
+from sipstack.transport.own import is_own
 from sipstack.transport.stream import StreamTransport
 from sipstack.transport.tls import client_context, server_context
 from sipstack.transport.udp import UdpTransport
@@ -272,9 +273,13 @@ class Service:
         )
         networks = config.webhooks.networks
         allowed = [ipaddress.ip_network(text) for text in networks]
+
+        def own(address: str) -> bool:
+            return is_own(address) or address == config.sip.public_address
+
         self._delivery = Delivery(
             self.store.webhooks,
-            lambda url, body, headers: post(url, body, headers, allowed),
+            lambda url, body, headers: post(url, body, headers, allowed, own=own),
         )
         self._delivery.start()
         self.calling = Calling(

@@ -16,7 +16,7 @@ from sipstack.agent import (
     retry_after,
     sdp_of,
 )
-from sipstack.dialog import FORKS, Dialog
+from sipstack.dialog import FORKS, Dialog, secured
 from sipstack.events import (
     Answered,
     EarlyMedia,
@@ -229,6 +229,7 @@ class OutgoingCall:
             acknowledged_at=_hostport(next(iter(self._acks.values()))[1]) if self._acks else "",
             not_acknowledged=self._not_acknowledged,
             lost_by=self.session.lost_by if self.session is not None else "",
+            unusable=self.session.unusable if self.session is not None else "",
             session_interval=agreed.interval if agreed is not None else 0,
             refreshes=agreed is not None and agreed.ours,
         )
@@ -263,14 +264,16 @@ class OutgoingCall:
         ]
         self._sequence = max([self._sequence, *used]) + 1
         request = Request("INVITE", self.outbound.uri)
-        for route in account.routes if account is not None else ():
+        routes = account.routes if account is not None else ()
+        for route in routes:
             request.add("Route", str(route))
         request.add("Max-Forwards", "70")
         request.add("From", str(self._from))
         request.add("To", str(self._to))
         request.add("Call-ID", self.call_id)
         request.add("CSeq", str(CSeq(self._sequence, "INVITE")))
-        request.add("Contact", str(contact))
+        way = [self.outbound.uri, *(route.uri for route in routes[:1])]
+        request.add("Contact", str(secured(contact, *way)))
         headers = [
             (name, value)
             for name, value in self._headers

@@ -153,6 +153,21 @@ class Dialog:
             self.remote_target = contacts[0].uri
 
 
+def secured(contact: NameAddr, *way: Uri) -> NameAddr:
+    """Our ``contact`` in the dialog of a request with these URIs: by ``sips:`` where one of them is, for then the way goes by
+    TLS all along.
+
+    Those that say so are the Request-URI, and of what we send the first Route (:rfc:`3261` §8.1.1.8), of what comes the
+    first Record-Route or where there is none the Contact (§12.1.1).
+    """
+    if all(uri.scheme != "sips" for uri in way):
+        return contact
+    # Which says already what the transport is.
+    params = tuple(param for param in contact.uri.params if param[0] != "transport")
+    uri = replace(contact.uri, scheme="sips", params=params)
+    return NameAddr(contact.display_name, uri, contact.params)
+
+
 def as_request_uri(uri: Uri) -> Uri:
     """``uri`` without what a Request-URI must not have (:rfc:`3261` §19.1.1)."""
     if not uri.headers and not (uri.params and uri.has_param("method")):

@@ -89,10 +89,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An answered call is over; ``by`` is ``"peer"``, ``"local"``, or ``"network"`` where the peer was lost."""
+    """An answered call is over; ``by`` is ``"peer"``, ``"local"``, or ``"network"`` where the peer was lost.
+
+    ``status`` is the one that says why the call had to be ended though nobody asked for it, else ``None``: 488 where an offer of
+    ours was answered with what we cannot take.
+    """
 
     by: Literal["peer", "local", "network"]
     q850: int | None = None
+    status: int | None = None
 
 
 #: How the peer of an answered call was found to be gone: it did not answer when it was asked, the session timer ran out,
@@ -127,6 +132,8 @@ class Evidence:
     acknowledged_at: str = ""
     not_acknowledged: str = ""
     lost_by: LostBy = ""
+    #: What was wrong with the answer to an offer within the call, for which it had to be ended.
+    unusable: str = ""
     #: The interval of the session timer in seconds, 0 where there is none, and whether the refreshes are ours.
     session_interval: int = 0
     refreshes: bool = False

@@ -233,8 +233,8 @@ class IncomingCall:
             try:
                 # The offer was ours, in the 2xx.
                 remote = self._media.accept_answer(sdp_of(ack))
-            except SdpError:
-                self.session.hang_up('SIP;cause=488;text="Not Acceptable Here"')
+            except SdpError as error:
+                self.session.give_up(error)
                 return
             self._on_media(remote)
             self._remote = remote

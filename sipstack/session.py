@@ -94,6 +94,8 @@ class Session:
         self.outcome: Ended | None = None
         #: How its peer was found to be gone, if it was.
         self.lost_by: LostBy = ""
+        #: What was wrong with an answer to an offer of ours, for which it was ended.
+        self.unusable = ""
         self._agent = agent
         self._media = media
         self._account = account
@@ -137,6 +139,12 @@ class Session:
         if self.outcome is None:
             self.lost_by = by
         self._bye(Ended("network"), "")
+
+    def give_up(self, error: SdpError) -> None:
+        """End it, for an offer of ours was answered with what we cannot take (:rfc:`3261` §14.1 leaves nothing else)."""
+        if self.outcome is None:
+            self.unusable = error.reason
+        self._bye(Ended("local", status=488), 'SIP;cause=488;text="Not Acceptable Here"')
 
     def _bye(self, event: Ended, reason: str) -> None:
         if self.outcome is not None:
@@ -276,8 +284,9 @@ class Session:
             else:
                 try:
                     self._agreed(self._media.accept_answer(sdp_of(ack)))
-                except SdpError:
-                    self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
+                except SdpError as error:
+                    self.give_up(error)
+                    return
         self._offer_again()
 
     def _never_acknowledged(self) -> None:
@@ -365,8 +374,8 @@ class Session:
         self._watch()
         try:
             remote = self._media.accept_answer(sdp_of(response))
-        except SdpError:
-            self.hang_up('SIP;cause=488;text="Not Acceptable Here"')
+        except SdpError as error:
+            self.give_up(error)
             return
         self._on_media(remote)
         self._on_event(Refreshed())

@@ -12,8 +12,10 @@ from typing import Any
 from sipstack.account import Account, account_at
 from sipstack.acquaintance import Acquaintance
 from sipstack.agent import BODIES, Dialogue, Handlers, Timer, has_foreign_body
+from sipstack.dialog import secured
 from sipstack.entropy import Entropy
 from sipstack.incoming import IncomingCall, refused_timing
+from sipstack.lenient import readable
 from sipstack.message import (
     Message,
     NameAddr,
@@ -533,7 +535,9 @@ class UserAgent:
             return
         entry = self._serve(request, source, transport)
         user = request.uri.user or ""
-        contact = self.contact(entry.target, user)
+        hops = readable(lambda: request.record_routes or request.contacts)
+        way = [request.uri, *(hop.uri for hop in hops[:1])]
+        contact = secured(self.contact(entry.target, user), *way)
         account = account_at(self._accounts, source, user)
         try:
             call = IncomingCall(self, request, entry, contact, account)

@@ -369,10 +369,14 @@ class Flow:
                 return event
             case Failed(status, _, q850):
                 return Ending(hangup_cause(status, q850), status, plan)
+            case Ended(status=int(status)):
+                return Ending(hangup_cause(status), status, plan, "unusable")
             case Ended("network"):
                 return Ending("RECOVERY_ON_TIMER_EXPIRE", None, plan)
-            case Ended():
-                cause = "NORMAL_CLEARING" if self.connected else "ORIGINATOR_CANCEL"
+            case Ended(_, q850):
+                cause = hangup_cause(200, q850)
+                if cause == "NORMAL_CLEARING" and not self.connected:
+                    cause = "ORIGINATOR_CANCEL"
                 return Ending(cause, None, plan)
         return None
 

@@ -103,6 +103,7 @@ class Leg:
             described=hostport_text(remote.address, remote.port) if remote is not None else "",
             # Past us nothing is heard.
             is_to_be_heard=self.hears() and not self.local.stands_for_another,
+            q850=outcome.q850 if isinstance(outcome, (Ended, Failed)) else None,
         )
 
     def close(self, reason: str = "") -> LegCounters:

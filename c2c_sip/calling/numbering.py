@@ -14,9 +14,15 @@ from typing import Literal
 from urllib.parse import unquote
 
 import phonenumbers
-from phonenumbers import PhoneNumber, PhoneNumberType, shortnumberinfo
+from phonenumbers import (
+    PhoneMetadata,
+    PhoneNumber,
+    PhoneNumberType,
+    ShortNumberCost,
+    shortnumberinfo,
+)
 
-from c2c_sip.calling.contact import Contact, Number, is_phone, number_in
+from c2c_sip.calling.contact import MIN_OUTSIDE_DIGITS, Contact, Number, is_phone, number_in
 
 Kind = Literal["ordinary", "premium", "shared-cost", "satellite", "personal", "emergency", "short"]
 
@@ -50,14 +56,36 @@ _WORLDWIDE: dict[int, Kind] = {
 }
 # Answered by mobile networks all over the world, whatever the country's own number is.
 _EMERGENCIES = ("112", "911")
+# In America 112 is no number of the land's own, and behind the country's code it is somebody's extension.
+_INTERNAL = ("1112",)
 # Digits of an internal number at the least: fewer get an operator, or an outside line.
 _SHORTEST = 3
+# What gets a line at a switch, and the codes that some countries' networks take before a number, mostly to hide or show
+# one's own, without a star that would give them away. At most so many of all of these stand before a number.
+_LINES = ("0", "9")
+_CODES: dict[str, tuple[str, ...]] = {
+    "AU": ("1831", "1832"),
+    "CA": ("1167", "1182"),
+    "ES": ("067",),
+    "GB": ("141", "1470"),
+    "HK": ("133", "1357"),
+    "IE": ("141", "142"),
+    "JP": ("184", "186"),
+    "NZ": ("0196", "0197"),
+    "US": ("1167", "1182"),
+}
+_MOST_BEFORE = 3
+# The service codes of North America's plan, whether or not its tables have them for a country of it.
+_NORTH_AMERICA = 1
+_N11 = re.compile("[2-8]11")
 # Digits of an internal number at the most.
 _LONG = 10
 # Digits of what may stand before a number: a 9 that gets a line, or the code of a carrier, such as 1010288 and 01013.
 _BEFORE = range(1, 8)
 # Digits that a dialled number may have too many at its end, or too few, and still be taken for another.
 _FEWEST, _ADDED = 6, 4
+# Digits of a short code for calls, and of one with all that may stand before it: more are none.
+_LONGEST, _MOST_WITH_PREFIXES = 8, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +159,17 @@ def _readings(digits: str, e164: str | None, region: str) -> tuple[Reading, ...]
     # What is no number for sure may be one with an emergency number, or zeros, in front of it.
     if _connects_to_emergency(bare, e164, region):
         return (Reading("emergency", ""),)
-    if e164 is None:
-        found = [Reading("short" if _is_service(bare, region) else "ordinary", "")]
+    if (
+        len(bare) < _SHORTEST
+        or not bare.strip("0")
+        or any(
+            _is_service(each, region) or phonenumbers.is_emergency_number(each, region)
+            for each in _behind_prefixes(bare, region, trunk=True)
+        )
+    ):
+        found.append(Reading("short", ""))
+    elif e164 is None:
+        found = [Reading("ordinary", "")]
     if bare.startswith("0") or (e164 is None and len(bare) >= _LONG):
         for guess in _guesses(bare, region):
             others = _whole(guess)
@@ -251,14 +288,47 @@ def _is_valid(e164: str) -> bool:
 
 
 def _is_emergency(bare: str, region: str) -> bool:
-    """Whether these digits, or what is left after what gets a line or the country, are an emergency number."""
-    own = {bare.lstrip("0"), bare}
+    """Whether these digits, or what is left of them behind prefixes and the country's code, are an emergency number."""
     country = str(phonenumbers.country_code_for_region(region))
-    if bare.startswith(country) and bare != "1112":  # in America that is 911, and 1112 an extension
-        own.add(bare.removeprefix(country))
-    if any(d in _EMERGENCIES or phonenumbers.is_emergency_number(d, region) for d in own if d):
-        return True
-    return bare.startswith("9") and bool(phonenumbers.is_emergency_number(bare[1:], region))
+    own = {bare.lstrip("0"), *_behind_prefixes(bare, region)}
+    own |= {each.removeprefix(country) for each in own if each not in _INTERNAL}
+    return any(d in _EMERGENCIES or phonenumbers.is_emergency_number(d, region) for d in own if d)
+
+
+def _behind_prefixes(bare: str, region: str, trunk: bool = False) -> list[str]:
+    """The digits, and what a switch or a network may see of them once it has taken off what gets a line, the
+    international prefix with the region's own code, and the codes of its network, in any order.
+
+    :param trunk: the region's trunk prefix too, which has no business before a short code, but may be taken off all the
+        same. Behind it internal numbers look like them: 1112 in the US.
+    """
+    found = [bare]
+    if len(bare) > _MOST_WITH_PREFIXES:
+        return found
+    prefixes = _prefixes(region, trunk)
+    latest = {bare}
+    for _ in range(_MOST_BEFORE):
+        latest = {
+            each.removeprefix(prefix)
+            for each in latest
+            for prefix in prefixes
+            if each.startswith(prefix) and each != prefix
+        }
+        found += sorted(each for each in latest if len(each) <= _LONGEST)
+    return found
+
+
+@lru_cache(maxsize=256)
+def _prefixes(region: str, trunk: bool) -> tuple[str, ...]:
+    own = phonenumbers.country_code_for_region(region)
+    national = phonenumbers.ndd_prefix_for_region(region, True) if trunk else None
+    plan = PhoneMetadata.metadata_for_region(region)
+    written = plan.international_prefix if plan is not None else None
+    abroad = {"00", *([written] if written and written.isdecimal() else [])}
+    whole = [f"{prefix}{own}" for prefix in abroad]
+    return tuple(
+        dict.fromkeys(p for p in (*_LINES, national, *abroad, *whole, *_CODES.get(region, ())) if p)
+    )
 
 
 def _connects_to_emergency(bare: str, e164: str | None, region: str) -> bool:
@@ -271,19 +341,30 @@ def _connects_to_emergency(bare: str, e164: str | None, region: str) -> bool:
 
 
 def _is_service(bare: str, region: str) -> bool:
-    """Whether this is one of the region's short codes for calls, such as directory enquiries, or the operator."""
-    if len(bare) < _SHORTEST or not bare.strip("0"):
-        return True
-    try:
-        number = phonenumbers.parse(bare, region)
-    except phonenumbers.NumberParseException:
+    """Whether this is one of the region's short codes for calls, such as directory enquiries."""
+    if len(bare) < _SHORTEST:
         return False
-    # Codes for text messages, and of one network only, are nothing elsewhere: internal numbers look like them.
-    return (
-        bool(phonenumbers.is_valid_short_number_for_region(number, region))
-        and not shortnumberinfo.is_sms_service_for_region(number, region)
-        and not shortnumberinfo.is_carrier_specific_for_region(number, region)
+    code = phonenumbers.country_code_for_region(region)
+    if code == _NORTH_AMERICA and _N11.fullmatch(bare):
+        return True
+    whole = _parse(_in_full(bare, region) or "")
+    if len(bare) < MIN_OUTSIDE_DIGITS and whole is not None and _reading(whole).kind != "ordinary":
+        return True  # as 13 11 26 in Australia, which is so short in full
+    zeros = len(bare) - len(bare.lstrip("0"))
+    number = PhoneNumber(
+        code, int(bare), italian_leading_zero=zeros > 0, number_of_leading_zeros=zeros or None
     )
+    cost = shortnumberinfo.expected_cost_for_region(number, region)
+    known = cost != ShortNumberCost.UNKNOWN_COST
+    if not known and not phonenumbers.is_valid_short_number_for_region(number, region):
+        return False
+    # Codes for text messages, and longer ones of one network only, are nothing elsewhere: internal numbers look like them.
+    if len(bare) == _SHORTEST and (known or bare.startswith("1")):
+        return True
+    if shortnumberinfo.is_sms_service_for_region(number, region):
+        return False
+    is_one_networks = shortnumberinfo.is_carrier_specific_for_region(number, region)
+    return known or not is_one_networks or len(bare) == _SHORTEST
 
 
 __all__ = ["ANYWHERE", "REFUSED_KINDS", "Kind", "Reading", "canonical", "prepare", "readings"]

@@ -287,6 +287,7 @@ class Planner:
                 party = checked.contact
                 self._guard.check_never_call(account["id"], checked.called, str(uri))
             where = routing.destination(party, realm, config.trunks, region)
+            where = routing.as_secure_as(uri, where)
             shown = routing.shown_to_contact(
                 clicktocall,
                 extension.destination.party,

@@ -53,6 +53,8 @@ class Trunk(Protocol):
     @property
     def domain(self) -> str: ...
     @property
+    def transport(self) -> str: ...
+    @property
     def username(self) -> str: ...
     @property
     def outbound_proxy(self) -> str: ...
@@ -232,6 +234,8 @@ def may_follow(
     )
     trunk = original.trunk
     if trunk is not None and same_host(target.host, _host_and_port(trunk.domain)[0]):
+        if target.scheme == "sips" and trunk.transport != "tls":
+            return None  # it would go there by something else than TLS
         return replace(original, uri=target)
     others = [host for trunk in trunks for host in _hosts_of(trunk)]
     if any(same_host(target.host, host) for host in (*others, *trunk_hosts)):
@@ -271,6 +275,23 @@ def referred_to(uri: Uri, referrer: Destination, realm: str, region: str) -> Par
     if uri.user and any(host and same_host(uri.host, _host_and_port(host)[0]) for host in own):
         return read_extension(unquote(uri.user), region)
     return read_extension(str(replace(uri, params=(), headers=())), region)
+
+
+def as_secure_as(uri: Uri, where: Destination) -> Destination:
+    """``where``, as it has to be dialled for a target that was named by ``uri``: what was ``sips:`` there is so here too, and
+    goes by TLS all the way (:rfc:`3261` §26.2.2, :rfc:`5630` §5), or not at all.
+
+    :raises Refusal: of the kind ``unavailable``: its trunk's transport is not TLS
+    """
+    if uri.scheme != "sips" or where.uri.scheme == "sips":
+        return where
+    trunk = where.trunk
+    if trunk is None or trunk.transport != "tls":
+        name, transport = (trunk.name, trunk.transport) if trunk is not None else ("", "")
+        raise Refusal(
+            "unavailable", f"sips: wants TLS all the way; trunk.{name}.transport is {transport}"
+        )
+    return replace(where, uri=replace(where.uri, scheme="sips"))
 
 
 # -- who calls -----------------------------------------------------------------------------------

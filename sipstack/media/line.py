@@ -286,6 +286,11 @@ class Line:
         """
         return self.remote is not None and self.remote.direction != "sendrecv"
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether the peer has said that it will not send."""
+        return self.remote is not None and self.remote.direction in ("recvonly", "inactive")
+
     def unprotect(self, buffer: bytearray, size: int) -> int:
         """Decrypt the packet in the buffer where it stands; its size then, 0: it was rejected."""
         if self.protector is None or (self.shares_port and is_rtcp(buffer)):

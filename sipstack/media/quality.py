@@ -56,7 +56,7 @@ class StreamQuality:
     """The account of one stream of ``clock_rate`` Hz.
 
     :meth:`packet` is called for every packet and does little for one that comes in order; :meth:`restart` where the
-    caller sees another SSRC, :meth:`pause` where silence is agreed on (hold), so that it is no gap.
+    caller sees another SSRC, :meth:`pause` where silence is agreed on (hold), so that it is no gap and no loss.
     """
 
     __slots__ = (
@@ -81,6 +81,8 @@ class StreamQuality:
         "_rate",
         "_reported",
         "_restarts",
+        "_silent",
+        "_silent_until",
         "_stray",
         "_timed",
         "_timestamp",
@@ -100,6 +102,9 @@ class StreamQuality:
         self._bad = -1
         self._packets = self._bytes = self._late = self._duplicate = self._stray = 0
         self._restarts = 0
+        #: Whether the peer has said that it sends nothing, and how many had come when that was so last; -1: never.
+        self._silent = False
+        self._silent_until = -1
         self._arrival = math.inf
         #: Arrival and timestamp of the packet that jitter is measured from; no comparison holds with a NaN.
         self._timed = math.nan
@@ -153,6 +158,11 @@ class StreamQuality:
         expected = self._cycle + self._next
         if ahead < MAX_DROPOUT:
             number = expected + ahead
+            if self._silent or self._packets == self._silent_until + 1:
+                # Some number what they do not send.
+                self._base += ahead
+                self._next, self._cycle, self._bad = sequence + 1, number - sequence, -1
+                return True
             self._missing.update(range(max(expected, number - MAX_MISORDER), number))
             if len(self._missing) > 4 * MAX_MISORDER:
                 oldest = number - MAX_MISORDER
@@ -207,9 +217,15 @@ class StreamQuality:
             self._jitter_sum *= factor
             self._timed = math.nan
 
-    def pause(self) -> None:
-        """Silence is meant from here on: neither a gap, nor jitter when it ends."""
+    def pause(self, silent: bool = False) -> None:
+        """Silence is meant from here on: neither a gap, nor jitter when it ends.
+
+        While the peer is ``silent``, as it has said, and with the first packet after, numbers passed over are no loss.
+        """
         self._arrival, self._timed = math.inf, math.nan
+        if silent or self._silent:
+            self._silent_until = self._packets
+        self._silent = silent
 
     def _expected(self) -> int:
         return self._cycle + self._next - self._base if self._next >= 0 else 0

@@ -141,7 +141,7 @@ class Relay:
         line = self._lines[number]
         if remote == line.remote and set(codecs) == set(line.expected.values()):
             return
-        line.remote = remote
+        was_silent, line.remote = line.is_silent, remote
         line.described = self._clock()
         line.expected = {codec.payload_type: codec for codec in codecs}
         # RFC 3264 §5.1 has the peer send by our numbers; some send by those of their own description.
@@ -149,7 +149,10 @@ class Relay:
             ours = next((codec for codec in codecs if codec.same_as(theirs)), None)
             if ours is not None:
                 line.expected.setdefault(theirs.payload_type, ours)
-        line.quality.pause()
+        line.quality.pause(line.is_silent)
+        if was_silent or line.is_silent:
+            # Nor are numbers that it passes over any that the other one misses.
+            line.passing = -1
         if remote.port and not is_unspecified(remote.address):
             # Port 0 and 0.0.0.0 say that nothing is wanted, not that the peer has moved.
             line.latch.signal(line.reachable(remote.address, remote.port))

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from tests.failures import is_told
 from tests.interop.conftest import Start
 from tests.interop.programs import Certificate, Kamailio, Service, SippUas, Wire, until
 from tests.interop.programs.base import free_port
@@ -48,6 +49,38 @@ def test_one_post_connects_two_phones_and_either_bye_ends_both(start: Start) -> 
     assert header(invite, "To") == f"<{contact.uri}>"
     assert {cdr["role"] for cdr in service.cdrs(activation["id"])} == {"extension", "contact"}
     until(lambda: not service.open_rtp_ports(), 5, "the RTP ports to be free")
+
+
+@pytest.mark.parametrize(
+    ("contact", "result", "cause", "name"),
+    [
+        ("answer_bye Reason: Q.850;cause=16", "success", "NORMAL_CLEARING", "spoke"),
+        ("answer_bye Reason: Q.850;cause=38", "success", "NETWORK_OUT_OF_ORDER", "spoke"),
+        (
+            "refuse 603 Decline|Reason: Q.850;cause=41",
+            "error",
+            "NORMAL_TEMPORARY_FAILURE",
+            "refused",
+        ),
+    ],
+)
+def test_the_cause_that_asterisk_gives_is_the_record_s(
+    start: Start, contact: str, result: str, cause: str, name: str
+) -> None:
+    """As FreeSWITCH has it, and so Kazoo."""
+    service = start(Service, FAST).start()
+    desk = start(SippUas, "answer", name="desk")
+    customer = start(SippUas, contact, name="customer", pause=1000)
+    definition = service.define(extension=desk.uri)
+    activation = service.connect(definition, customer.uri)
+    record = service.ended(definition, activation["id"])
+    assert (record["result"], record["cause"]) == (result, cause)
+    is_told(name, record["explanation"])
+    assert (cause in record["explanation"]) == (cause != "NORMAL_CLEARING")
+    roles = {cdr["role"]: cdr["hangup_cause"] for cdr in service.cdrs(activation["id"])}
+    assert roles == {"extension": "NORMAL_CLEARING", "contact": cause}
+    assert desk.finish() == 0, desk.printed()
+    assert customer.finish() == 0, customer.printed()
 
 
 @pytest.mark.parametrize(

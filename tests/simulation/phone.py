@@ -406,7 +406,8 @@ class ScriptedPhone:
         if request.body:
             call.directions.append(direction)
         answers = request.body or request.method == "INVITE"
-        body = self.describe(request.body, REVERSED[direction]) if answers else b""
+        later = self.script.codecs_later
+        body = self.describe(request.body, REVERSED[direction], later) if answers else b""
         response = make_response(request, 200, to_tag=call.tag, headers=headers)
         response.add("Contact", f"<{self.uri}>")
         response.add("Allow", self.script.allow)
@@ -624,7 +625,9 @@ class ScriptedPhone:
         if held is not None:
             self._run(machine, held[1], machine.respond(response, self._loop.time()))
 
-    def describe(self, offer: bytes, direction: str = "sendrecv") -> bytes:
+    def describe(
+        self, offer: bytes, direction: str = "sendrecv", only: tuple[str, ...] = ()
+    ) -> bytes:
         """The phone's description: what it takes of the offer, and telephone events where they were offered."""
         host = self.script.hears_at or self.address[0]
         family = "IP6" if ":" in host else "IP4"
@@ -637,6 +640,7 @@ class ScriptedPhone:
         codecs = [c for c in self.script.codecs if c.split()[1] in text] or self.script.codecs
         if not offer and self.script.offers:
             codecs = self.script.offers
+        codecs = only or codecs
         numbers = " ".join(codec.split()[0] for codec in codecs)
         lines = [
             "v=0",

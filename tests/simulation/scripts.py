@@ -41,6 +41,7 @@ class Script:
     :param ignore: methods that it does not react to, such as BYE or CANCEL
     :param codecs: numbers and formats that it takes, of which it answers those that it is offered, or all
     :param offers: those that it offers itself, where they are others
+    :param codecs_later: those that it answers with to what comes within the call, where they are others
     :param statuses: what it answers to other methods than 200, such as ``(("BYE", 481),)``
     """
 
@@ -74,6 +75,7 @@ class Script:
     statuses: tuple[tuple[str, int], ...] = ()
     codecs: tuple[str, ...] = ("0 PCMU/8000",)
     offers: tuple[str, ...] = ()
+    codecs_later: tuple[str, ...] = ()
 
 
 ANSWERS = Script()

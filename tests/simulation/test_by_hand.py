@@ -496,6 +496,8 @@ def test_an_ack_whose_answer_cannot_be_used_ends_the_call() -> None:
         bye = await hand.request("BYE")
         hand.answer(bye, 200)
         assert bye.get("Reason") == 'SIP;cause=488;text="Not Acceptable Here"'
+        assert call.events[-1] == Ended("local", status=488)
+        assert call.outgoing.evidence.unusable == "No codec in common"
 
     play(work)
 
@@ -511,6 +513,8 @@ def test_an_answer_to_our_offer_that_cannot_be_used_ends_the_call() -> None:
         bye = await hand.request("BYE")
         hand.answer(bye, 200)
         assert bye.get("Reason") == 'SIP;cause=488;text="Not Acceptable Here"'
+        assert call.events[-1] == Ended("local", status=488)
+        assert call.outgoing.evidence.unusable == "No codec in common"
 
     play(work)
 

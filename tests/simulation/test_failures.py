@@ -49,6 +49,7 @@ CASES: list[tuple[str, Script, Script, dict[str, Any]]] = [
     ("no_ports", TALKS, TALKS, later(0.5, lambda flow, outcome: setattr(outcome.media, "capacity", 1))),
     ("address_refused", TALKS, TALKS, {"accepted": lambda host: host != CUSTOMER}),
     ("bad_description", TALKS, Script(hears_at="nowhere.test"), {}),
+    ("audio_changed", Script(codecs_later=("3 GSM/8000",)), Script(reinvite_after=5.0), {}),
     ("never_rang", TALKS, Script(ring_after=None, answer_after=None), {}),
     ("no_key", Script(answer_after=5.0), TALKS, {"confirm": "1"}),
     ("transfer_failed", Script(refer_after=3.0, refer_to="sip:x@192.0.2.4", hang_up_after=3.1), TALKS, {"third": scripts.REJECTS}),
@@ -69,6 +70,20 @@ def test_why_a_call_failed(
     sentence = activate(extension, contact, **more).ledger.record["explanation"]
     print(f"| `{name}` | {sentence} |")
     assert normal(sentence) in told(name)
+
+
+def test_whose_new_audio_cannot_be_taken_is_hung_up_by_us() -> None:
+    """The contact holds, the extension answers that with a codec that was not offered: it did not hang up, nor did the contact."""
+    outcome = activate(Script(codecs_later=("3 GSM/8000",)), Script(reinvite_after=5.0))
+    record, ledger = outcome.ledger.record, outcome.ledger
+    assert (record["result"], record["cause"], record["sip_status"]) == (
+        "success",
+        "INCOMPATIBLE_DESTINATION",
+        488,
+    )
+    assert ledger.leg("extension")["cause"] == "INCOMPATIBLE_DESTINATION"
+    assert ledger.leg("contact")["cause"] == "NORMAL_CLEARING"
+    assert {ledger.leg(role)["hangup_by"] for role in ("extension", "contact")} == {"local"}
 
 
 @pytest.mark.parametrize("hang_up_after", [3.1, 5.5])

@@ -145,6 +145,7 @@ def test_a_call_that_was_offered_our_media_and_answers_with_none_is_ended() -> N
         bye = await hand.request("BYE")
         hand.answer(bye, 200)
         assert bye.get("Reason") == 'SIP;cause=488;text="Not Acceptable Here"'
+        assert call.events[-1] == Ended("local", status=488)
 
     play(work)
 

@@ -260,6 +260,31 @@ def test_what_was_not_passed_on_during_a_hold_has_no_numbers(tapped: bool) -> No
     assert marked.index(True, 1) in (100, 101)
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_what_a_held_peer_numbers_without_sending_it_is_no_loss_to_anybody(early: bool) -> None:
+    """Asterisk counts on while its side is on hold."""
+    world = World()
+    desk, customer = bridged(world)
+    desk.talk(2.0)
+    world.run(2.0)
+    desk.describe(direction="recvonly")
+    world.run(3.0)
+    if early:
+        desk.say(skip=150)
+        world.run(0.02)
+        desk.describe()
+    else:
+        desk.describe()
+        desk.say(skip=150)
+        world.run(0.02)
+    desk.talk(2.0)
+    world.run(2.1)
+    assert len(customer.heard) == 201
+    assert_one_stream(customer)
+    counters = world.relay.remove(desk.number)
+    assert (counters.packets_received, counters.lost) == (201, 0)
+
+
 @pytest.mark.parametrize("first", [0x80, 0x90])
 def test_a_packet_that_may_have_been_cut_is_not_passed_on(first: int) -> None:
     world = World()

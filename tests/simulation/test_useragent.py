@@ -13,6 +13,7 @@ import pytest
 from sipstack import acquaintance, useragent
 from sipstack.agent import Handlers
 from sipstack.call import Answered, Outbound, OutgoingCall
+from sipstack.incoming import IncomingCall
 from sipstack.message import NameAddr, Request, Response, Uri, Via, make_response, parse_datagram
 from sipstack.resolver import Answer, Resolver, Srv, Target
 from sipstack.sdp import LocalMedia, codec_list
@@ -446,3 +447,59 @@ def test_what_is_wrong_with_an_invite_is_said_also_where_none_is_taken(
         assert agent.transactions == 0
 
     simulate(work)
+
+
+@pytest.mark.parametrize("scheme", ["sip", "sips"])
+def test_a_call_by_sips_has_a_contact_by_sips_at_either_end(scheme: str) -> None:
+    """RFC 3261 §8.1.1.8 and §12.1.1: whoever answers it by its Contact must not come by anything but TLS."""
+
+    async def main() -> tuple[Request, Response]:
+        loop = asyncio.get_running_loop()
+        network = VirtualNetwork(1)
+        invites: list[Request] = []
+        answers: list[Response] = []
+
+        def taken(call: IncomingCall, source: Address) -> None:
+            invites.append(call.invite)
+            call.accept(
+                LocalMedia(THEM, 20000, codec_list(["PCMU"]), 1),
+                on_event=lambda event: None,
+                on_media=lambda remote: None,
+            )
+            call.answer()
+
+        ours, theirs = (network.transport(host, 5061, name="TLS") for host in (US, THEM))
+        us = UserAgent([ours], loop=loop, rng=random.Random(1))
+        them = UserAgent([theirs], loop=loop, rng=random.Random(2), on_invite=taken)
+        inner, tls = ours.receiver, ";transport=tls" if scheme == "sip" else ""
+        assert inner is not None
+
+        def watched(octets: bytes, source: Address, transport: Transport) -> None:
+            message = parse_datagram(octets)
+            if isinstance(message, Response) and message.status == 200:
+                answers.append(message)
+            inner(octets, source, transport)
+
+        ours.receiver = watched
+        call = OutgoingCall(
+            us,
+            Outbound(Uri.parse(f"{scheme}:them@{THEM}{tls}")),
+            LocalMedia(US, 20000, codec_list(["PCMU"]), 1),
+            from_=NameAddr.parse(f"<sip:us@{US}>"),
+            call_id="secure",
+            contact_user="us",
+            on_event=lambda event: None,
+            on_media=lambda remote: None,
+        )
+        call.dial([Target("TLS", (THEM, 5061), THEM)])
+        await asyncio.sleep(1.0)
+        call.hang_up()
+        await asyncio.sleep(100.0)
+        us.close()
+        them.close()
+        return invites[0], answers[0]
+
+    more = ";transport=tls" if scheme == "sip" else ""
+    invite, answer = run(main(), 1)
+    assert invite.get("Contact") == f"<{scheme}:us@{US}:5061{more}>"
+    assert answer.get("Contact") == f"<{scheme}:them@{THEM}:5061{more}>"

@@ -545,6 +545,9 @@ def test_only_what_the_account_may_show_is_shown_outside(
         ("sip:911@acme.example", False),
         ("sip:+19005550123@acme.example", False),
         ("tel:+19005550123", False),
+        # The trunk's transport is UDP.
+        ("sips:102@acme.example", False),
+        ("sips:bob@example.com", True),
     ],
 )
 def test_a_transfer_leads_only_to_where_a_contact_may_be(

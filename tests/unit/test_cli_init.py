@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from click.testing import CliRunner, Result
 from c2c_sip import config
 from c2c_sip.cli import main, starting
 from c2c_sip.cli.starting import Answers, text_of
-from c2c_sip.config import Config, Guard, Http, Trunk
+from c2c_sip.config import Config, Guard, Http, Media, Trunk
 from c2c_sip.doubts import doubts_of
 
 Run = Callable[..., Result]
@@ -243,6 +244,17 @@ def test_each_doubt_has_a_remedy_that_takes_it_away() -> None:
             guard=limited,
         ),
     }
+    wide = replace(trunk, codecs=("opus", "G722"))
+    doubtful |= {
+        "media.codecs has neither PCMU": Config(media=Media(codecs=("G722",))),
+        "trunk[0].codecs has neither PCMU": Config(trunks=(wide,), guard=limited),
+    }
+    both = Config(
+        media=Media(codecs=("opus", "PCMA")),
+        trunks=(replace(trunk, codecs=("G722", "PCMU")),),
+        guard=limited,
+    )
+    assert doubts_of(both) == []
     for words, settings in doubtful.items():
         (doubt,) = doubts_of(settings)
         assert words in doubt.text and doubt.remedy

@@ -20,6 +20,7 @@ from c2c_sip.calling.diagnosis import (
 from c2c_sip.calling.diagnosis.words import MOST, clean
 from sipstack.call import Evidence
 from sipstack.media import LegCounters
+from sipstack.message import REASONS
 from sipstack.registration import Failure, Standing
 from sipstack.resolver import Target
 from tests.failures import normal, rows, told
@@ -180,6 +181,33 @@ def test_audio_that_never_came_is_looked_for_at_the_address_that_is_wrong(
     assert found.name == "one_way_audio"
     assert word in found.text
     assert "7 packets came from 203.0.113.77:4000 instead" in found.text
+
+
+@pytest.mark.parametrize(
+    ("status", "q850", "text"),
+    [
+        (486, 17, "The contact's phone answered 486 Busy Here after 1.0 s."),
+        (603, 21, "The contact's phone answered 603 Decline after 1.0 s: the call was declined."),
+        (603, 16, "The contact's phone answered 603 Decline after 1.0 s: the call was declined."),
+        (603, 41, "The provider (trunk pbx) answered 603 Decline after 1.0 s to the call to the contact and gave the cause NORMAL_TEMPORARY_FAILURE (Q.850 41)."),
+        (480, 20, "The provider (trunk pbx) answered 480 Temporarily Unavailable after 1.0 s to the call to the contact: no phone is registered there as 102@pbx.test."),
+        (480, 31, "The contact's phone answered 480 Temporarily Unavailable after 1.0 s: nobody answered."),
+        (480, 27, "The contact's phone answered 480 Temporarily Unavailable after 1.0 s: nobody answered. The cause given is DESTINATION_OUT_OF_ORDER (Q.850 27)."),
+        (403, 21, "The provider (trunk pbx) answered 403 Forbidden after 1.0 s to the call to the contact: who was called declined it, or it does not take this caller, this number or calls of this account. We dialled 102, calling as c2c; check trunk.pbx.caller_id and trunk.pbx.number_format."),
+    ],
+)  # fmt: skip
+def test_a_cause_of_the_telephone_network_is_heeded(status: int, q850: int, text: str) -> None:
+    """The pairs are those that Asterisk 22 sends."""
+    seen = Evidence("peer", REASONS[status])
+    leg = LegFacts("contact", "102", "pbx.test", "c2c", "pbx", 1.0, 1.2, None, 2.0, "peer", status, seen, q850=q850)  # fmt: skip
+    assert explain(call(leg, connected=None)).text == text
+
+
+def test_a_cause_that_comes_with_a_bye_is_told() -> None:
+    for q850, told_ in ((16, ""), (31, ""), (None, ""), (38, ", and gave the cause NETWORK_OUT_OF_ORDER (Q.850 38)")):  # fmt: skip
+        gone = replace(CONTACT, ended_by="peer", q850=q850)
+        text = explain(call(gone, legs=(EXTENSION, gone))).text
+        assert text == f"The two spoke for 58.0 s; the contact hung up{told_}."
 
 
 def test_nothing_is_said_of_audio_where_none_was_to_come() -> None:

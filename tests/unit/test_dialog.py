@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from sipstack.dialog import Dialog
-from sipstack.message import ParseError, Request, make_response
+from sipstack.dialog import Dialog, secured
+from sipstack.message import NameAddr, ParseError, Request, Uri, make_response
 
 
 def invite(*record_routes: str) -> Request:
@@ -125,3 +125,20 @@ def test_what_no_request_uri_may_have_is_left_out_of_it() -> None:
     bye = dialog.request("BYE")
     assert bye.request_uri == "sip:strict.example.com"
     assert [str(route.uri) for route in bye.routes] == ["sip:bob@192.0.2.9;x=y"]
+
+
+@pytest.mark.parametrize(
+    ("way", "secure"),
+    [
+        (["sip:a@b.test"], False),
+        (["sips:a@b.test"], True),
+        (["sip:a@b.test", "sips:proxy.test;lr"], True),
+        (["sip:a@b.test", "sip:proxy.test;lr;transport=tls"], False),
+    ],
+)
+def test_where_the_way_is_one_of_tls_all_along_our_contact_is_too(
+    way: list[str], secure: bool
+) -> None:
+    contact = NameAddr.parse("<sip:us@192.0.2.1:5061;transport=tls;x=y>;z=1")
+    found = secured(contact, *(Uri.parse(uri) for uri in way))
+    assert str(found) == ("<sips:us@192.0.2.1:5061;x=y>;z=1" if secure else str(contact))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 
 import pytest
+from phonenumbers import PhoneMetadata, shortnumberinfo
 
 from c2c_sip.calling.contact import Extension, Number, Unreadable, read_contact, read_extension
 from c2c_sip.calling.policy import (
@@ -17,6 +19,7 @@ from c2c_sip.calling.policy import (
     check_extension,
     check_pattern,
     check_whitelist,
+    refused_number,
     spellings,
 )
 from sipstack.message import Uri
@@ -400,6 +403,32 @@ def test_a_premium_number_at_somebody_elses_switch_is_refused_where_it_says_that
         ("*72", "US", "short"),
         ("*72 415 555 0123", "US", "short"),
         ("sip:*72@pbx.example.net", "US", "short"),
+        # Of one network only, or of none by the tables: the provider's may be that network.
+        ("211", "US", "short"),
+        ("511", "US", "short"),
+        ("6-1-1", "US", "short"),
+        ("tel:611;phone-context=+1", "US", "short"),
+        ("５１１", "US", "short"),
+        ("sip:511@trunk.example", "US", "short"),
+        ("611", "JM", "short"),
+        ("901", "GB", "short"),
+        ("114", "FR", "short"),
+        ("091", "MX", "short"),
+        ("1210", "BE", "short"),
+        ("13 11 26", "AU", "short"),
+        # Behind the trunk prefix, what gets a line, and what hides the caller.
+        ("1911", "US", "emergency"),
+        ("9 1 911", "US", "emergency"),
+        ("1-411", "US", "short"),
+        ("9511", "US", "short"),
+        ("0 511", "US", "short"),
+        ("99 911", "US", "emergency"),
+        ("011 1 911", "US", "emergency"),
+        ("1167 911", "US", "emergency"),
+        ("141 999", "GB", "emergency"),
+        ("0049 110", "DE", "emergency"),
+        ("9 0 112", "DE", "emergency"),
+        ("184 110", "JP", "emergency"),
     ],
 )  # fmt: skip
 def test_costly_emergency_and_short_numbers_are_refused_and_may_be_allowed(
@@ -431,8 +460,54 @@ def test_codes_before_a_number_hide_it_from_nobody(contact: str, region: str, ki
         assert allowed(contact, authenticated=True, rules=rules)
 
 
+def test_no_code_that_a_region_is_known_to_have_is_rung_for_the_public() -> None:
+    """Of three digits, all that are for calls, or that cost; longer ones look like internal numbers."""
+    missed = []
+    for region in shortnumberinfo.SUPPORTED_SHORT_REGIONS:
+        plan = PhoneMetadata.short_metadata_for_region(region)
+        kinds = (
+            plan.emergency,
+            plan.toll_free,
+            plan.standard_rate,
+            plan.premium_rate,
+            plan.carrier_specific,
+        )
+        patterns = [
+            re.compile(k.national_number_pattern) for k in kinds if k and k.national_number_pattern
+        ]
+        for digits in (f"{number:03}" for number in range(1000)):
+            if not any(pattern.fullmatch(digits) for pattern in patterns):
+                continue
+            if plan.sms_services and re.fullmatch(
+                plan.sms_services.national_number_pattern or "", digits
+            ):
+                continue
+            if refused_number(Number(digits), Rules(region=region), public=True) is None:
+                missed.append((region, digits))
+    assert missed == []
+
+
+def test_a_plus_makes_no_number_of_a_short_code() -> None:
+    for contact in (
+        "+911",
+        "+1 911",
+        "+112",
+        "+1-511",
+        "+44 999",
+        "+49110",
+        "tel:+1-911",
+        "tel:+1911",
+    ):
+        assert reason(contact, authenticated=True) == "contact"
+
+
+def test_letters_are_no_number() -> None:
+    for contact in ("1-800-FLOWERS", "nine one one", "91l", "9\u04111"):
+        assert reason(contact) == "contact"
+
+
 def test_an_extension_is_rung_for_anybody_and_a_short_code_for_the_known() -> None:
-    for contact in ("101", "1002", "5550123", "tel:101"):
+    for contact in ("101", "1002", "1100", "2000", "2911", "8112", "5550123", "tel:101"):
         assert allowed(contact)
         assert allowed(contact, authenticated=True)
         assert allowed(contact, whitelist=[r"^\d+$"])

@@ -139,6 +139,36 @@ def test_hold_is_no_gap() -> None:
     assert seen.max_jitter < 1e-6
 
 
+def test_what_a_silent_sender_numbers_is_no_loss() -> None:
+    """Asterisk numbers what it does not send while its side is on hold."""
+    quality = StreamQuality()
+    feed(quality, list(range(50)))
+    quality.pause(silent=True)
+    feed(quality, list(range(50, 53)), start=1.0)  # was under way
+    quality.pause()
+    feed(quality, list(range(200, 250)), start=4.0)
+    assert (quality.snapshot().expected, quality.snapshot().lost) == (103, 0)
+    # The first may be there before it is known that the hold is over.
+    quality.pause(silent=True)
+    feed(quality, [400], start=8.0)
+    quality.pause()
+    feed(quality, list(range(401, 450)), start=8.02)
+    assert (quality.snapshot().expected, quality.snapshot().lost) == (153, 0)
+    # What gets lost after it does count, and so does what a report says.
+    feed(quality, list(range(460, 470)), start=9.2)
+    assert (quality.snapshot().expected, quality.snapshot().lost) == (173, 10)
+    said = quality.reception()
+    assert (said.cumulative_lost, said.highest_sequence) == (10, 469)
+
+
+def test_a_change_without_silence_forgives_no_loss() -> None:
+    quality = StreamQuality()
+    feed(quality, list(range(50)))
+    quality.pause()
+    feed(quality, list(range(60, 70)), start=2.0)
+    assert quality.snapshot().lost == 10
+
+
 def test_another_source_is_counted_on() -> None:
     quality = StreamQuality()
     feed(quality, [n for n in range(100) if n != 40])

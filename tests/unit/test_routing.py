@@ -12,6 +12,7 @@ from c2c_sip.calling.policy import Refusal
 from c2c_sip.calling.routing import (
     Destination,
     Shown,
+    as_secure_as,
     caller,
     destination,
     dialled_numbers,
@@ -354,3 +355,24 @@ def test_a_caller_id_that_is_no_number_is_shown_as_it_is() -> None:
     assert shown_to_extension({"caller_id_number": "Web site"}, MOBILE, inside, "US") == Shown(
         Extension("Web site")
     )
+
+
+# -- sips: ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
+def test_what_was_named_by_sips_goes_by_tls_or_not_at_all(transport: str) -> None:
+    where = contact_to("+14155550123", replace(PROVIDER, transport=transport))
+    assert as_secure_as(Uri.parse("sip:1@pbx.example.net"), where) is where
+    target = Uri.parse("sips:1@pbx.example.net")
+    again = follow(where, "sips:1@sip.provider.example")
+    if transport == "tls":
+        secure = as_secure_as(target, where)
+        assert str(secure.uri) == "sips:+14155550123@sip.provider.example"
+        assert again is not None and again.trunk is where.trunk
+    else:
+        with pytest.raises(Refusal, match=f"trunk.provider.transport is {transport}"):
+            as_secure_as(target, where)
+        assert again is None
+    straight = contact_to("sips:bob@elsewhere.example")
+    assert as_secure_as(target, straight) is straight

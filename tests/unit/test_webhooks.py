@@ -86,6 +86,35 @@ def test_a_name_that_is_ours_by_the_time_it_is_asked_for_leads_nowhere(receiver:
     assert receiver.got == []
 
 
+def test_a_public_address_of_this_machine_is_told_nothing_unless_it_is_allowed(
+    receiver: Receiver,
+) -> None:
+    """By it the other programs of this machine are reached past the firewall, as in GitLab's rules for webhooks."""
+    url = f"http://hooks.example.com:{receiver.port}/"
+    with pytest.raises(
+        NotSent, match=r"8\.8\.8\.8, which is this machine's own.*webhooks\.networks"
+    ):
+        post(url, b"x", {}, find=lambda h, p: ["8.8.8.8"], own=lambda address: True)
+    asked: list[str] = []
+    # Loopback stands for it, which is allowed here: then it is nobody's business whose it is.
+    assert post(url, b"x", {}, LOOPBACK, find=lambda h, p: ["127.0.0.1"], own=asked.append) == 200  # type: ignore[func-returns-value, arg-type]
+    assert asked == []
+    with pytest.raises(NotSent, match="has no address"):
+        post(url, b"x", {}, find=lambda h, p: [])
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0", "127.1", "169.254.169.254", "100.64.0.1", "::", "::1", "::ffff:10.0.0.1", "::ffff:a9fe:a9fe",
+        "64:ff9b::7f00:1", "64:ff9b:1::7f00:1", "2002:7f00:1::", "fe80::1%eth0", "fd00:ec2::254", "ff02::1", "255.255.255.255",
+    ],
+)  # fmt: skip
+def test_what_a_name_may_not_mean(address: str) -> None:
+    with pytest.raises(NotSent, match="no public address"):
+        post("https://hooks.example.com/", b"x", {}, find=lambda h, p: [address])
+
+
 def test_the_address_that_was_checked_is_the_one_that_is_connected_to(receiver: Receiver) -> None:
     answers = iter([["127.0.0.1"], ["192.168.0.1"]])
     url = f"http://hooks.example.com:{receiver.port}/"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
+from c2c_sip.calling.causes import hangup_cause
 from c2c_sip.calling.diagnosis.facts import CallFacts, Diagnosis, LegFacts
 from c2c_sip.calling.diagnosis.words import after, clean, join, role_of, start
 from sipstack.call import REDIRECTIONS
@@ -19,6 +20,8 @@ UNACKNOWLEDGED = (30.0, 40.0)
 AT_ONCE, VOICEMAIL = 2.0, (18.0, 32.0)
 #: Why a leg was not even dialled.
 _NOT_DIALLED = ("no way", "no ports")
+#: Causes of Q.850: the subscriber is absent, the call was rejected, and that there is nothing else to say.
+AWAY, DECLINED, NOTHING_SAID = 20, 21, 31
 #: Of what was sent, the part that may get lost before it is heard.
 LOSS = 0.05
 
@@ -165,6 +168,8 @@ def _hung_up_early(call: CallFacts, leg: LegFacts) -> Diagnosis:
     """It had answered, but the other one had not."""
     ended = leg.ended if leg.ended is not None else call.ended
     talked = ended - (leg.answered or ended)
+    if call.why == "unusable":
+        return _audio_changed(leg, talked)
     other = "contact" if leg.role == "extension" else "extension"
     dialled = any(each.role == other for each in call.legs)
     lost = _lost(call, leg, talked)
@@ -180,27 +185,33 @@ def _refused(leg: LegFacts) -> Diagnosis:
     took = (leg.ended if leg.ended is not None else leg.created) - leg.created
     if seen.refused_by != "peer":
         return _not_had(leg, took)
+    found = _by_status(leg, f"answered {_status(leg)} {after(took)}")
+    given = _given(leg)
+    if not given or given in found.text or found.name == "not_registered":
+        return found
+    return Diagnosis(found.name, f"{found.text} The cause given is {given}.")
+
+
+def _by_status(leg: LegFacts, said: str) -> Diagnosis:
     status = leg.status or 0
-    said = f"answered {_status(leg)} {after(took)}"
     phone, server = f"{_phone(leg)} {said}", f"{_server(leg)} {said}"
     dialled = f"We dialled {clean(leg.dialled)}"
     match status:
         case 401 | 407:
             return _password(leg, server)
         case 403 if leg.trunk:
+            # Asterisk makes a 403 of a phone's refusal too.
+            declined = "who was called declined it, or " if leg.q850 == DECLINED else ""
             return Diagnosis(
                 "forbidden",
-                f"{server}{_to(leg)}: it does not take this caller, this number or "
+                f"{server}{_to(leg)}: {declined}it does not take this caller, this number or "
                 f"calls of this account. {dialled}, calling as {clean(leg.caller)}; "
                 f"check {_setting(leg, 'caller_id')} and {_setting(leg, 'number_format')}.",
             )
+        case 480 if leg.q850 == AWAY:
+            return _not_registered(leg, server)
         case 404 | 480 | 604 | 410 if leg.role == "extension" and leg.ringing is None:
-            # With the realm: it may be another one than the switch's.
-            name = f"{leg.dialled}@{leg.host}" if leg.host else leg.dialled
-            return Diagnosis(
-                "not_registered",
-                f"{server}{_to(leg)}: no phone is registered there as {clean(name)}.",
-            )
+            return _not_registered(leg, server)
         case 404 | 484 | 604 | 410 | 485:
             hint = f" {dialled}; check {_setting(leg, 'number_format')}." if leg.trunk else ""
             return Diagnosis(
@@ -209,6 +220,9 @@ def _refused(leg: LegFacts) -> Diagnosis:
             )
         case 486 | 600:
             return Diagnosis("busy", f"{phone}.")
+        case 603 if given := _given(leg):
+            # Asterisk's answer for whatever it has no status for.
+            return Diagnosis("refused", f"{server}{_to(leg)} and gave the cause {given}.")
         case 603 | 607 | 608:
             return Diagnosis("declined", f"{phone}: the call was declined.")
         case 408 | 480:
@@ -231,6 +245,23 @@ def _refused(leg: LegFacts) -> Diagnosis:
     if 300 <= status < 400:
         return _redirected(leg, phone)
     return Diagnosis("refused", f"{phone}{_warning(leg)}.")
+
+
+def _not_registered(leg: LegFacts, server: str) -> Diagnosis:
+    # With the realm: it may be another one than the switch's.
+    name = f"{leg.dialled}@{leg.host}" if leg.host else leg.dialled
+    return Diagnosis(
+        "not_registered", f"{server}{_to(leg)}: no phone is registered there as {clean(name)}."
+    )
+
+
+def _given(leg: LegFacts) -> str:
+    """The cause that its side gave, where the final status, or the BYE, does not say it."""
+    status = leg.status or 200
+    cause = hangup_cause(status, leg.q850)
+    if leg.q850 in (None, NOTHING_SAID) or cause == hangup_cause(status):
+        return ""
+    return f"{cause} (Q.850 {leg.q850})"
 
 
 def _password(leg: LegFacts, server: str) -> Diagnosis:
@@ -341,6 +372,8 @@ def unreachable(begin: str, why: str, trunk: str) -> Diagnosis:
 def _of_talk(call: CallFacts, seconds: float) -> Diagnosis:
     leg = call.guilty
     mute = _mute(call, seconds)
+    if leg is not None and call.why == "unusable":
+        return _audio_changed(leg, seconds)
     if leg is not None:
         lost = _lost(call, leg, seconds)
         if lost is not None:
@@ -374,11 +407,22 @@ def _of_talk(call: CallFacts, seconds: float) -> Diagnosis:
         )
     if not end:
         end = f"the {role_of(leg.role)} hung up" if leg is not None else "then it ended"
+        if leg is not None and (given := _given(leg)):
+            end += f", and gave the cause {given}"
     if mute is not None:
         spoke = f"The two were connected for {seconds:.1f} s"
         return Diagnosis(mute.name, f"{spoke}; {end}. {mute.text}")
     name = names.get(call.why, "spoke")
     return Diagnosis(name, f"{spoke}; {end}.{_losses(call)}")
+
+
+def _audio_changed(leg: LegFacts, seconds: float) -> Diagnosis:
+    """An offer within the call had an answer that we cannot take, which leaves nothing but to end it."""
+    return Diagnosis(
+        "audio_changed",
+        f"The {role_of(leg.role)} had to be hung up {after(seconds)}: its phone answered another offer of audio, as for a hold, "
+        f"with what we cannot take: {clean(leg.evidence.unusable, 120)}. We offered {join(leg.codecs)}; check {_codecs(leg)}.",
+    )
 
 
 def _lost(call: CallFacts, leg: LegFacts, seconds: float) -> Diagnosis | None:

@@ -48,6 +48,8 @@ class LegFacts:
     #: Whether audio is to be expected from it at the end: it does not hold us, and sends past nobody.
     is_to_be_heard: bool = False
     media: LegCounters | None = None
+    #: The cause of ITU-T Q.850 that its side gave for its end, in Reason (RFC 3326).
+    q850: int | None = None
 
 
 #: What ended a call from outside of its legs, or before there were any.
@@ -55,6 +57,7 @@ Why = Literal[
     "",
     "unanswered",
     "no key",
+    "unusable",
     "no way",
     "no ports",
     "api",

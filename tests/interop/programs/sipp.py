@@ -196,8 +196,9 @@ def _said(status: str, more: str = _EMPTY, attributes: str = "") -> str:
 
 
 def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
-    """A UAS: ``answer`` waits for BYE, ``answer_at_once`` does not ring before, ``answer_bye`` sends one after ``pause`` ms, ``refuse STATUS``, ``ring``
-    expects CANCEL, ``trying`` too but has not rung, ``silent`` never says a word, ``redirect URI``, ``redirects`` six
+    """A UAS: ``answer`` waits for BYE, ``answer_at_once`` does not ring before, ``answer_bye`` sends one after ``pause``
+    ms, ``answer_bye HEADER`` with that in it, ``refuse STATUS`` or ``refuse STATUS|HEADER``, ``ring`` expects CANCEL,
+    ``trying`` too but has not rung, ``silent`` never says a word, ``redirect URI``, ``redirects`` six
     times to itself, ``early`` sends a 183 with SDP first; ``unheard`` gives up when no ACK comes, ``unacknowledged``
     sends none itself, ``forgets TIMER`` neither refreshes nor knows the call when it is asked, ``gone`` does not know it
     when it is to be held, ``transfer URI``; or a registrar that refuses, ``register STATUS|HEADER``."""
@@ -223,13 +224,16 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
             leave = _BYE.replace("[last_To:]", f"From:[$to]{tagged}").replace(
                 "[last_From:]", "To:[$from]"
             )
+            if rest:
+                leave = leave.replace("Max-Forwards", f"{rest}\nMax-Forwards")
             steps = _INVITE + _answer(port) + f'<pause milliseconds="{pause}"/>' + leave
         case "refuse":
+            status, _, more = rest.partition("|")
             steps = (
                 _INVITE
                 + _response("180 Ringing")
                 + wait
-                + _response(rest)
+                + _response(status, f"{more}\n{_EMPTY}" if more else _EMPTY)
                 + '<recv request="ACK"/>'
             )
         case "refuse_at_once":
