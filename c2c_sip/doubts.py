@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from c2c_sip.calling.numbering import ANYWHERE
-from c2c_sip.config import Config
+from c2c_sip.config import Config, Trunk
 from sipstack.sdes import Mode
 
+#: Digits in the name of a provider's account, at the least; the extensions of a PBX have fewer.
+ACCOUNT_DIGITS = 6
 #: What a listening address begins with that only this machine reaches.
 _HERE = ("127.", "localhost:", "[::1]:")
 #: What we can say something in ourselves.
@@ -66,6 +68,15 @@ def doubts_of(config: Config) -> list[Doubt]:
                     f'set trunk[{number}].transport = "tls", or trunk[{number}].srtp = "off"',
                 )
             )
+        if _shows_extensions(trunk):
+            found.append(
+                Doubt(
+                    f"trunk {trunk.name}: who is called sees the extension as the caller, which providers mostly refuse (403) or "
+                    "replace",
+                    f'set trunk[{number}].caller_id to a number of the account, as "+12025550100"; or '
+                    f'trunk[{number}].from_user = "account"',
+                )
+            )
         if trunk.register and not trunk.password:
             found.append(
                 Doubt(
@@ -74,6 +85,16 @@ def doubts_of(config: Config) -> list[Doubt]:
                 )
             )
     return found
+
+
+def _shows_extensions(trunk: Trunk) -> bool:
+    """Whether a provider is shown extensions, which mean nothing there; a PBX knows them.
+
+    Providers name an account by its number, or have so many that their names are long ones.
+    """
+    is_provider = sum(character.isdigit() for character in trunk.username) >= ACCOUNT_DIGITS
+    shows_number = trunk.from_user == "number" or tuple(trunk.identity) != ("from",)
+    return is_provider and shows_number and not trunk.caller_id
 
 
 def _quoted(text: str) -> str:

@@ -12,7 +12,12 @@ For the last two, the described address must have been silent all that time, whi
 payload type with one SSRC, its numbers going up, several of them one by one. What was decided stays until the peer
 describes another address, or until the source has been silent for :data:`FORGET` seconds; and if then another one is
 believed, the first has its place back as soon as it speaks. Only of the third kind one makes room for one of the second: a
-stranger may have been faster than the phone. RTCP decides nothing. Pure.
+stranger may have been faster than the phone. RTCP decides nothing.
+
+A NAT may give the phone another port in the middle of a call, as when its router has been restarted. That it is still the same
+phone is seen at once by what a stranger would have to guess, 42 bits of it: the very SSRC that was taken last, whose
+numbers go on where they stood, from the same address, two packets in turn once the old port has been silent for
+:data:`PAUSE` seconds. Then what we send follows too, if it went to the old port. Pure.
 """
 
 import ipaddress
@@ -32,6 +37,8 @@ FORGET = 10.0
 #: Sources that are weighed at a time, and the seconds of silence after which one of them makes room for another.
 CANDIDATES = 8
 STALE = 0.2
+#: Seconds of silence after which the same stream may go on from another port of its address.
+PAUSE = 0.1
 #: How far a sequence number may be from the one before in a steady stream.
 REACH = 50
 
@@ -66,10 +73,12 @@ class Latch:
     __slots__ = (
         "_candidates",
         "_first",
+        "_follows",
         "_known",
         "_own",
         "_signalled_ip",
         "_source_is_near",
+        "_went_on",
         "behind_nat",
         "signalled",
         "source",
@@ -90,11 +99,21 @@ class Latch:
         #: Who was believed first, unless who was described came later: its first word is enough.
         self._first: Address | None = None
         self._candidates: dict[Address, _Candidate] = {}
+        #: Whether the described port has become another one, by a NAT that we knew nothing of.
+        self._follows = False
+        #: The last packet that went on with the stream from another port.
+        self._went_on: tuple[Address, int] | None = None
 
     @property
     def destination(self) -> Address | None:
         """Where the peer listens, as far as is known."""
-        return self.source if self.behind_nat and self.source is not None else self.signalled
+        moves = self.behind_nat or self._follows
+        return self.source if moves and self.source is not None else self.signalled
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the peer listens at another port than the one that it described, though no NAT was known of."""
+        return self._follows
 
     def signal(self, address: Address | None) -> None:
         """The peer said where it is: an IP literal and a port, or nowhere. What differs from before begins anew."""
@@ -106,6 +125,7 @@ class Latch:
             self._signalled_ip = ip
             self.behind_nat = ip is not None and self._is_hidden(ip)
             self.source = self._first = None
+            self._follows = False
             self._candidates.clear()
 
     def _is_hidden(self, ip: _Ip) -> bool:
@@ -115,13 +135,24 @@ class Latch:
         # Who reaches our loopback address is on this machine, whatever address it takes for its own.
         return is_private(ip) or (self._own.is_loopback and not ip.is_loopback)
 
-    def consider(self, source: Address, sequence: int, ssrc: int, now: float, last: float) -> bool:
+    def consider(
+        self,
+        source: Address,
+        sequence: int,
+        ssrc: int,
+        now: float,
+        last: float,
+        awaited: tuple[int, int] = (-1, 0),
+    ) -> bool:
         """A packet from a source other than the chosen one, with an agreed payload type: whether to take it.
 
-        ``last`` is when a packet was taken for the last time.
+        ``last`` is when a packet was taken for the last time; ``awaited`` are its SSRC and the number after its own, -1 for
+        none yet.
         """
         if self._signalled_ip is None:
             return False
+        if now - last >= PAUSE and self._goes_on(source, sequence, ssrc, awaited):
+            return self._has_rebound(source, sequence)
         outranked = False
         if source not in (self.signalled, self._first):
             if self.source is not None and now - last < FORGET:
@@ -134,9 +165,27 @@ class Latch:
             if not self._proved(source, sequence, ssrc, now):
                 return False
         self.source = source
+        self._follows = False
         self._source_is_near = source == self.signalled or self._is_near(source)
         if source == self.signalled or self._first is None or outranked:
             self._first = source
+        self._candidates.clear()
+        return True
+
+    def _goes_on(self, source: Address, sequence: int, ssrc: int, awaited: tuple[int, int]) -> bool:
+        """Whether it is the stream that was taken so far, from another port."""
+        if self.source is None or source[0] != self.source[0] or source == self.signalled:
+            return False
+        return ssrc == awaited[0] and (sequence - awaited[1]) & 0xFFFF < REACH
+
+    def _has_rebound(self, source: Address, sequence: int) -> bool:
+        before, self._went_on = self._went_on, (source, sequence)
+        if before != (source, (sequence - 1) & 0xFFFF):
+            return False
+        self._follows = self._follows or self.source == self.signalled
+        if self._first == self.source != self.signalled:
+            self._first = source
+        self.source = source
         self._candidates.clear()
         return True
 

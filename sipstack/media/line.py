@@ -334,7 +334,7 @@ class Line:
             destination = latch.source
             if destination is None:
                 return None
-        elif destination == latch.signalled:
+        elif destination == latch.signalled or latch.has_moved:
             return self.reachable(remote.rtcp_address, remote.rtcp_port)
         return destination[0], min(destination[1] + 1, 65535)
 

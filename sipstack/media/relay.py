@@ -585,6 +585,7 @@ class Relay:
                     ssrc,
                     now,
                     now if line.rests else max(line.last_received, line.described),
+                    (line.heard_ssrc, line.following),
                 )
             ):
                 line.rejected += 1
@@ -609,7 +610,9 @@ class Relay:
                 return
             latch = line.latch
             if source[:2] == line.control or (
-                latch.behind_nat and latch.source is not None and source[0] == latch.source[0]
+                (latch.behind_nat or latch.has_moved)
+                and latch.source is not None
+                and source[0] == latch.source[0]
             ):
                 self._hear_report(line, size, now)
             else:

@@ -237,3 +237,25 @@ class Endpoint:
                 packet[12:],
             )
         )
+
+
+class Stranger:
+    """Sends well-formed RTP at 100 packets a second and writes down what it gets."""
+
+    def __init__(self, world: World, host: str, port: int) -> None:
+        self.address = (host, port)
+        self.heard: list[bytes] = []
+        self.sent = 0
+        self._world = world
+        world.endpoints[self.address] = lambda packet, source: self.heard.append(packet)
+
+    def inject(self, gate: tuple[str, int], begin: float, seconds: float, ssrc: int = 666) -> None:
+        for number in range(int(seconds * 100)):
+            packet = (
+                struct.pack("!BBHII", 0x80, 0, number & 0xFFFF, number * 160, ssrc) + b"\x66" * 160
+            )
+            self._world.at(
+                self._world.now + begin + number * 0.01,
+                lambda packet=packet: self._world.deliver(packet, self.address, gate),
+            )
+            self.sent += 1

@@ -15,8 +15,8 @@ from sipstack.media.rtcp import Goodbye, parse
 from sipstack.media.tones import BEEP
 from sipstack.sdes import KEY_SIZE, Agreement, Crypto, Suite
 from sipstack.sdp import CODECS
-from tests.simulation.rtp import EVENT, PCMA, PCMU, Endpoint, World
-from tests.simulation.test_relay import US, Stranger, assert_one_stream, bridged, play
+from tests.simulation.rtp import EVENT, PCMA, PCMU, Endpoint, Stranger, World
+from tests.simulation.test_relay import US, assert_one_stream, bridged, play
 
 
 def strength_of(octets: bytes, *frequencies: float) -> float:

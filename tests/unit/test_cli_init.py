@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -239,6 +240,10 @@ def test_each_doubt_has_a_remedy_that_takes_it_away() -> None:
         "without a password": Config(
             trunks=(Trunk(name="p", domain="sip.test", username="u"),), guard=limited
         ),
+        "who is called sees the extension": Config(
+            trunks=(Trunk(name="p", domain="s.test", username="4930123456", password="x"),),
+            guard=limited,
+        ),
         "in the clear": Config(
             trunks=(Trunk(name="p", domain="s.test", username="u", password="x", srtp="optional"),),
             guard=limited,
@@ -258,6 +263,31 @@ def test_each_doubt_has_a_remedy_that_takes_it_away() -> None:
     for words, settings in doubtful.items():
         (doubt,) = doubts_of(settings)
         assert words in doubt.text and doubt.remedy
+
+
+@pytest.mark.parametrize(
+    ("more", "doubtful"),
+    [
+        ({}, True),
+        ({"username": "+4930123456"}, True),
+        ({"username": "1234567e0"}, True),
+        ({"identity": ("pai",), "from_user": "account"}, True),
+        ({"caller_id": "+4930123456"}, False),
+        # The provider sees the account, and shows its number.
+        ({"from_user": "account"}, False),
+        # A PBX, which knows its extensions.
+        ({"username": "c2c"}, False),
+        ({"username": "2000"}, False),
+    ],
+)
+def test_a_provider_s_trunk_without_a_number_to_show_is_doubtful(
+    more: dict[str, Any], doubtful: bool
+) -> None:
+    trunk = replace(Trunk(name="p", domain="s.test", username="4930123456", password="x"), **more)
+    found = [doubt for doubt in doubts_of(Config(trunks=(trunk,))) if "extension" in doubt.text]
+    assert bool(found) == doubtful
+    for doubt in found:
+        assert "trunk[0].caller_id" in doubt.remedy
 
 
 def test_check_config_warns_and_shows_where_settings_come_from(

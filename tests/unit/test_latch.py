@@ -4,7 +4,14 @@ import random
 
 import pytest
 
-from sipstack.media.latch import CANDIDATES, FORGET, NAT_WINDOW, PATIENCE, PROBATION, Latch
+from sipstack.media.latch import (
+    CANDIDATES,
+    FORGET,
+    NAT_WINDOW,
+    PATIENCE,
+    PROBATION,
+    Latch,
+)
 
 OWN = "192.0.2.1"
 PEER, BESIDE, STRANGER = ("203.0.113.9", 4000), ("203.0.113.9", 4444), ("198.51.100.66", 4000)
@@ -170,3 +177,77 @@ def test_many_sources_take_bounded_memory_and_keep_out_only_each_other() -> None
         assert not made.consider(source, rng.getrandbits(16), 7, number * 0.0005, 0.0)
     assert len(made._candidates) <= CANDIDATES
     assert steady(made, NAT, 2.0, begin=10.5) is not None
+
+
+# -- a NAT that gives the phone another port -----------------------------------------------------
+
+AGAIN = (NAT[0], 61007)
+
+
+def rebound(made: Latch, source: tuple[str, int], *numbers: int, ssrc: int = 7) -> int | None:
+    """With which packet the stream of SSRC 7, of which 1000 is awaited, is taken from ``source``; the old port is silent."""
+    for count, number in enumerate(numbers, 1):
+        now = 100.1 + count * 0.02
+        if made.consider(source, number & 0xFFFF, ssrc, now, 100.0, (7, 1000)):
+            return count
+    return None
+
+
+def test_a_stream_that_goes_on_from_another_port_of_its_address_is_the_same_phone() -> None:
+    made = latch(INSIDE)
+    steady(made, NAT, 1.0)
+    assert rebound(made, AGAIN, 1000, 1001) == 2
+    assert (made.source, made.destination) == (AGAIN, AGAIN)
+    # Not as long as it is heard from where it was.
+    assert not made.consider((NAT[0], 9), 1002, 7, 100.0, 99.95, (7, 1002))
+    assert not made.consider((NAT[0], 9), 1003, 7, 100.02, 100.0, (7, 1003))
+    # Some were lost meanwhile; and the numbers begin anew after 65535.
+    third = (NAT[0], 61019)
+    assert rebound(made, third, 1040, 1041) == 2
+    assert made.consider((NAT[0], 2), 65535, 7, 200.0, 199.0, (7, 65535)) is False
+    assert made.consider((NAT[0], 2), 0, 7, 200.02, 199.0, (7, 65535)) is True
+
+
+def test_what_is_described_and_was_heard_from_there_is_followed_as_well() -> None:
+    """A phone that knows its NAT's address by STUN, or whose router has been started anew."""
+    made = latch()
+    assert made.consider(PEER, 0, 7, 0.0, 0.0)
+    assert rebound(made, BESIDE, 1000, 1001) == 2
+    assert (made.destination, made.has_moved) == (BESIDE, True)
+    assert made.consider(PEER, 5, 9, 101.0, 101.0), "who was described has the last word"
+    assert (made.destination, made.has_moved) == (PEER, False)
+
+
+def test_what_never_came_from_where_it_listens_is_still_sent_to_there() -> None:
+    made = latch()
+    assert steady(made, BESIDE, 60.0) is not None
+    other = (PEER[0], 4555)
+    assert rebound(made, other, 1000, 1001) == 2
+    assert (made.source, made.destination) == (other, PEER)
+
+
+@pytest.mark.parametrize(
+    ("source", "numbers", "ssrc"),
+    [
+        # It would have to guess the SSRC, the number, and be at the same address.
+        (AGAIN, range(1000, 1100), 8),
+        (AGAIN, range(2000, 2100), 7),
+        (AGAIN, range(900, 999), 7),
+        (("198.51.100.66", 61000), range(1000, 1100), 7),
+        (AGAIN, [1000, 1002, 1004, 1006], 7),
+        (AGAIN, [1000], 7),
+    ],
+)
+def test_whoever_is_not_known_again_waits_as_before(
+    source: tuple[str, int], numbers: list[int], ssrc: int
+) -> None:
+    made = latch(INSIDE)
+    steady(made, NAT, 1.0)
+    assert rebound(made, source, *numbers, ssrc=ssrc) is None
+    assert made.source == NAT
+
+
+def test_before_anything_was_heard_nothing_can_go_on() -> None:
+    made = latch(INSIDE)
+    assert not made.consider(NAT, 0, 7, 0.0, 0.0, (-1, -1))
+    assert not made.consider(NAT, 1, 7, 0.02, 0.0, (-1, -1))
