@@ -220,6 +220,28 @@ def test_nothing_is_said_of_audio_where_none_was_to_come() -> None:
     assert explain(call(mute, legs=(EXTENSION, mute), ended=4.0)).name == "spoke"
 
 
+def test_nothing_is_said_of_the_audio_of_a_phone_that_soon_left() -> None:
+    """It had sent the call on before it said anything."""
+    left = replace(EXTENSION, ended=2.5, media=LegCounters())
+    target = replace(CONTACT, role="transfer", created=2.0, answered=2.4, ended_by="peer")
+    facts = replace(call(target), legs=(left, CONTACT, target))
+    assert explain(facts).text == "The two spoke for 58.0 s; the transfer target hung up."
+
+
+def test_who_is_not_found_is_told_where_from_is_set_and_who_wants_srtp_that_it_is_off() -> None:
+    """Asterisk asks again and again where From names no endpoint, and says 488 where it wants encrypted audio."""
+    unknown = Evidence("peer", "Unauthorized", authenticated=True)
+    leg = LegFacts("contact", "102", "pbx.test", "c2c", "pbx", 1.0, None, None, 2.0, "peer", 401, unknown)  # fmt: skip
+    assert "trunk.pbx.from_user" in explain(call(leg, connected=None)).text
+    leg = replace(leg, status=488, evidence=Evidence("peer", "Not Acceptable Here"), codecs=("PCMU",))  # fmt: skip
+    text = explain(call(leg, connected=None)).text
+    assert text.endswith(
+        "it takes none of the codecs, or wants SRTP. We offered PCMU; check trunk.pbx.codecs and trunk.pbx.srtp."
+    )
+    text = explain(call(replace(leg, srtp="optional"), connected=None)).text
+    assert text.endswith("it takes none of the codecs. We offered PCMU; check trunk.pbx.codecs.")
+
+
 def test_of_several_that_rang_each_is_told_of() -> None:
     busy = LegFacts("extension", "101", ended=1.0, ended_by="peer", status=486, evidence=Evidence("peer", "Busy Here"))  # fmt: skip
     declined = replace(busy, status=603, evidence=Evidence("peer", "Decline"), dialled="102")

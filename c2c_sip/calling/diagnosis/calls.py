@@ -281,7 +281,8 @@ def _password(leg: LegFacts, server: str) -> Diagnosis:
     if leg.evidence.authenticated:
         return Diagnosis(
             "password_refused",
-            f"{server} to our password; check {_setting(leg, 'password')} and {_setting(leg, 'auth_username')}.",
+            f"{server} to our password; check {_setting(leg, 'password')} and {_setting(leg, 'auth_username')}, and "
+            f"{_setting(leg, 'from_user')} where it looks for the account in From.",
         )
     return Diagnosis(
         "password_asked",
@@ -297,9 +298,12 @@ def _not_acceptable(leg: LegFacts, phone: str) -> Diagnosis:
             "srtp_refused",
             f"{phone}: it takes no SRTP, which {_srtp(leg)} requires, or none of the codecs. {offered}{_warning(leg)}.",
         )
+    wants, settings = "", _codecs(leg)
+    if leg.srtp == "off":
+        wants, settings = ", or wants SRTP", f"{settings} and {_srtp(leg)}"
     return Diagnosis(
         "codec_mismatch",
-        f"{phone}: it takes none of the codecs. {offered}{_warning(leg)}; check {_codecs(leg)}.",
+        f"{phone}: it takes none of the codecs{wants}. {offered}{_warning(leg)}; check {settings}.",
     )
 
 
@@ -494,7 +498,13 @@ def _mute(call: CallFacts, seconds: float) -> Diagnosis | None:
     silent = [
         leg
         for leg in call.legs
-        if leg.is_to_be_heard and leg.media is not None and not leg.media.packets_received
+        if leg.is_to_be_heard
+        and leg.media is not None
+        and not leg.media.packets_received
+        # Who sends the call on may be gone before having said anything.
+        and not (
+            leg.answered is not None and leg.ended is not None and leg.ended - leg.answered < SOON
+        )
     ]
     if not silent:
         return None
