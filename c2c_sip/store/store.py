@@ -66,6 +66,19 @@ _BETWEEN_LETTERS = " -_.,;:&+/'\"()!"
 _NO_SECONDS = {"duration_seconds": 0, "billing_seconds": 0, "ringing_seconds": 0}
 
 
+#: What SQLite says of a file that is none of its own, or that it cannot read through.
+_DAMAGED = ("file is not a database", "malformed", "file is encrypted")
+
+
+def _what_to_do(error: Exception) -> str:
+    """Of errors that are over only when somebody does something about them."""
+    if any(words in str(error) for words in _DAMAGED):
+        return "; put it aside, and bring back a backup: c2c-sip restore FILE"
+    if "database is locked" in str(error):
+        return "; another program has it, see: fuser FILE"
+    return ""
+
+
 class Store:
     """One database, opened by :meth:`open`. May be used from any thread: each reads on a connection of its own."""
 
@@ -102,7 +115,12 @@ class Store:
                 raise StoreError(f"no such database: {url.partition(':')[0]}")
             return cls(connect(url), media_directory, node)
         except (pw.PeeweeException, ImportError, RuntimeError) as error:
-            raise StoreError(f"the database cannot be opened: {error}") from error
+            # PostgreSQL's says where it is, and the URL has a password in it.
+            path = url.removeprefix("sqlite:///")
+            where = "" if path == url else f"{path}: "
+            raise StoreError(
+                f"the database cannot be opened: {where}{error}{_what_to_do(error)}"
+            ) from error
 
     def close(self, *, tidy: bool = False) -> None:
         """Write what is queued, and close; ``tidy`` of the service whose database it is, not of a command beside it."""

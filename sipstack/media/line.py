@@ -11,6 +11,7 @@ from random import Random
 from typing import Protocol
 
 from sipstack.media.dtmf import EventPacket, KeyReader, ToneFrame
+from sipstack.media.early import Early
 from sipstack.media.latch import Latch
 from sipstack.media.quality import StreamQuality, mos
 from sipstack.media.rtcp import Reporter, is_rtcp
@@ -87,6 +88,7 @@ class Line:
         "count",
         "described",
         "destination",
+        "early",
         "expected",
         "following",
         "frames",
@@ -175,6 +177,8 @@ class Line:
         #: The sequence number after the highest so far; 65536, which there is none of, after 65535.
         self.following = -1
         self.last_received = 0.0
+        #: What has come before the peer said where it is.
+        self.early = Early()
         self.rejected = 0
         self.unauthenticated = 0
         #: Whose RTP was not taken, last.
@@ -361,7 +365,8 @@ class Line:
             mean_jitter_ms=_milliseconds(heard.mean_jitter),
             max_jitter_ms=_milliseconds(heard.max_jitter),
             longest_gap_ms=_milliseconds(heard.longest_gap),
-            rejected=self.rejected,
+            # Of whom nothing was ever said, nobody knows whose it was.
+            rejected=self.rejected + len(self.early),
             unauthenticated=self.unauthenticated,
             stranger=_written(self.stranger) if self.stranger is not None else None,
             source_changes=self.source_changes,

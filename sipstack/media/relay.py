@@ -159,6 +159,8 @@ class Relay:
         if line.latch.source is None:
             self._disconnect(line)
         self._aim(line)
+        if line.early:
+            self._take_early(line)
         if line.source is not None and not self._player.sounds_right(line):
             self._player.sound(line)
 
@@ -555,49 +557,64 @@ class Relay:
 
     def _weigh(self, line: Line, used: socket.socket, now: float) -> None:
         """Take what may have come from anybody: there is no known source, or this is elsewhere."""
-        buffer, latch = self._buffer, line.latch
         for _ in range(BATCH):
             try:
-                size, source = used.recvfrom_into(buffer)
+                size, source = used.recvfrom_into(self._buffer)
             except BlockingIOError:
                 return
             except OSError:
                 continue
             # IPv6 has two more fields, which an address from a description has not.
             source = source[:2]
-            if line.protector is not None and not (size := line.unprotect(buffer, size)):
-                if source != latch.source:
-                    line.stranger = source
-                continue
-            if source == latch.source:
-                if line.see is not None:
-                    line.see(False, source, buffer, size)
-                self._irregular(line, size, now)
-                continue
-            lead, sequence, _, ssrc = HEADER.unpack_from(buffer)
-            if (
-                size < 12
-                or lead & 0xC000 != 0x8000
-                or lead & 0x7F not in line.expected
-                or not latch.consider(
-                    source,
-                    sequence,
-                    ssrc,
-                    now,
-                    now if line.rests else max(line.last_received, line.described),
-                    (line.heard_ssrc, line.following),
-                )
-            ):
-                line.rejected += 1
+            if line.remote is None:
+                line.rejected += line.early.keep(bytes(self._buffer[:size]), source, now)
+            else:
+                self._weigh_one(line, size, source, now)
+
+    def _take_early(self, line: Line) -> None:
+        """Take what has come in the moment before the peer was described, as if it came now."""
+        fresh, old = line.early.take(line.described)
+        line.rejected += old
+        for came, source, packet in fresh:
+            self._buffer[: len(packet)] = packet
+            self._weigh_one(line, len(packet), source, came)
+
+    def _weigh_one(self, line: Line, size: int, source: Address, now: float) -> None:
+        """The same of one packet, in the buffer, which came at ``now``."""
+        buffer, latch = self._buffer, line.latch
+        if line.protector is not None and not (size := line.unprotect(buffer, size)):
+            if source != latch.source:
                 line.stranger = source
-                continue
-            self._latched(line)
+            return
+        if source == latch.source:
             if line.see is not None:
                 line.see(False, source, buffer, size)
             self._irregular(line, size, now)
-            if line.talk is not None:
-                # What came to the new socket before it was connected may be anybody's.
-                self._weigh(line, line.talk, now)
+            return
+        lead, sequence, _, ssrc = HEADER.unpack_from(buffer)
+        if (
+            size < 12
+            or lead & 0xC000 != 0x8000
+            or lead & 0x7F not in line.expected
+            or not latch.consider(
+                source,
+                sequence,
+                ssrc,
+                now,
+                now if line.rests else max(line.last_received, line.described),
+                (line.heard_ssrc, line.following),
+            )
+        ):
+            line.rejected += 1
+            line.stranger = source
+            return
+        self._latched(line)
+        if line.see is not None:
+            line.see(False, source, buffer, size)
+        self._irregular(line, size, now)
+        if line.talk is not None:
+            # What came to the new socket before it was connected may be anybody's.
+            self._weigh(line, line.talk, now)
 
     # --- RTCP
 
