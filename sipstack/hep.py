@@ -39,7 +39,7 @@ def packet(message: TracedMessage, agent: int, correlation: str = "") -> bytes:
         _chunk(15, without_secrets(message.data)[:_MOST]),
     ]
     if correlation:
-        chunks.append(_chunk(17, correlation.encode()))
+        chunks.append(_chunk(17, correlation.encode("utf-8", "surrogateescape")))
     body = b"".join(chunks)
     return b"HEP3" + struct.pack(">H", 6 + len(body)) + body
 

@@ -625,4 +625,4 @@ class PhoneCall:
 
 
 def _escaped(user: str) -> str:
-    return quote(user, safe=_PLAIN_IN_USER)
+    return quote(user, safe=_PLAIN_IN_USER, errors="surrogateescape")

@@ -345,6 +345,8 @@ class DnsLookup:
         except (dns.exception.DNSException, UnicodeError) as error:
             if self._system and kind in ("A", "AAAA"):
                 return await _system_addresses(name, kind)
+            if isinstance(error, dns.resolver.NoNameservers):
+                raise OSError("the name servers refuse or fail to answer") from error
             raise OSError(f"no answer from the name servers: {type(error).__name__}") from error
         records = tuple(_record(kind, record) for record in answer)
         # The least of the chain: an alias may change sooner than what it leads to.

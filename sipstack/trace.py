@@ -168,7 +168,9 @@ def summary(message: Message) -> str:
         text = message.method
     else:
         assert isinstance(message, Response)
-        text = f"{message.status} {message.reason} ({message.cseq.method})"
+        # As a peer wrote it: what is not to be shown, or no text at all, would garble or break what shows it.
+        reason = "".join(c if c.isprintable() else "\ufffd" for c in message.reason)
+        text = f"{message.status} {reason} ({message.cseq.method})"
     return f"{text} [SDP]" if message.body else text
 
 

@@ -196,6 +196,7 @@ CDR: Fields = {
     "id": _ID,
     "call_id": _text(),
     "activation_id": _ID,
+    "interaction_id": _text("The same, by Kazoo's name."),
     "role": _text("`extension`, `contact` or `transfer`."),
     "direction": _text(),
     "from": _text(),

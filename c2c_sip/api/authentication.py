@@ -7,7 +7,7 @@ import falcon
 from c2c_sip.api import envelope
 from c2c_sip.api.access import Access, Row, token_of
 from c2c_sip.api.answers import SIGNED_IN, TOKEN
-from c2c_sip.api.body import read_data
+from c2c_sip.api.body import read_data, read_envelope
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import invalid, not_found, unauthorized
 from c2c_sip.schemas import API_AUTH, USER_AUTH, validate
@@ -60,6 +60,10 @@ class UserAuth:
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Sign in."""
         data = read_data(req)
+        # Kazoo looks for it beside `data` and in the query too, and its documentation puts it there.
+        beside = read_envelope(req).get("method", req.get_param("method"))
+        if "method" not in data and beside is not None:
+            data = data | {"method": beside}
         errors = validate(USER_AUTH, data)
         names = [n for n in ACCOUNT_NAMES if data.get(n)]
         if not names and not errors:

@@ -10,7 +10,12 @@ from c2c_sip.api.errors import not_found
 from c2c_sip.store import Store
 
 #: Fields of a CDR whose columns are named otherwise.
-_COLUMNS = {"from": "from_uri", "to": "to_uri", "hangup_cause": "cause"}
+_COLUMNS = {
+    "from": "from_uri",
+    "to": "to_uri",
+    "hangup_cause": "cause",
+    "interaction_id": "activation_id",
+}
 COLUMNS = (
     "id",
     "call_id",

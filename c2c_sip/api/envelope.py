@@ -197,6 +197,7 @@ def cdr(row: Mapping[str, Any]) -> dict[str, Any]:
         "id": row["id"],
         "call_id": row["call_id"],
         "activation_id": row["activation_id"],
+        "interaction_id": row["activation_id"],
         "role": row["role"],
         "direction": "outbound",
         "from": row["from_uri"],

@@ -399,7 +399,13 @@ class Flow:
         second.keep_to(first)
         first.keep_to(second)
         first.media.play(None)
+        self._follow_hold(first, second)
         return second
+
+    def _follow_hold(self, earlier: Leg, later: Leg) -> None:
+        """Have whoever answered last know that the other one holds, since before there was anybody to be told."""
+        if earlier.remote is not None and earlier.remote.on_hold:
+            later.follow(earlier, self.plan.music)
 
     def _codecs_of(self, leg: Leg) -> tuple[Codec, ...]:
         """What to offer the peer that ``leg`` will be bridged to."""
@@ -503,6 +509,8 @@ class Flow:
             self._in_vain = leaving.plan, over.ending, self._desk.now()
             staying.media.play(None)
             staying.media.bridge(leaving.media)
+            # It may have been taken off hold meanwhile.
+            staying.follow(leaving, self.plan.music)
             return leaving
         referred.referral.notify(200, "OK", final=True)
         staying.media.play(None)
@@ -514,6 +522,7 @@ class Flow:
         if not leaving.closed:
             self._leave(leaving, Ending("NORMAL_CLEARING"))
         staying.follow(new, self.plan.music)
+        self._follow_hold(staying, new)
         return new
 
     async def _transferred(self, new: Leg, leaving: Leg, referred: Referred) -> None:

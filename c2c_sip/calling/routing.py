@@ -461,7 +461,7 @@ def sip_uri(user: str, host: str, port: int | None = None) -> Uri:
 
 def escape_user(user: str) -> str:
     """A user as it stands in a URI."""
-    return quote(user, safe=_PLAIN_IN_USER)
+    return quote(user, safe=_PLAIN_IN_USER, errors="surrogateescape")
 
 
 def same_host(one: str, other: str) -> bool:

@@ -6,11 +6,12 @@ import struct
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 from typing import Protocol
 
 from sipstack.media.dtmf import EventPacket, KeyReader, ToneFrame
+from sipstack.media.early import Early
 from sipstack.media.latch import Latch
 from sipstack.media.quality import StreamQuality, mos
 from sipstack.media.rtcp import Reporter, is_rtcp
@@ -87,6 +88,7 @@ class Line:
         "count",
         "described",
         "destination",
+        "early",
         "expected",
         "following",
         "frames",
@@ -95,6 +97,7 @@ class Line:
         "guard",
         "has_reported",
         "heard_ssrc",
+        "ip_version",
         "keys",
         "kind",
         "last_received",
@@ -155,6 +158,7 @@ class Line:
         """``guard`` and ``rtcp`` are bound; ``known`` as in :class:`Latch`."""
         self.number = number
         self.guard = guard
+        self.ip_version = 6 if guard.family == socket.AF_INET6 else 4
         self.rtcp = rtcp
         #: The socket connected to the peer, once its source is known.
         self.talk: socket.socket | None = None
@@ -175,6 +179,8 @@ class Line:
         #: The sequence number after the highest so far; 65536, which there is none of, after 65535.
         self.following = -1
         self.last_received = 0.0
+        #: What has come before the peer said where it is.
+        self.early = Early()
         self.rejected = 0
         self.unauthenticated = 0
         #: Whose RTP was not taken, last.
@@ -266,8 +272,7 @@ class Line:
     def reachable(self, host: str, port: int) -> Address | None:
         """An address that a description names, if packets may go there: a name would have to be looked up."""
         ip = _ip(host)
-        version = 6 if self.guard.family == socket.AF_INET6 else 4
-        if ip is None or ip.version != version or not port:
+        if ip is None or ip.version != self.ip_version or not port:
             return None
         if ip.is_multicast or ip.is_unspecified or host == _EVERYBODY:
             return None
@@ -361,7 +366,8 @@ class Line:
             mean_jitter_ms=_milliseconds(heard.mean_jitter),
             max_jitter_ms=_milliseconds(heard.max_jitter),
             longest_gap_ms=_milliseconds(heard.longest_gap),
-            rejected=self.rejected,
+            # Of whom nothing was ever said, nobody knows whose it was.
+            rejected=self.rejected + len(self.early),
             unauthenticated=self.unauthenticated,
             stranger=_written(self.stranger) if self.stranger is not None else None,
             source_changes=self.source_changes,
@@ -384,6 +390,7 @@ def _milliseconds(seconds: float) -> float:
     return round(1000 * seconds, 3)
 
 
+@lru_cache(maxsize=1024)
 def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(address)

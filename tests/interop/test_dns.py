@@ -127,6 +127,8 @@ def test_a_name_server_that_is_deaf_gone_or_lame_does_not_hide_the_next(start: S
 
             good_record = "192.0.2.9"
             assert [t.address[0] for t in asyncio.run(work(bad))] == [good_record]
+    with pytest.raises(ResolveError, match="the name servers refuse or fail to answer"):
+        resolve(lame, "sip:one.two.example:5060")
 
 
 def test_an_alias_is_followed_and_a_name_server_may_speak_ipv6(start: Start) -> None:

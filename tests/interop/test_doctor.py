@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import struct
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -246,7 +248,7 @@ def test_a_database_that_cannot_be_made_or_is_none(patient: Patient) -> None:
     for url, seen in (
         (f"sqlite:///{patient.folder}/none/c2c.db", "there is no directory"),
         ("sqlite:////proc/c2c.db", "cannot be made"),
-        (f"sqlite:///{patient.config}", "cannot be written"),
+        (f"sqlite:///{patient.config}", "is damaged: file is not a database"),
         ("postgresql://u:s3cret@127.0.0.1:9/n", "PostgreSQL does not answer"),
     ):
         patient.write(database=f'url = "{url}"', recording='directory = "/proc/recordings"')
@@ -256,6 +258,20 @@ def test_a_database_that_cannot_be_made_or_is_none(patient: Patient) -> None:
         assert "s3cret" not in text + remedy
         assert found["recording.directory"][0] == "fail"
     assert not (patient.folder / "none").exists()
+
+
+def test_a_database_that_is_damaged_inside(patient: Patient) -> None:
+    file = patient.folder / "broken.db"
+    with closing(sqlite3.connect(file)) as made:
+        made.execute("CREATE TABLE one (text TEXT)")
+        made.executemany("INSERT INTO one VALUES (?)", [("x" * 500,)] * 500)
+        made.commit()
+    octets = bytearray(file.read_bytes())
+    octets[20 * 4096 : 30 * 4096] = b"\xff" * (10 * 4096)
+    file.write_bytes(octets)
+    patient.write(database=f'url = "sqlite:///{file}"')
+    result, text, remedy = patient.examine(code=1)["database"]
+    assert (result, "is damaged" in text, "c2c-sip restore" in remedy) == ("fail", True, True), text
 
 
 def test_too_few_file_descriptors_for_max_calls(patient: Patient) -> None:

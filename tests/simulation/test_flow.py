@@ -395,6 +395,12 @@ def test_hold_and_resume_on_one_leg_reach_the_other() -> None:
     assert other_way.desk.call.directions == ["sendrecv", "sendonly", "sendrecv"]
 
 
+def test_who_was_on_hold_when_the_other_answered_holds_it() -> None:
+    holds = Script(reinvite_after=0.5, resume_after=8.0)
+    outcome = good(holds, Script(answer_after=3.0), max_duration=15.0)
+    assert outcome.customer.call.directions == ["sendrecv", "sendonly", "sendrecv"]
+
+
 REFERS = Script(refer_after=5.0, refer_to="sip:200@example.net")
 
 
@@ -426,6 +432,19 @@ def test_a_transfer_that_fails_gives_the_call_back_to_the_extension() -> None:
     extension, contact = outcome.media.legs[:2]
     assert contact.bridged[-1] == extension.rtp_port
     assert outcome.ledger.record["cause"] == "ALLOTTED_TIMEOUT"
+
+
+def test_who_was_taken_off_hold_during_a_transfer_in_vain_is_told() -> None:
+    desk = replace(REFERS, reinvite_after=4.0, resume_after=7.0)
+    busy = Script(status=486, refuse_after=5.0)
+    outcome = good(desk, TALKS, max_duration=20.0, third=busy)
+    assert outcome.customer.call.directions == ["sendrecv", "sendonly", "sendrecv"]
+
+
+def test_a_contact_that_held_during_a_transfer_holds_the_new_target() -> None:
+    customer = Script(answer_after=1.0, reinvite_after=5.5, resume_after=12.0)
+    outcome = good(REFERS, customer, max_duration=20.0, third=Script(answer_after=4.0))
+    assert outcome.moved.call.directions == ["sendrecv", "sendonly", "sendrecv"]
 
 
 def test_the_extension_may_hang_up_before_the_target_answers() -> None:

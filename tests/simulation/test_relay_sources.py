@@ -5,9 +5,10 @@ import struct
 
 import pytest
 
+from sipstack.media.early import WAIT
 from sipstack.media.latch import PAUSE
 from tests.simulation.rtp import Endpoint, Stranger, World
-from tests.simulation.test_relay import US, bridged, play
+from tests.simulation.test_relay import US, assert_one_stream, bridged, play
 
 
 def test_what_is_withheld_is_sent_only_where_it_came_from() -> None:
@@ -158,3 +159,63 @@ def test_a_nat_that_gives_a_phone_another_port_costs_no_more_than_a_moment(
     counters = world.relay.remove(desk.number)
     assert counters.source_changes == 1
     assert b"\x66" * 160 not in [packet[6] for packet in customer.heard]
+
+
+# --- what comes before it is known whose it is
+
+
+def test_who_speaks_before_its_answer_is_read_loses_nothing() -> None:
+    """RFC 3264 §5.1: whoever has offered has to be ready for media from then on. The description takes 50 ms here."""
+    world = World()
+    desk, customer = Endpoint(world, ("198.51.100.7", 4000)), Endpoint(world, ("203.0.113.9", 6000))
+    desk.describe()
+    world.relay.bridge(desk.number, customer.number)
+    customer.talk(2.0)
+    world.at(world.now + 0.05, customer.describe)
+    world.run(3.0)
+    assert len(desk.heard) == 100
+    assert_one_stream(desk)
+    counters = world.relay.remove(customer.number)
+    assert (counters.packets_received, counters.rejected, counters.stranger) == (100, 0, None)
+    assert counters.lost == 0 and counters.jitter_ms < 1.0
+
+
+def test_only_the_last_moment_before_an_answer_is_heard() -> None:
+    world = World()
+    desk, customer = Endpoint(world, ("198.51.100.7", 4000)), Endpoint(world, ("203.0.113.9", 6000))
+    desk.describe()
+    world.relay.bridge(desk.number, customer.number)
+    customer.talk(10.0)
+    world.at(world.now + 9.01, customer.describe)
+    world.run(11.0)
+    late = round(WAIT / 0.02)
+    assert len(desk.heard) in (50 + late - 1, 50 + late, 50 + late + 1)
+    counters = world.relay.remove(customer.number)
+    assert counters.rejected + counters.packets_received == 500
+
+
+def test_a_stranger_who_is_early_is_a_stranger_still() -> None:
+    world = World()
+    desk, customer = Endpoint(world, ("198.51.100.7", 4000)), Endpoint(world, ("203.0.113.9", 6000))
+    desk.describe()
+    world.relay.bridge(desk.number, customer.number)
+    stranger = Stranger(world, "192.0.2.200", 7000)
+    stranger.inject(customer.gate, 0.0, 1.0)
+    customer.talk(1.0, begin=0.9)
+    world.at(world.now + 1.0, customer.describe)
+    world.run(3.0)
+    # Of the two together only so many are kept.
+    assert 50 - 5 <= len(desk.heard) <= 50
+    assert {packet[6] for packet in desk.heard} == {b"\xff" * 160}
+    counters = world.relay.remove(customer.number)
+    assert counters.rejected == stranger.sent + 50 - len(desk.heard)
+    assert counters.stranger == "192.0.2.200:7000"
+
+
+def test_what_was_never_described_is_counted_when_the_line_ends() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.talk(0.1)
+    world.run(0.2)
+    counters = world.relay.remove(desk.number)
+    assert (counters.packets_received, counters.rejected) == (0, 5)

@@ -47,6 +47,22 @@ def test_a_user_signs_in(api: Api, who: Any, proof: Any, version: str) -> None:
     assert api.get("", token=token).status_code == 200
 
 
+def test_the_method_may_stand_beside_data_or_in_the_query_as_kazoo_s_documentation_has_it(
+    api: Api,
+) -> None:
+    data = {"credentials": SHA, "realm": "acme.example"}
+
+    def status(body: Any, query: str = "") -> int:
+        return api.request("PUT", f"/v2/user_auth{query}", json=body, token=None).status_code
+
+    assert status({"data": data, "method": "sha"}) == 201
+    assert status({"data": data}, "?method=sha") == 201
+    assert status({"data": data}) == 401
+    assert status({"data": data | {"method": "sha"}, "method": "md5"}) == 201
+    answer = api.request("PUT", "/v2/user_auth", json={"data": data, "method": 5}, token=None)
+    assert answer.status_code == 400 and list(answer.json["data"]) == ["method"]
+
+
 @pytest.mark.parametrize("name", ["Acme & Sons, Inc.", "ACME & sons, inc.", "acmesonsinc", "Acme Sons-Inc"])  # fmt: skip
 def test_an_account_s_name_is_known_by_its_letters_and_digits_as_in_kazoo(
     api: Api, name: str

@@ -142,6 +142,7 @@ def test_a_cdr_says_all_of_its_leg(api: Api) -> None:
         "id": dialled["id"],
         "call_id": "c1",
         "activation_id": row["id"],
+        "interaction_id": row["id"],
         "role": "contact",
         "direction": "outbound",
         "from": "sip:100@acme.example",

@@ -207,3 +207,15 @@ def test_the_file_of_a_service_that_was_stopped_has_everything(place: Path, tmp_
     go.set()
     thread.join()
     assert names(copy) == ["first"]
+
+
+def test_a_file_that_is_damaged_is_named_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "c.db"
+    file.write_bytes(b"no database at all, but long enough " * 200)
+    with pytest.raises(StoreError, match=r"c\.db: file is not a database; .*c2c-sip restore"):
+        Store.open(f"sqlite:///{file}")
+    file.unlink()
+    Store.open(f"sqlite:///{file}").close()
+    file.write_bytes(file.read_bytes()[:10_000])
+    with pytest.raises(StoreError, match=r"c\.db: .*malformed; .*c2c-sip restore"):
+        Store.open(f"sqlite:///{file}")

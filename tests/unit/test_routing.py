@@ -194,6 +194,9 @@ def test_what_a_redirection_may_mean_is_read_as_the_trunk_is_dialled(
     assert where is not None
     assert [str(number) for number in dialled_numbers(where, "US")] == numbers
     assert dialled_numbers(replace(where, trunk=None), "US") == []
+    # As a peer may write it in its Contact or Refer-To.
+    unreadable = replace(where, uri=replace(where.uri, user="\udcff"))
+    assert dialled_numbers(unreadable, "US") == []
 
 
 def test_a_trunk_leads_elsewhere_without_its_password_and_not_to_another_trunk() -> None:

@@ -174,6 +174,15 @@ def test_a_peer_at_our_own_address_is_drawn_too() -> None:
     assert [(a.source, a.destination) for a in drawn.arrows] == [(1, 0)]
 
 
+def test_a_reason_that_is_no_text_is_drawn_all_the_same() -> None:
+    said = b"SIP/2.0 486 \xff\xe2\x80\xae Busy\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+    entry = message(data=said)
+    assert entry.summary == "486 \ufffd\ufffd Busy (INVITE)"
+    assert "\ufffd Busy" in ladder([entry])
+    assert b"Busy" in svg([entry]).encode()
+    assert hep.packet(entry, 1, "\udcff").endswith(b"\xff")
+
+
 def test_the_picture_is_xml_whatever_the_messages_say() -> None:
     evil = request(call_id="<script>alert(1)</script>\x01]]>&")
     picture = svg([*CALL, message(14.0, data=evil)], {"192.0.2.7:5062": "<b>extension"})

@@ -7,6 +7,7 @@ import resource
 import shutil
 import sqlite3
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,10 @@ def _not_ours(taken: list[int], running: Running | None) -> dict[int, Holder]:
 
 # --- files
 
+#: Seconds in which a database is read through, as far as they reach.
+_READING = 5.0
+_BRING_BACK = "put it aside, and bring back a backup: c2c-sip restore FILE"
+
 
 def database(settings: Config) -> list[Finding]:
     """Whether the database can be written, and has room."""
@@ -197,12 +202,30 @@ def _sqlite(file: Path) -> Finding:
             # The lock to write, and nothing written.
             one.execute("BEGIN IMMEDIATE")
             one.rollback()
-    except sqlite3.Error as error:
+            damage = _damage(one)
+    except sqlite3.DatabaseError as error:
+        if not isinstance(error, sqlite3.OperationalError):
+            return fail(check, f"{file} is damaged: {error}", _BRING_BACK)
         remedy = f"let the service's user write {file} and its directory; a file that is no database is put aside"
         return fail(check, f"{file} cannot be written: {error}", remedy)
+    if damage:
+        return fail(check, f"{file} is damaged: {damage}", _BRING_BACK)
     # Root may write anywhere, which says nothing of whom the service runs as.
     whose = f" by root; it is {file.owner()}'s" if os.geteuid() == 0 else ""
     return ok(check, f"{file} can be written{whose}")
+
+
+def _damage(database: sqlite3.Connection) -> str:
+    """What SQLite finds wrong on reading all of it, empty where that is nothing, or would take too long."""
+    end = time.monotonic() + _READING
+    database.set_progress_handler(lambda: int(time.monotonic() > end), 10_000)
+    try:
+        (said,) = database.execute("PRAGMA quick_check(1)").fetchone()
+    except sqlite3.OperationalError as error:
+        if "interrupted" in str(error):
+            return ""
+        raise
+    return "" if said == "ok" else str(said).splitlines()[-1]
 
 
 def _server(url: str) -> Finding:
