@@ -61,6 +61,8 @@ _REFRESH_AGAIN = 10.0
 _ACKS = 8
 #: Servers that one request in a dialog is sent to, where the ones before do not serve.
 _SERVERS = 3
+#: INFOs of ours that wait for the answer to one before.
+_TOLD = 16
 #: Times that one offer of ours is repeated because of glare.
 _GLARES = 5
 
@@ -110,6 +112,9 @@ class Session:
         self._called = called
         self._started = False
         self._peer_updates = False
+        #: Whether the peer has said that it takes INFO.
+        self.takes_info = False
+        self._told: list[tuple[str, bytes]] = []
         self._answer: PendingAnswer | None = None
         self._answer_has_offer = False
         self._offering = False
@@ -126,9 +131,9 @@ class Session:
     def start(self, answer: Message) -> None:
         """Begin, once our ACK is out, or the peer's is in; ``answer`` is the peer's 2xx, or its INVITE."""
         self._started = True
-        self._peer_updates = "UPDATE" in [
-            name.strip() for name in readable(lambda: answer.values("Allow"))
-        ]
+        allowed = [name.strip() for name in readable(lambda: answer.values("Allow"))]
+        self._peer_updates = "UPDATE" in allowed
+        self.takes_info = "INFO" in allowed
         self._watch()
         self._offer_again()
 
@@ -178,6 +183,27 @@ class Session:
             then(False)
         else:
             self._send("OPTIONS", lambda status, _: then(status not in (408, 481, 503)))
+
+    def inform(self, content_type: str, body: bytes) -> bool:
+        """Send an INFO (:rfc:`2976`), after those before have been answered; whether it will be sent.
+
+        What the peer answers changes nothing.
+        """
+        if self.outcome is not None or len(self._told) >= _TOLD:
+            return False
+        self._told.append((content_type, body))
+        if len(self._told) == 1:
+            self._inform_next()
+        return True
+
+    def _inform_next(self) -> None:
+        if self.outcome is None and self._told:
+            content_type, body = self._told[0]
+            self._send("INFO", self._informed, headers=[("Content-Type", content_type)], body=body)
+
+    def _informed(self, status: int, response: Response | None) -> None:
+        del self._told[0]
+        self._inform_next()
 
     # --- requests from the peer
 

@@ -168,8 +168,9 @@ def test_only_the_extension_may_send_the_call_on(pbx: Make) -> None:
     assert made.service.record(*call)["state"] == "connected"
 
 
-def test_keys_go_both_ways(pbx: Make) -> None:
-    made = pbx()
+@pytest.mark.parametrize("mode", ["rfc4733", "info", "auto", "auto_info"])
+def test_keys_go_both_ways(pbx: Make, mode: str) -> None:
+    made = pbx(endpoint={"dtmf_mode": mode})
     pressing = made.call("607")
     with made.phones[DESK].watched() as keys:
         until(lambda: keys() == "159#", 15, "the keys at the phone")
