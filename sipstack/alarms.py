@@ -1,7 +1,8 @@
 """Very many timers on one of the loop's: nearly all that a transaction sets are moved or taken back before they are due.
 
-A timer that is moved to a later moment is not touched: when its first moment comes, it is put to the later one. So what
-is sent and answered at once, as most requests are, costs one entry in a heap instead of three timers.
+A timer that is moved to a later moment is not touched but when it would be the next: then it is put to the later one. So
+what is sent and answered at once, as most requests are, costs one entry in a heap instead of three timers, and nobody wakes
+up for a moment that means nothing any more.
 """
 
 import asyncio
@@ -44,6 +45,25 @@ class Alarms(Generic[A]):
         elif due is not None and (alarm.listed is None or due < alarm.listed):
             self._list(alarm, due)
             self._arm()
+        elif alarm is self._heap[0][2]:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Have one at the head of the heap whose moment is the one it is there under, and wait for no earlier one."""
+        while self._heap:
+            listed, _, alarm = self._heap[0]
+            if listed == alarm.listed == alarm.due:
+                break
+            heapq.heappop(self._heap)
+            if listed != alarm.listed:
+                continue  # it was listed anew for an earlier moment
+            alarm.listed = None
+            if alarm.due is not None:
+                self._list(alarm, alarm.due)
+        if self._handle is not None and (not self._heap or self._handle.when() < self._heap[0][0]):
+            self._handle.cancel()
+            self._handle = None
+        self._arm()
 
     def _list(self, alarm: A, moment: float) -> None:
         alarm.listed = moment

@@ -2,25 +2,28 @@
 
 import os
 import random
+import threading
 
 #: Bytes asked of the system at once.
 _PORTION = 4096
 
 
 class Entropy(random.SystemRandom):
-    """The system's randomness without a system call for each token. For one thread."""
+    """The system's randomness without a system call for each token. For any thread."""
 
     def __init__(self) -> None:
         super().__init__()
         self._portion = b""
         self._used = 0
+        self._lock = threading.Lock()
 
     def _take(self, count: int) -> bytes:
-        start = self._used
-        if len(self._portion) - start < count:
-            self._portion, start = os.urandom(max(_PORTION, count)), 0
-        self._used = start + count
-        return self._portion[start : start + count]
+        with self._lock:  # nothing is given twice
+            start = self._used
+            if len(self._portion) - start < count:
+                self._portion, start = os.urandom(max(_PORTION, count)), 0
+            self._used = start + count
+            return self._portion[start : start + count]
 
     def getrandbits(self, k: int, /) -> int:
         """A number of ``k`` random bits."""
@@ -28,6 +31,10 @@ class Entropy(random.SystemRandom):
             raise ValueError("number of bits must be non-negative")
         count = (k + 7) // 8
         return int.from_bytes(self._take(count), "big") >> (count * 8 - k)
+
+    def randbytes(self, n: int) -> bytes:
+        """So many random bytes."""
+        return self._take(n)
 
     def random(self) -> float:
         """A number from 0 to 1, without 1."""

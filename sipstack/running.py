@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from contextvars import copy_context
 
@@ -177,7 +178,11 @@ class Running:
                         self.servers.pop(entry.machine.key, None)
                         self.invited.discard(entry.merged)
                     return
-        self._alarms.set(entry, entry.machine.deadline)
+        due = entry.machine.deadline
+        if due is not None and entry.machine.rests:
+            # Nobody waits for that: many end together, for waking up costs more than forgetting one does.
+            due = math.ceil(due / self._timers.t1) * self._timers.t1
+        self._alarms.set(entry, due)
 
     def _tick(self, entry: "Client | Server") -> None:
         # A timer may come a clock's resolution early; the deadline itself is what is meant.

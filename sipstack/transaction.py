@@ -161,6 +161,10 @@ class Timer(_Word):
     TRYING = "100"
 
 
+#: At whose ends a transaction is forgotten, and nothing else happens.
+_RESTS = frozenset({Timer.D, Timer.I, Timer.J, Timer.K, Timer.L, Timer.M})
+
+
 class Do(_Word):
     """What a move does."""
 
@@ -403,6 +407,11 @@ class Transaction:
     def deadline(self) -> float | None:
         """When :meth:`tick` has something to do, on the clock of ``now``; ``None``: never."""
         return min(self._due.values(), default=None)
+
+    @property
+    def rests(self) -> bool:
+        """Whether all that is left is to know copies of what has come, until the :attr:`deadline`."""
+        return self._due.keys() <= _RESTS
 
     def tick(self, now: float) -> list[Effect]:
         """Fire all timers that are due. A late tick sends one retransmission, not a burst."""

@@ -149,8 +149,10 @@ class Connect:
         return self._activate(req, account, definition, read_contact(req), False, "")
 
     def _definition(self, account_id: str, id: str) -> tuple[Row, Row]:
-        account = self._store.account(account_id)
-        definition = self._store.clicktocall(account_id, id) if account else None
+        account = self._store.account(account_id, lately=True)
+        definition = (
+            self._store.clicktocall(account_id, id, lately=True) if account is not None else None
+        )
         if account is None or definition is None:
             raise not_found()
         return account, effective(account, definition)
@@ -217,8 +219,10 @@ class ActivationState:
         activation_id: str,
     ) -> None:
         """Its state; public if the click-to-call is."""
-        account = self._store.account(account_id)
-        definition = self._store.clicktocall(account_id, id) if account else None
+        account = self._store.account(account_id, lately=True)
+        definition = (
+            self._store.clicktocall(account_id, id, lately=True) if account is not None else None
+        )
         if account is None or definition is None:
             raise not_found()
         if effective(account, definition).get("auth_required"):

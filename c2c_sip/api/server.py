@@ -6,6 +6,7 @@ added here is that it does not hold its connection for ever either, and that one
 
 import copy
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -169,6 +170,8 @@ class HttpServer:
         host = listen.rpartition(":")[0]
         port = self._listening[0].effective_port
         self.url = f"http://{host}:{port}"
+        # That a request waits for a thread is no news: how many do is among the metrics.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 import random
 import threading
 from collections import deque
@@ -370,12 +371,18 @@ class Engine:
         self._loop.call_soon_threadsafe(then)
 
     def later(self, seconds: float, then: Callable[[], None]) -> None:
-        """Have ``then`` called in the engine's thread in so many seconds, from any thread."""
+        """Have ``then`` called in the engine's thread in so many seconds or up to one more, from any thread.
 
-        def begin() -> None:
-            self._loop.call_later(seconds, then)
+        All that is due in one second has its turn at once: to wake up for each costs more than what is done.
+        """
+        moment = math.ceil(self._loop.time() + seconds)
+        if threading.current_thread() is self._thread:
+            self._at(moment, then)
+        else:
+            self.soon(lambda: self._at(moment, then))
 
-        self.soon(begin)
+    def _at(self, moment: float, then: Callable[[], None]) -> None:
+        self._loop.call_at(moment, then)
 
     def now(self) -> float:
         """The loop's clock, which is the monotonic clock that the media plane counts on. From any thread."""

@@ -7,7 +7,7 @@ import peewee as pw
 
 from c2c_sip.store.audit import NOBODY, Actor, Audit
 from c2c_sip.store.pages import Span, page
-from c2c_sip.store.row import Row, find_row
+from c2c_sip.store.row import Row, Rows
 from c2c_sip.store.writer import Writer
 
 #: The account of an entry of the never-call list that holds for all accounts.
@@ -21,11 +21,11 @@ class GuardRecords:
     """The guard's part of a store, as its attribute ``guard``; from any thread."""
 
     def __init__(
-        self, database: pw.Database, models: Any, writer: Writer, audit: Audit, node: str | None
+        self, rows: Rows, models: Any, writer: Writer, audit: Audit, node: str | None
     ) -> None:
-        self._database = database
+        self._rows = rows
         #: Which node of several asks; ``None`` where nobody else has the database.
-        self._node = None if isinstance(database, pw.SqliteDatabase) else node
+        self._node = node
         self._models = models
         self._writer = writer
         self._audit = audit
@@ -71,7 +71,8 @@ class GuardRecords:
     def is_never_called(self, account_id: str, number: str) -> bool:
         """Whether a number, in its canonical form, is on the account's list, or on everybody's."""
         query = 'SELECT 1 AS "found" FROM "never_call" WHERE "number" = ? AND "account_id" IN (?, ?) LIMIT 1'
-        return find_row(self._database, query, (number, account_id, EVERYBODY)) is not None
+        found = self._rows.find(query, number, account_id, EVERYBODY, lately=True)
+        return found is not None
 
     def never_call(
         self, account_id: str, number: str, source: str, now: float, by: Actor = NOBODY

@@ -8,6 +8,7 @@ import secrets as random_source
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import peewee as pw
@@ -22,7 +23,7 @@ from c2c_sip.store.media import MediaRecords
 from c2c_sip.store.migrations import migrate
 from c2c_sip.store.models import bind
 from c2c_sip.store.pages import Span, as_texts, contains, page
-from c2c_sip.store.row import Row, find_row
+from c2c_sip.store.row import Row, Rows
 from c2c_sip.store.server import connect
 from c2c_sip.store.traces import TraceRecords
 from c2c_sip.store.users import UserRecords
@@ -60,9 +61,9 @@ def _sqlite(path: str) -> pw.Database:
 
 #: The hangup cause of what a crash has ended.
 CUT_OFF = "NORMAL_TEMPORARY_FAILURE"
-#: What a call has taken before it has begun.
 #: What people write between the letters of a name.
 _BETWEEN_LETTERS = " -_.,;:&+/'\"()!"
+#: What a call has taken before it has begun.
 _NO_SECONDS = {"duration_seconds": 0, "billing_seconds": 0, "ringing_seconds": 0}
 
 
@@ -92,7 +93,10 @@ class Store:
             database.close()
         self._writer = Writer(database)
         self.audit = Audit(self.models)
-        self.guard = GuardRecords(database, self.models, self._writer, self.audit, self._node)
+        self._rows = Rows(database, self._writer)
+        # Of a file there is one user.
+        others = None if isinstance(database, pw.SqliteDatabase) else self._node
+        self.guard = GuardRecords(self._rows, self.models, self._writer, self.audit, others)
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.traces = TraceRecords(self.models, self._writer)
         self.histories = HistoryRecords(self.models)
@@ -172,9 +176,6 @@ class Store:
         if not isinstance(self._database, pw.SqliteDatabase) and not self._database.is_closed():
             self._database.close()
 
-    def _row(self, query: str, *values: Any) -> Row | None:
-        return find_row(self._database, query, values)
-
     def _write(self, work: Any) -> Any:
         return self._writer.submit(work).result()
 
@@ -248,14 +249,17 @@ class Store:
 
     def master_account(self) -> str | None:
         """The id of the oldest account that none is above; ``None`` where there is none yet."""
-        found = self._row(
+        found = self._rows.find(
             'SELECT "id" FROM "account" WHERE "parent_id" IS NULL ORDER BY "created", "id" LIMIT 1'
         )
         return str(found["id"]) if found else None
 
-    def account(self, account_id: str) -> Row | None:
-        """An account's document with ``id``, ``name``, ``realm``, ``parent_id`` and ``revision``."""
-        row = self._row('SELECT * FROM "account" WHERE "id" = ?', account_id)
+    def account(self, account_id: str, lately: bool = False) -> Row | None:
+        """An account's document with ``id``, ``name``, ``realm``, ``parent_id`` and ``revision``.
+
+        :param lately: what another process has written within the last second may not be in it
+        """
+        row = self._rows.find('SELECT * FROM "account" WHERE "id" = ?', account_id, lately=lately)
         return self._account_row(row) if row else None
 
     def account_by(self, field: str, value: str) -> Row | None:
@@ -469,12 +473,16 @@ class Store:
         self._write(work)
         return dict(document) | {"id": identifier, "revision": 1}
 
-    def clicktocall(self, account_id: str, identifier: str) -> Row | None:
-        """A click-to-call's document with ``id`` and ``revision``; ``None`` for another account's."""
-        row = self._row(
+    def clicktocall(self, account_id: str, identifier: str, lately: bool = False) -> Row | None:
+        """A click-to-call's document with ``id`` and ``revision``; ``None`` for another account's.
+
+        :param lately: as in :meth:`account`
+        """
+        row = self._rows.find(
             'SELECT * FROM "clicktocall" WHERE "id" = ? AND "account_id" = ? AND "deleted" IS NULL',
             identifier,
             account_id,
+            lately=lately,
         )
         if row is None:
             return None
@@ -583,7 +591,8 @@ class Store:
         """Change a leg's CDR. Does not wait."""
         for name in ("media", "dialog"):
             if changes.get(name) is not None:
-                changes[name] = json.dumps(changes[name])
+                # In the writer's thread, and only what is not overtaken by then.
+                changes[name] = partial(json.dumps, changes[name])
         self._writer.change(Change("cdr", id, changes))
 
     def _left(self, before: float) -> tuple[Any, Any]:

@@ -91,6 +91,8 @@ class Writer:
         self._news = threading.Condition()
         self._asleep = False
         self._waited_for = 0
+        #: Counts transactions with more in them than changes of single rows; before those who wait hear of it.
+        self.written = 0
         self._closed = False
         #: Whether the last batch failed, and by when all is given up once the writer is closed.
         self._failing = False
@@ -213,6 +215,7 @@ class Writer:
                 self._database.close()
             self._not_written(entries, error, answers)
             return
+        self.written += any(not isinstance(entry.work, Change) for entry in entries)
         if self._failing:
             self._failing = False
             log.warning("the database can be written again")

@@ -6,7 +6,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 from typing import Protocol
 
@@ -97,6 +97,7 @@ class Line:
         "guard",
         "has_reported",
         "heard_ssrc",
+        "ip_version",
         "keys",
         "kind",
         "last_received",
@@ -157,6 +158,7 @@ class Line:
         """``guard`` and ``rtcp`` are bound; ``known`` as in :class:`Latch`."""
         self.number = number
         self.guard = guard
+        self.ip_version = 6 if guard.family == socket.AF_INET6 else 4
         self.rtcp = rtcp
         #: The socket connected to the peer, once its source is known.
         self.talk: socket.socket | None = None
@@ -270,8 +272,7 @@ class Line:
     def reachable(self, host: str, port: int) -> Address | None:
         """An address that a description names, if packets may go there: a name would have to be looked up."""
         ip = _ip(host)
-        version = 6 if self.guard.family == socket.AF_INET6 else 4
-        if ip is None or ip.version != version or not port:
+        if ip is None or ip.version != self.ip_version or not port:
             return None
         if ip.is_multicast or ip.is_unspecified or host == _EVERYBODY:
             return None
@@ -389,6 +390,7 @@ def _milliseconds(seconds: float) -> float:
     return round(1000 * seconds, 3)
 
 
+@lru_cache(maxsize=1024)
 def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(address)

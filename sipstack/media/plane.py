@@ -18,9 +18,10 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
-from random import Random, SystemRandom
+from random import Random
 from typing import TYPE_CHECKING, Protocol
 
+from sipstack.entropy import Entropy
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
 from sipstack.media.priority import come_first
@@ -191,7 +192,7 @@ class _Thread:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._epoll = select.epoll()
         self._relay = Relay(self._epoll, listener)
-        self._relay.attend(self._wake, self._obey)
+        self._relay.attend(self._wake, self._awake)
         self._lines: dict[int, Line] = {}
         self._running = True
         self._thread = threading.Thread(target=self._run, name="relay", daemon=True)
@@ -204,7 +205,8 @@ class _Thread:
 
     def close(self) -> None:
         if self._thread.is_alive():
-            self._command(self._stop)
+            self._running = False
+            os.eventfd_write(self._wake, 1)
             self._thread.join(5.0)
         self._relay.close()
         self._epoll.close()
@@ -232,9 +234,20 @@ class _Thread:
         del self._lines[number]
 
     def _command(self, work: Callable[[], object]) -> None:
+        """Do something at the relay: here and now if its thread waits for packets, for waking that costs more than most
+        of what there is to do; else the thread does it, after what came before."""
+        hands = self._relay.hands
         self._commands.append(work)
+        if hands.acquire(blocking=False):
+            try:
+                self._obey()
+                late = self._relay.oversleeps
+            finally:
+                hands.release()
+            if not late:
+                return
         if not self._woken:
-            # Once for all that it has not looked at yet: each time may cost the caller its turn at the interpreter.
+            # Once for all that it has not looked at yet.
             self._woken = True
             os.eventfd_write(self._wake, 1)
 
@@ -245,13 +258,15 @@ class _Thread:
             come_first()
         self._relay.run(lambda: self._running)
 
-    def _stop(self) -> None:
-        self._running = False
-
-    def _obey(self) -> None:
+    def _awake(self) -> None:
         os.eventfd_read(self._wake)
         # Before looking: who adds something from here on has it seen, or wakes the relay again.
         self._woken = False
+        self._obey()
+
+    # --- for who has the relay's hands
+
+    def _obey(self) -> None:
         while self._commands:
             work = self._commands.popleft()
             try:
@@ -295,7 +310,7 @@ class MediaPlane:
                 Worker(self._heard, self._died, f"relay {n + 1}", first) for n in range(workers)
             ]
         else:
-            self._relays = [_Thread(self, rng or SystemRandom(), first)]
+            self._relays = [_Thread(self, rng or Entropy(), first)]
         self._cues: dict[Source, Cue] = {}
         #: The legs of each relay, and the sources that it has been taught.
         self._load = dict.fromkeys(self._relays, 0)

@@ -12,8 +12,10 @@ make the next ones regular.
 
 import heapq
 import logging
+import math
 import select
 import socket
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -48,6 +50,7 @@ MOST = 256
 #: got as many, it is seconds before the relay tries that again: asking in vain is not for nothing.
 BEHIND = 0.1
 SHARE = 8
+NEVER = math.inf
 #: Datagrams taken from a guard or an RTCP socket in one turn.
 BATCH = 16
 #: Bytes that are taken of a datagram. One that has as many may have had more, and is not passed on.
@@ -84,7 +87,8 @@ class Listener(Protocol):
 
 
 class Relay:
-    """The lines of one thread, by their numbers. All methods are the thread's own.
+    """The lines of one thread, by their numbers. All methods are for who has :attr:`hands`, which the thread itself has
+    whenever it does not wait; :meth:`run` and :meth:`turn` are the thread's own, and take them.
 
     ``poller``, ``clock``, ``wall_clock``, ``sleep`` and ``connect`` are the world outside; ``connect`` makes the second
     socket of a guard's port, connected to an address, or ``None`` where that cannot be.
@@ -111,7 +115,13 @@ class Relay:
         self._guards: dict[int, Line] = {}
         self._controls: dict[int, Line] = {}
         self._doors: dict[int, Callable[[], None]] = {}
+        #: Held by who does something here.
+        self.hands = threading.Lock()
+        #: Until when the thread waits if nothing comes, with nothing done to it meanwhile; none while it is awake.
+        self._waits_until: float | None = None
         self._player = Player(clock, self._wire)
+        #: Seconds that the next moment is waited for at least.
+        self._pause = 0.0
         #: When each line's next RTCP report is due.
         self._reports: list[tuple[float, int]] = []
         #: When nothing was left to be read, or next to nothing.
@@ -345,13 +355,29 @@ class Relay:
 
     def turn(self) -> None:
         """Wait for something to do, do it, and let it be :data:`TURN` seconds before the next turn."""
-        ready = self._poller.poll(self._patience(), MOST)
-        now = began = self._clock()
+        with self.hands:
+            now, due = self._clock(), self._due
+            self._waits_until = due
+        ready = self._poller.poll(None if due == NEVER else max(self._pause, due - now), MOST)
+        self._waits_until = None
+        self._pause = 0.0
+        began = self._clock()
         if len(ready) == 1 and ready[0][0] in self._doors:
             # Who has one thing to say mostly has another: both, and what comes meanwhile, in one turn.
             self._sleep(TURN)
             ready = self._poller.poll(0.0, MOST)
-            now = self._clock()
+        with self.hands:
+            self._work(ready, self._clock())
+        if not ready:
+            # Only a moment has come: there may be nothing to gather until the next one, and one wait will do.
+            self._pause = TURN
+            return
+        left = began + TURN - self._clock()
+        if left > 0:
+            self._sleep(left)
+
+    def _work(self, ready: list[tuple[int, int]], now: float) -> None:
+        """Serve the sockets that are ready, and do what is due."""
         if len(ready) < MOST:
             self._kept_up = now
         elif now - self._kept_up > BEHIND:
@@ -365,17 +391,17 @@ class Relay:
             if line is not None:
                 self._report(line, now)
                 heapq.heappush(self._reports, (line.reporter.due, line.number))
-        left = began + TURN - self._clock()
-        if left > 0:
-            self._sleep(left)
 
-    def _patience(self) -> float | None:
-        """Seconds until something is due."""
-        due = self._reports[0][0] if self._reports else None
-        if self._player.playing:
-            frame = self._player.due
-            due = frame if due is None else min(due, frame)
-        return None if due is None else max(0.0, due - self._clock())
+    @property
+    def _due(self) -> float:
+        """When there is something to do though nothing comes."""
+        report = self._reports[0][0] if self._reports else NEVER
+        return min(report, self._player.due) if self._player.playing else report
+
+    @property
+    def oversleeps(self) -> bool:
+        """Whether the thread waits for longer than is right since something was done here."""
+        return self._waits_until is not None and self._due < self._waits_until
 
     def _relay(self, ready: list[tuple[int, int]], now: float) -> int:
         """Take one packet for each time that a socket is named, and pass it on; how many had not got as many.

@@ -21,9 +21,9 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Collection
-from random import SystemRandom
 from typing import Any
 
+from sipstack.entropy import Entropy
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
@@ -168,7 +168,7 @@ def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
         come_first()
     epoll = select.epoll()
     relay = Relay(epoll, teller)
-    rng = SystemRandom()
+    rng = Entropy()
     running = True
 
     def add(number: int, known: Collection[str]) -> None:

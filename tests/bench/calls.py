@@ -5,6 +5,8 @@ lost, CPU milliseconds a call (user and system, the service's process only), the
 extension (by sipp's clock), memory at the start, the peak and the end, and what of ports, calls and threads is left.
 Beside it the CPU time of the phones and callers, and how busy the machine was in all: where that is near 100 %, it is the
 machine that was measured.
+
+``--asterisk ROOT`` measures an Asterisk 22 in the same minutes (:mod:`tests.bench.asterisk` says where it comes from).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import argparse
 import http.client
 import json
 import os
+import re
 import sqlite3
 import statistics
 import tempfile
@@ -22,7 +25,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests.interop.programs import Service, SippUas, until
+from tests.bench.asterisk import Asterisk
+from tests.interop.programs import Program, Service, SippUas, until
 
 TICKS = os.sysconf("SC_CLK_TCK")
 #: RTP ports for the calls of ten seconds: two legs of two ports each, and their rest after use.
@@ -35,7 +39,9 @@ def process_facts(pid: int) -> dict[str, float]:
     status = Path(f"/proc/{pid}/status").read_text()
     rss = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
     return {
-        "cpu": (int(fields[11]) + int(fields[12])) / TICKS,
+        # Its CPU clock (clock_getcpuclockid(3)). The ticks in its stat are samples, and who is woken by a timer is there
+        # whenever one is taken.
+        "cpu": time.clock_gettime(~pid << 3 | 2),
         "rss": rss / 1024,
         "threads": float(fields[17]),
     }
@@ -94,14 +100,20 @@ class Callers:
             worker.join()
 
 
-def invite_delays(phone: SippUas, accepted: dict[str, float]) -> list[float]:
-    """Milliseconds from each POST to its INVITE at the extension, by sipp's own clock."""
+def invite_delays(
+    phone: SippUas,
+    asked: dict[str, float],
+    mark: re.Pattern[str] = re.compile(r"^Call-ID: (\S+)", re.M),
+) -> list[float]:
+    """Milliseconds from each request to its INVITE at the extension, by sipp's own clock; ``mark`` finds in the INVITE
+    what the request goes by in ``asked``."""
     midnight = time.mktime((*time.localtime()[:3], 0, 0, 0, 0, 0, -1))
     first: dict[str, float] = {}
     for moment, text in phone.received("INVITE"):
-        call_id = text.partition("Call-ID: ")[2].partition("\n")[0].strip()
-        first.setdefault(call_id, midnight + moment)
-    return [1000 * (first[c] - sent) for c, sent in accepted.items() if c in first]
+        found = mark.search(text)
+        assert found is not None, text
+        first.setdefault(found[1], midnight + moment)
+    return [1000 * (first[c] - sent) for c, sent in asked.items() if c in first]
 
 
 def percentile(values: list[float], share: float) -> float:
@@ -225,6 +237,49 @@ def measure(rate: float, seconds: float, talk: int, settle: float) -> dict[str, 
                 program.stop()
 
 
+def measure_asterisk(root: Path, rate: float, seconds: float, talk: int) -> dict[str, Any]:
+    """The same of an Asterisk, as far as there is the same."""
+    calls = round(rate * seconds)
+    with tempfile.TemporaryDirectory(prefix="c2c-bench-") as text:
+        folder = Path(text)
+        extension = SippUas(folder, "answer", name="desk", calls=calls, lasts=seconds + 90)
+        contact = SippUas(
+            folder, "answer_bye", name="customer", calls=calls, pause=talk, lasts=seconds + 90
+        )
+        programs: list[Program] = [extension, contact]
+        try:
+            peer = Asterisk(root, extension.uri, contact.uri, PORTS)
+            programs.append(peer)
+            watch = Watch(peer.process.pid)
+            before, begun, worked = process_facts(peer.process.pid), time.monotonic(), machine()
+            asked, took = peer.run_calls(rate, seconds)
+            asked_for, busy = time.monotonic() - begun, machine()
+            end = time.monotonic() + 15
+            while peer.completed() < calls and time.monotonic() < end:
+                time.sleep(0.3)
+            during = process_facts(peer.process.pid)
+            watch.end()
+            delays = invite_delays(extension, asked, re.compile(r'^From: "(\d+)"', re.M))
+            return {
+                "rate": f"Asterisk {rate:g}",
+                "asked": calls,
+                "asked_in_s": round(asked_for, 1),
+                "completed": peer.completed(),
+                "lost": calls - peer.completed(),
+                "cpu_ms_a_call": round(1000 * (during["cpu"] - before["cpu"]) / calls, 2),
+                "post_ms_p50": round(1000 * statistics.median(took), 2),
+                "post_ms_p99": round(1000 * percentile(took, 0.99), 2),
+                "to_invite_ms_p50": round(percentile(delays, 0.5), 2),
+                "to_invite_ms_p99": round(percentile(delays, 0.99), 2),
+                "rss_mib_start": round(before["rss"], 1),
+                "rss_mib_peak": round(watch.rss[peer.process.pid], 1),
+                "machine_busy_percent": round(100 * (busy[0] - worked[0]) / (busy[1] - worked[1])),
+            }
+        finally:
+            for program in reversed(programs):
+                program.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--rate", type=float, nargs="+", default=[50.0, 100.0, 150.0, 200.0])
@@ -236,16 +291,19 @@ def main() -> None:
         default=35.0,
         help="seconds to wait before looking what is left; the last SIP timers run for 32",
     )
+    parser.add_argument("--asterisk", type=Path, metavar="ROOT", help="measure the one there too")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     columns: list[dict[str, Any]] = []
     for rate in options.rate:
         columns.append(measure(rate, options.seconds, options.talk, options.settle))
-        if options.json:
-            print(json.dumps(columns[-1]), flush=True)
-    if not options.json:
-        for name in columns[0]:
-            print(f"{name:24}" + "".join(f"{column[name]!s:>12}" for column in columns))
+        if options.asterisk is not None:
+            columns.append(measure_asterisk(options.asterisk, rate, options.seconds, options.talk))
+    if options.json:
+        print("\n".join(map(json.dumps, columns)))
+        return
+    for name in columns[0]:
+        print(f"{name:24}" + "".join(f"{column.get(name, '')!s:>14}" for column in columns))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -314,3 +315,64 @@ def test_what_went_through_all_legs_never_becomes_less(plane: MediaPlane) -> Non
     until(lambda: plane.totals()["packets_received"] > after["packets_received"])
     third.leg.close()
     fourth.leg.close()
+
+
+# --- what the relay's thread is told, and by whom it is done
+
+
+@pytest.fixture
+def threaded() -> Iterator[MediaPlane]:
+    made = MediaPlane(ports=free_rtp_range())
+    made.start()
+    yield made
+    made.close()
+
+
+def test_what_is_told_while_the_relay_waits_is_done_when_the_call_returns(
+    threaded: MediaPlane,
+) -> None:
+    (driver,) = threaded._relays
+    for count in (1, 2, 3):
+        until(lambda: driver._relay._waits_until is not None)  # type: ignore[attr-defined]
+        threaded.open(HOST)
+        assert driver._relay.size == count  # type: ignore[attr-defined]
+
+
+def test_what_is_told_while_the_relay_works_is_done_by_its_thread_in_order(
+    threaded: MediaPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (driver,) = threaded._relays
+    relay = driver._relay  # type: ignore[attr-defined]
+    done: list[tuple[str, str]] = []
+    for name in ("add", "remove"):
+
+        def noted(*given: object, name: str = name, real: object = getattr(relay, name)) -> object:
+            done.append((name, threading.current_thread().name))
+            return real(*given)  # type: ignore[operator]
+
+        monkeypatch.setattr(relay, name, noted)
+    with relay.hands:
+        leg = threaded.open(HOST)
+        leg.close()
+        assert not done
+    until(lambda: len(done) == 2)
+    assert done == [("add", "relay"), ("remove", "relay")]
+    until(lambda: not relay.size)
+    assert threaded.ports_in_use == 0
+
+
+def test_a_fault_in_what_is_told_reaches_neither_who_tells_it_nor_the_relay(
+    threaded: MediaPlane, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (driver,) = threaded._relays
+    relay = driver._relay  # type: ignore[attr-defined]
+
+    def breaks(*given: object) -> None:
+        raise RuntimeError("broken")
+
+    until(lambda: relay._waits_until is not None)
+    monkeypatch.setattr(relay, "describe", breaks)
+    driver.tell("describe", 1)
+    assert "could not do what it was told" in caplog.text
+    threaded.open(HOST)
+    until(lambda: relay.size == 1)

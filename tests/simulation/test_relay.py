@@ -85,6 +85,31 @@ def test_the_relay_wakes_up_for_a_tone_no_more_often_than_the_tone_has_frames() 
     assert turns < 520, "and a report or two"
 
 
+def test_whoever_does_something_while_the_relay_waits_wakes_it_only_for_what_is_due_sooner() -> (
+    None
+):
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    late: list[bool] = []
+
+    def begins() -> None:
+        play(world, desk, US)
+        late.append(world.relay.oversleeps)
+
+    def another() -> None:
+        world.line()
+        late.append(world.relay.oversleeps)
+
+    world.run(0.1)
+    # In the middle of a wait, which is as long as it is until the first line's report.
+    world.at(world.now + 0.010, another)
+    world.at(world.now + 0.020, begins)
+    world.run(0.030)
+    assert late == [False, True]
+    assert not world.relay.oversleeps, "it does not wait now"
+
+
 @pytest.mark.parametrize("later", [0.001, 0.0075, 0.0125, 0.0193])
 def test_a_tone_that_begins_beside_another_is_even_from_its_first_frame(later: float) -> None:
     world = World()

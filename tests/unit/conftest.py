@@ -20,6 +20,7 @@ from c2c_sip.calling.door import Readiness
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.config import Config
 from c2c_sip.store import Store
+from c2c_sip.store import secrets as store_secrets
 from tests.postgres import Postgres
 
 
@@ -252,3 +253,29 @@ def calling(store: Store) -> FakeCalling:
 @pytest.fixture
 def api(store: Store, calling: FakeCalling, account: dict[str, Any]) -> Api:
     return Api(store, calling, account)
+
+
+# --- the store, for who tests nothing else
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/fresh.db"
+        return
+    with request.getfixturevalue("postgres").database() as made:
+        yield made
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that cost nothing, where they are not what is tested."""
+    monkeypatch.setattr(store_secrets, "N", 2)
+
+
+@pytest.fixture
+def fresh(database_url: str, cheap: None) -> Iterator[Store]:
+    store = Store.open(database_url)
+    yield store
+    store.close()

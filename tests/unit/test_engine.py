@@ -2,7 +2,10 @@
 
 import asyncio
 import itertools
+import math
 import random
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,3 +72,28 @@ def test_calls_begin_again_after_all_have_begun(engine: Engine) -> None:
         engine.submit(lambda number=number: call(number))  # type: ignore[misc]
         engine.call(rest())
     assert begun == [0, 1, 2]
+
+
+def test_what_is_for_later_has_its_turn_with_all_else_of_that_second(engine: Engine) -> None:
+    done: list[tuple[str, float]] = []
+    ends = threading.Event()
+    loop = engine._loop
+
+    def note(name: str) -> None:
+        done.append((name, loop.time()))
+        if len(done) == 3:
+            ends.set()
+
+    async def from_within() -> float:
+        engine.later(0.3, lambda: note("within"))
+        return loop.time()
+
+    # Begun where a second has just begun, so that all three are due in the next one.
+    time.sleep(math.ceil(loop.time()) - loop.time() + 0.01)
+    began = engine.call(from_within())
+    engine.later(0.2, lambda: note("beside"))
+    engine.later(0.4, lambda: note("beside"))
+    assert ends.wait(30)
+    assert sorted(name for name, _ in done) == ["beside", "beside", "within"]
+    assert all(moment >= math.ceil(began) for _, moment in done)
+    assert len({handle for handle in loop._scheduled}) == 0  # type: ignore[attr-defined]

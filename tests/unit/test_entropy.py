@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 from sipstack.entropy import Entropy
 
 
@@ -16,3 +18,10 @@ def test_numbers_have_as_many_bits_as_asked_for_and_are_never_the_same() -> None
     assert 1700 < flips < 2300
     assert all(0 <= rng.random() < 1 for _ in range(1000))
     assert all(2 <= rng.uniform(2, 4) <= 4 for _ in range(100))
+
+
+def test_no_two_threads_are_given_the_same() -> None:
+    rng = Entropy()
+    with ThreadPoolExecutor(4) as pool:
+        drawn = list(pool.map(lambda _: [rng.randbytes(16) for _ in range(2000)], range(4)))
+    assert len({token for tokens in drawn for token in tokens}) == 8000

@@ -19,7 +19,7 @@ from c2c_sip.store import writer as writer_module
 from c2c_sip.store.server import connect
 from c2c_sip.store.writer import Change, Writer
 from tests.postgres import Postgres
-from tests.unit.test_store import WHOLE, account, activation, ask, cheap, leg  # noqa: F401 - a fixture
+from tests.unit.stores import WHOLE, account, activation, ask, leg
 
 
 def test_what_postgresql_takes_is_named_where_it_is_not_installed(
