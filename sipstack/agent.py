@@ -141,6 +141,11 @@ def retry_after(response: Response) -> int:
     return min(int(digits[-8:]), 3600) if len(digits.lstrip("0")) < 8 else 3600
 
 
+def try_again(agent: Agent) -> tuple[str, str]:
+    """The Retry-After of a 500 to what met something of ours: drawn by lot (:rfc:`3261` §14.2, :rfc:`3311` §5.2)."""
+    return "Retry-After", str(round(agent.uniform(0, 10)))
+
+
 def preference(contact: NameAddr) -> float:
     """The q of a Contact, 1 where none can be read."""
     value = dict(contact.params).get("q") or ""

@@ -40,7 +40,15 @@ from sipstack.pending import Pending
 from sipstack.reliable import Received, is_reliable
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
-from sipstack.session import Session, capabilities, describe, locate_peer, prack, send_in_dialog
+from sipstack.session import (
+    Session,
+    about_us,
+    capabilities,
+    describe,
+    locate_peer,
+    prack,
+    send_in_dialog,
+)
 from sipstack.session_timer import USUAL, SessionTimer
 from sipstack.transaction import make_cancel
 from sipstack.transport import Address
@@ -607,7 +615,7 @@ class OutgoingCall:
         elif early is None or self.outcome is not None:
             responder.respond(make_response(request, 481))
         elif request.method == "OPTIONS":
-            responder.respond(make_response(request, 200, headers=capabilities()))
+            responder.respond(make_response(request, 200, headers=about_us()))
         elif request.method == "UPDATE":
             self._early_update(early, request, responder)
         elif request.method == "INVITE":

@@ -4,7 +4,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from sipstack.account import Account
-from sipstack.agent import BODIES, SDP, Agent, Responder, Timer, has_foreign_body, has_sdp, sdp_of
+from sipstack.agent import (
+    BODIES,
+    SDP,
+    Agent,
+    Responder,
+    Timer,
+    has_foreign_body,
+    has_sdp,
+    sdp_of,
+    try_again,
+)
 from sipstack.dialog import Dialog
 from sipstack.events import Answered, Ended, Event, Failed, q850_cause
 from sipstack.message import (
@@ -16,9 +26,10 @@ from sipstack.message import (
     Uri,
     make_response,
 )
+from sipstack.pending_answer import PendingAnswer
 from sipstack.reliable import Sent
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
-from sipstack.session import PendingAnswer, Session, capabilities, describe
+from sipstack.session import Session, about_us, capabilities, describe
 from sipstack.session_timer import MIN_SE, SessionTimer
 
 
@@ -212,8 +223,12 @@ class IncomingCall:
             self._give_up(Failed(487, REASONS[487], q850_cause(request)))
         elif request.method == "UPDATE" and has_sdp(request):
             # Our answer to the INVITE's offer is not out yet, or not acknowledged (RFC 3311 §5.2).
-            responder.respond(make_response(request, 500, headers=[("Retry-After", "2")]))
-        elif request.method in ("UPDATE", "OPTIONS", "INFO"):
+            headers = [try_again(self._agent)]
+            responder.respond(make_response(request, 500, headers=headers))
+        elif request.method == "OPTIONS":
+            headers = [("Contact", str(self._contact)), *about_us()]
+            responder.respond(make_response(request, 200, headers=headers))
+        elif request.method in ("UPDATE", "INFO"):
             headers = [("Contact", str(self._contact)), *capabilities()]
             responder.respond(make_response(request, 200, headers=headers))
         else:

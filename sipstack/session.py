@@ -17,6 +17,7 @@ from sipstack.agent import (
     retry_after,
     sdp_of,
     supports,
+    try_again,
 )
 from sipstack.dialog import Dialog
 from sipstack.events import (
@@ -42,6 +43,7 @@ from sipstack.message import (
     Uri,
     make_response,
 )
+from sipstack.pending_answer import PendingAnswer
 from sipstack.reliable import Received
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
@@ -202,7 +204,7 @@ class Session:
         elif request.method == "REFER":
             self._refer(request, responder)
         elif request.method == "OPTIONS":
-            responder.respond(make_response(request, 200, headers=capabilities()))
+            responder.respond(make_response(request, 200, headers=about_us()))
         elif request.method == "INFO":
             responder.respond(make_response(request, 200))
             kind = (request.content_type or "").partition(";")[0].strip().lower()
@@ -222,7 +224,7 @@ class Session:
                 responder.respond(make_response(request, 491))
             else:
                 # Our 2xx still waits for its ACK: one at a time (§14.2).
-                headers = [("Retry-After", "2")]
+                headers = [try_again(self._agent)]
                 responder.respond(make_response(request, 500, headers=headers))
             return
         if self._offering and offers:
@@ -231,6 +233,7 @@ class Session:
         if has_foreign_body(request):
             responder.respond(make_response(request, 415, headers=BODIES))
             return
+        before = self._timer.agreed
         try:
             timing = self._timer.asked(request)
         except ParseError as error:
@@ -244,6 +247,7 @@ class Session:
             else:
                 body = self._media.offer() if request.method == "INVITE" else b""
         except SdpError as error:
+            self._timer.agreed = before  # what is refused refreshes nothing
             responder.respond(make_response(request, 488, error.reason))
             return
         self.dialog.refresh_target(request)
@@ -624,45 +628,14 @@ def prack(agent: Agent, dialog: Dialog, account: Account | None, rack: str) -> N
     )
 
 
-class PendingAnswer:
-    """Our 2xx to an INVITE, retransmitted until its ACK comes (:rfc:`3261` §13.3.1.4)."""
-
-    def __init__(
-        self,
-        agent: Agent,
-        responder: Responder,
-        response: Response,
-        sequence: int,
-        never: Callable[[], None],
-    ) -> None:
-        self.sequence = sequence
-        self._agent = agent
-        self._responder = responder
-        self._response = response
-        self._interval = agent.timers.t1
-        self._resend = agent.call_later(self._interval, self._again)
-        self._limit = agent.call_later(64 * agent.timers.t1, self._expired)
-        self._never = never
-        responder.respond(response)
-
-    def _again(self) -> None:
-        self._responder.respond(self._response)
-        self._interval = min(2 * self._interval, self._agent.timers.t2)
-        self._resend = self._agent.call_later(self._interval, self._again)
-
-    def _expired(self) -> None:
-        self.stop()
-        self._never()
-
-    def stop(self) -> None:
-        """Retransmit it no more."""
-        self._resend.cancel()
-        self._limit.cancel()
-
-
 def capabilities() -> list[tuple[str, str]]:
     """What we can do, as headers."""
     return [("Allow", ALLOW), ("Supported", ", ".join(SUPPORTED))]
+
+
+def about_us() -> list[tuple[str, str]]:
+    """What OPTIONS are answered with, within a dialog and outside of one (:rfc:`3261` §11.2)."""
+    return [*BODIES, ("Accept-Language", "en"), *capabilities()]
 
 
 def describe(message: Message, body: bytes) -> None:
@@ -686,8 +659,8 @@ def refusal(request: Request) -> Response:
 
 
 __all__ = [
-    "PendingAnswer",
     "Session",
+    "about_us",
     "capabilities",
     "describe",
     "locate_peer",

@@ -31,7 +31,7 @@ from sipstack.message import (
 )
 from sipstack.resolver import ResolveError, Resolver, Target, kinds_of, literal_target
 from sipstack.running import Client, Running, Server
-from sipstack.session import capabilities, refusal, unsupported
+from sipstack.session import about_us, capabilities, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
 from sipstack.tally import Tally
 from sipstack.trace import Trace
@@ -496,7 +496,10 @@ class UserAgent:
             return
         if request.method == "CANCEL":
             cancelled = self._running.servers.get(cancelled_key(request))
-            self._answer(request, 481 if cancelled is None else 200, None, source, transport)
+            status = 481 if cancelled is None else 200
+            # As its INVITE is answered (RFC 3261 §9.2).
+            same = cancelled.call.local_tag if cancelled is not None else None
+            self._answer(request, status, None, source, transport, to_tag=same)
             if cancelled is not None and isinstance(cancelled.call, IncomingCall):
                 cancelled.call.cancelled(request)
         elif call is not None and context is not None:
@@ -570,7 +573,7 @@ class UserAgent:
             transport.send(answer.serialize(), _reply_to(request, source, transport))
             self.tally.concluded("server", request.method, answer.status)
         elif request.method == "OPTIONS":
-            headers = [*BODIES, *capabilities()]
+            headers = about_us()
             self._answer(request, 200, None, source, transport, headers)
         elif request.method == "INVITE" and self._on_invite is not None:
             self._receive_invite(request, source, transport)
@@ -593,6 +596,7 @@ class UserAgent:
         source: Address,
         transport: Transport,
         headers: Sequence[tuple[str, str]] = (),
+        to_tag: str | None = None,
     ) -> None:
         """Answer once, without a transaction. The tag is the same for each copy of the request."""
         same = [request.get(name) for name in ("Via", "From", "Call-ID", "CSeq")]
@@ -601,7 +605,7 @@ class UserAgent:
         )
         try:
             response = make_response(
-                request, status, reason, to_tag=digest.hexdigest(), headers=list(headers)
+                request, status, reason, to_tag=to_tag or digest.hexdigest(), headers=list(headers)
             )
             transport.send(response.serialize(), _reply_to(request, source, transport))
             self.tally.concluded("server", request.method, status)
