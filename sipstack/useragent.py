@@ -124,6 +124,7 @@ class UserAgent:
             transport.receiver = self._receive
             if isinstance(transport, StreamTransport):
                 transport.unreachable = self._unreachable
+                transport.broken = self._broken
             elif isinstance(transport, UdpTransport):
                 transport.undelivered = self._undelivered
 
@@ -216,6 +217,10 @@ class UserAgent:
         self._running.undelivered(
             transport, peer, why, lambda entry: server_name in ("", entry.target.server_name)
         )
+        self._broken(peer, server_name, transport)
+
+    def _broken(self, peer: Address, server_name: str, transport: Transport) -> None:
+        """A connection broke: who is known by it has to say so anew."""
         for watcher in self.connection_watchers:
             watcher(Target(transport.name, peer, server_name))
 

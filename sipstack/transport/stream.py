@@ -33,6 +33,8 @@ STALLED = 20
 LAST_WORDS = 1.0
 #: Bytes waiting to be sent to a peer that does not read, before it counts as dead.
 SEND_BUFFER = 1024 * 1024
+#: Bytes without a word from the other end that are written again on a new connection, where theirs has broken.
+UNHEARD = 128 * 1024
 #: The port that we name before there is a connection, where nothing listens: it has to be some port.
 UNHEARD_PORT = 5061
 #: Seconds until connections are accepted again when there are no file descriptors left.
@@ -66,6 +68,8 @@ class StreamTransport:
         self.receiver: Receiver | None = None
         #: Called with the address and server name of a peer that cannot be reached or whose connection broke, and why.
         self.unreachable: Callable[[Address, str, str, StreamTransport], None] | None = None
+        #: Called with those where what had got no answer on a connection goes by a new one.
+        self.broken: Callable[[Address, str, StreamTransport], None] | None = None
         self.local_address: Address = (host, port)
         self._loop = loop
         self._tls = tls
@@ -247,8 +251,19 @@ class StreamTransport:
         self._guests[peer] = connection
 
     def lost(self, connection: "_Connection", why: str = "the connection broke") -> None:
-        """A connection broke or was never made; nothing if it was given up by ourselves."""
-        if self.forget(connection) and self.unreachable is not None:
+        """A connection broke or was never made; nothing if it was given up by ourselves.
+
+        What was written since the other end last said something may have come to nobody: a server that was started
+        anew says so by a reset, when we send. It goes by a new connection once, as who got it sees by its branches.
+        """
+        if not self.forget(connection):
+            return
+        if connection.unheard:
+            log.info("the connection to %s broke: a new one is made", connection.way[0][0])
+            self.connect(*connection.way).write(b"".join(connection.unheard))
+            if self.broken is not None:
+                self.broken(*connection.way, self)
+        elif self.unreachable is not None:
             self.unreachable(*connection.way, why, self)
 
     def forget(self, connection: "_Connection") -> bool:
@@ -274,6 +289,9 @@ class _Connection(asyncio.Protocol):
         self.last_active = owner._loop.time()
         #: The peer's address, and the name that its certificate had to have.
         self.way: tuple[Address, str] = way or (("", 0), "")
+        #: What was written since the other end last said something; not what made the connection necessary.
+        self.unheard: list[bytes] = []
+        self._room = UNHEARD
         #: Set when it is over.
         self.gone: asyncio.Future[None] = owner._loop.create_future()
         self._owner = owner
@@ -348,6 +366,12 @@ class _Connection(asyncio.Protocol):
             self._waiting.append(octets)
         else:
             self._stream.write(octets)
+            if self._ours and octets.strip(b"\r\n"):
+                if not self.unheard or self._room < len(octets):
+                    self.unheard.clear()
+                    self._room = UNHEARD
+                self.unheard.append(octets)
+                self._room -= len(octets)
 
     def pause_writing(self) -> None:
         self._owner.tell_of(self.way[0], "%s does not read, connection closed", self.way[0])
@@ -357,6 +381,7 @@ class _Connection(asyncio.Protocol):
         if self._given_up:
             return
         self.last_active = self._owner._loop.time()
+        self.unheard.clear()
         # Whatever comes shows that the other end is there; only a line end by itself is an answer to our ping.
         self._pong_wanted = False
         self._pong_seen = self._pong_seen or (self._ours and data == b"\r\n")

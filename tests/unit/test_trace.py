@@ -273,7 +273,7 @@ def test_an_exporter_sends_what_goes_by_and_waits_for_nobody() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(5)
-        exporter = hep.Exporter(server.getsockname(), 7, 1000.0)
+        exporter = hep.Exporter(server.getsockname(), 7, lambda: 1000.0)
         trace = Trace()
         trace.watcher = exporter.send
         trace.follow("activation", "c1")
@@ -297,7 +297,7 @@ def test_an_activation_leaves_its_trace_in_the_store_some_seconds_after_its_end(
         store.traces,
         most=3,
         later=lambda seconds, then: later.append((seconds, then)),
-        offset=1000.0,
+        offset=lambda: 1000.0,
     )
     assert tracing.of("nobody") is None
     tracing.follow("a", "c1")
@@ -313,6 +313,26 @@ def test_an_activation_leaves_its_trace_in_the_store_some_seconds_after_its_end(
     kept = tracing.of("a")
     assert kept and [entry.summary for entry in kept] == ["INVITE", "BYE"]
     assert trace.followed == []
+
+
+def test_a_trace_is_told_by_the_time_of_day_as_it_was_set_last(store: Store) -> None:
+    """A board without a clock starts the service in the year that it was switched off in, and asks for the time then."""
+    trace, offsets, later = Trace(), [1000.0], []
+    tracing = Tracing(
+        trace,
+        store.traces,
+        most=3,
+        later=lambda seconds, then: later.append(then),
+        offset=lambda: offsets[-1],
+    )
+    tracing.follow("a", "c1")
+    add(trace, "c1", request())
+    offsets.append(5000.0)
+    assert [entry.time for entry in tracing.of("a") or ()] == [5001.0]
+    tracing.ended("a")
+    later[0]()
+    store.flush()
+    assert [entry.time for entry in tracing.of("a") or ()] == [5001.0]
 
 
 def test_of_old_activations_the_trace_is_forgotten(store: Store) -> None:
@@ -334,7 +354,7 @@ def test_old_traces_make_room_for_new_ones_that_are_large(store: Store) -> None:
 
 def test_what_is_up_when_the_service_stops_is_kept_too(store: Store) -> None:
     trace = Trace()
-    tracing = Tracing(trace, store.traces, most=5, later=lambda *_: None, offset=0.0)
+    tracing = Tracing(trace, store.traces, most=5, later=lambda *_: None, offset=lambda: 0.0)
     tracing.follow("a", "c1")
     add(trace, "c1", request())
     tracing.close()
@@ -344,7 +364,7 @@ def test_what_is_up_when_the_service_stops_is_kept_too(store: Store) -> None:
 
 def test_nothing_is_followed_where_no_trace_is_wanted(store: Store) -> None:
     trace = Trace()
-    tracing = Tracing(trace, store.traces, most=0, later=lambda *_: None, offset=0.0)
+    tracing = Tracing(trace, store.traces, most=0, later=lambda *_: None, offset=lambda: 0.0)
     tracing.follow("a", "c1")
     add(trace, "c1", request())
     tracing.ended("a")
