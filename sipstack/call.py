@@ -481,7 +481,9 @@ class OutgoingCall:
         fresh = self._dialog_of(invitation, response)
         early = invitation.early.get(tag)
         if early is not None:
-            fresh.local_sequence = early.dialog.local_sequence  # the PRACKs had numbers too
+            # The PRACKs had numbers too, and what the peer has asked in it.
+            fresh.local_sequence = early.dialog.local_sequence
+            fresh.remote_sequence = early.dialog.remote_sequence
         if self.session is not None:
             # Another fork answered first: take its call and end it (§13.2.2.4).
             self._acknowledge(invitation, fresh)

@@ -74,6 +74,8 @@ class IncomingCall:
         self._media: LocalMedia | None = None
         self._remote: RemoteMedia | None = None
         self._described = b""
+        #: Whether our answer to the INVITE's offer has arrived, by a provisional response.
+        self._agreed_early = False
         self._on_event: Callable[[Event], None] = lambda event: None
         self._on_media: Callable[[RemoteMedia], None] = lambda remote: None
         self._accepts_referral: Callable[[Uri], bool] = lambda uri: False
@@ -221,6 +223,9 @@ class IncomingCall:
         elif request.method == "BYE":
             responder.respond(make_response(request, 200))
             self._give_up(Failed(487, REASONS[487], q850_cause(request)))
+        elif request.method == "UPDATE" and has_sdp(request) and self._agreed_early:
+            headers = [("Contact", str(self._contact)), *capabilities()]
+            self._take_offer(request, responder, headers)
         elif request.method == "UPDATE" and has_sdp(request):
             # Our answer to the INVITE's offer is not out yet, or not acknowledged (RFC 3311 §5.2).
             headers = [try_again(self._agent)]
@@ -294,8 +299,29 @@ class IncomingCall:
             responder.respond(make_response(prack, 481))
             return
         self._stop_ringing()
-        responder.respond(make_response(prack, 200))
+        self._agreed_early = bool(self._described) and self.session is None
+        if self._agreed_early and has_sdp(prack):
+            # Our answer has arrived, and so there may be another offer (RFC 3262 §5).
+            self._take_offer(prack, responder)
+        else:
+            responder.respond(make_response(prack, 200))
         self._go_on()
+
+    def _take_offer(
+        self, request: Request, responder: Responder, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Answer another offer of the peer's before the call is answered."""
+        assert self._media is not None
+        try:
+            described, remote = self._media.answer(sdp_of(request))
+        except SdpError as error:
+            responder.respond(make_response(request, 488, error.reason))
+            return
+        self._described, self._remote = described, remote
+        response = make_response(request, 200, headers=headers)
+        describe(response, described)
+        responder.respond(response)
+        self._on_media(remote)
 
     def _go_on(self) -> None:
         then, self._after_prack = self._after_prack, None

@@ -583,6 +583,9 @@ class UserAgent:
             self._answer(request, self._refuse_invite(source), None, source, transport)
         elif request.method in ("BYE", "UPDATE", "INFO", "PRACK", "NOTIFY"):
             self._answer(request, 481, None, source, transport)
+        elif request.method == "REFER":
+            # Within a call we know what it is, so that 405 would be untrue.
+            self._answer(request, 403, None, source, transport)
         else:
             refused = refusal(request)
             headers = capabilities()

@@ -155,3 +155,72 @@ def test_a_refresh_that_is_refused_refreshes_nothing(method: str) -> None:
         await hung_up(call, hand)
 
     play(work)
+
+
+def test_the_numbers_of_an_early_dialog_go_on_in_the_call() -> None:
+    """§12.2.2: what comes with a lower number than the last before the answer is out of order after it too."""
+
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        call.dial()
+        invite = await hand.request("INVITE")
+        hand.answer(invite, 183, SDP)
+        await asyncio.sleep(0.1)
+        hand.ask("UPDATE", invite, number=20)
+        assert (await hand.response("UPDATE")).status == 200
+        hand.answer(invite, 200, SDP)
+        await hand.request("ACK")
+        hand.ask("OPTIONS", invite, number=19)
+        assert (await hand.response("OPTIONS")).status == 500
+        hand.ask("OPTIONS", invite, number=21)
+        assert (await hand.response("OPTIONS")).status == 200
+        await hung_up(call, hand)
+
+    play(work)
+
+
+def test_a_refer_outside_of_a_call_is_forbidden_not_unknown() -> None:
+    """§21.4.6: 405 names in Allow what is allowed, and REFER is within a call."""
+
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        hand.ask("REFER", headers=(("Refer-To", "<sip:x@example.net>"),))
+        assert (await hand.response("REFER")).status == 403
+        hand.ask("PUBLISH")
+        refused = await hand.response("PUBLISH")
+        assert refused.status == 405 and "PUBLISH" not in (refused.get("Allow") or "")
+
+    play(work)
+
+
+def test_offers_that_follow_our_early_answer_are_answered() -> None:
+    """RFC 3262 §5 (in the PRACK of the answer), and RFC 3311 §5.2: by UPDATE once the answer has arrived."""
+
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        call.taken = lambda incoming: incoming.ring(183, early_media=True)
+        invite = hand.ask("INVITE", body=SDP, headers=(("Supported", "100rel"),), number=10)
+        early = await hand.response("INVITE", 183)
+        assert b"m=audio 20000" in early.body
+        hand.ask("UPDATE", early, SDP.replace(b"4000", b"4500"), number=11)
+        assert (await hand.response("UPDATE")).status == 500, "the answer may not have arrived"
+        rack = (("RAck", f"{early.get('RSeq')} 10 INVITE"),)
+        hand.ask("PRACK", early, SDP.replace(b"4000", b"5000"), headers=rack, number=12)
+        acknowledged = await hand.response("PRACK")
+        assert (acknowledged.status, b"m=audio 20000" in acknowledged.body) == (200, True)
+        hand.ask("UPDATE", early, SDP.replace(b"4000", b"6000"), number=13)
+        taken = await hand.response("UPDATE")
+        assert (taken.status, b"m=audio 20000" in taken.body) == (200, True)
+        hand.ask("UPDATE", early, UNUSABLE, number=14)
+        assert (await hand.response("UPDATE")).status == 488
+        assert [remote.port for remote in call.media] == [4000, 5000, 6000]
+        (incoming,) = call.incoming
+        incoming.answer()
+        answer = await hand.response("INVITE")
+        assert answer.body == taken.body
+        hand.ask("ACK", answer, number=invite.cseq.number)
+        await asyncio.sleep(0.1)
+        incoming.hang_up()
+        hand.answer(await hand.request("BYE"), 200)
+
+    play(work)

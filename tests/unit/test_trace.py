@@ -239,6 +239,23 @@ def test_ipv6_and_a_message_that_is_larger_than_any_packet() -> None:
     assert packet[24:40] == socket.inet_pton(socket.AF_INET6, peer[0]) and len(packet) < 65_575
 
 
+@pytest.mark.parametrize("more", ["", "X: y\r\n", "X: yy\r\n"])
+def test_a_datagram_over_ipv6_has_the_checksum_that_it_must_have(more: str) -> None:
+    # RFC 8200 §8.1; Wireshark paints red what has none.
+    ends: tuple[Address, Address] = ("2001:db8::1", 5060), ("2001:db8::7", 5062)
+    data = request(more=more)
+    ((_, _, packet),) = packets(pcap([TracedMessage(1.0, True, "UDP", *ends, data)]))
+    udp = packet[40:]
+    pseudo = packet[8:40] + struct.pack(">IHBB", len(udp), 0, 0, 17)
+    covered = pseudo + udp + bytes(len(udp) % 2)
+    total = sum(struct.unpack(f">{len(covered) // 2}H", covered))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    assert total == 0xFFFF and udp[6:8] != b"\0\0"
+    ((_, _, cut),) = packets(pcap([], [Datagram(1.0, *ends, b"\x80" * 12, 172)]))
+    assert cut[46:48] != b"\0\0"
+
+
 def test_the_head_of_a_datagram_says_how_long_it_was() -> None:
     ((_, length, packet),) = packets(pcap([], [Datagram(1.0, OURS, DESK, b"\x80" * 12, 172)]))
     assert length == 200 and len(packet) == 40
