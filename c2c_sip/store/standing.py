@@ -136,16 +136,16 @@ def path_of(url: str, chosen: str, state_directory: str) -> str:
 
 
 def _fitting(dumped: Mapping[str, Any]) -> bytes:
-    """``dumped`` in as few octets as a place has, without those early dialogs that make it too long; empty if it is
-    too long all the same."""
+    """``dumped`` in as few octets as a place has, without those other servers and early dialogs that make it too long;
+    empty if it is too long all the same."""
     room = PLACE - _HEAD.size
     body = _as_json(dumped)
     while len(body) > room:
         pending = dumped.get("pending") or {}
-        early = pending.get("early")
-        if not early:
+        less = next((name for name in ("others", "early") if pending.get(name)), None)
+        if less is None:
             return b""
-        dumped = {**dumped, "pending": {**pending, "early": early[:-1]}}
+        dumped = {**dumped, "pending": {**pending, less: pending[less][:-1]}}
         body = _as_json(dumped)
     return body
 

@@ -103,11 +103,13 @@ def test_of_many_who_ring_as_many_are_kept_as_there_is_room_for(
 ) -> None:
     legs = Standing(str(path))
     early = [{"remote": f"<sip:{n}@example.net>", "text": "x" * 500} for n in range(16)]
-    legs.keep(leg("c1", pending={"uri": "sip:a@b", "early": early}))
+    others = [{"uri": "sip:a@b", "early": early}]
+    legs.keep(leg("c1", pending={"uri": "sip:a@b", "early": early, "others": others}))
     legs.keep(leg("c2", route_set=["x" * PLACE]))
     legs.close()
     found = left(path)
     assert set(found) == {"c1"}
+    assert found["c1"]["pending"]["others"] == []
     kept = found["c1"]["pending"]["early"]
     assert len(kept) == 7 and kept == early[:7]
     assert "call c2: too long" in caplog.text
