@@ -161,7 +161,7 @@ class Service:
     def _left_up(self, before: float) -> list[dict[str, Any]]:
         """What it takes to end the legs that a crash has left up; kept until they are over."""
         url, chosen = self.config.database.url, self.config.database.legs_file
-        self._standing = Standing(path_of(url, chosen, os.environ.get("STATE_DIRECTORY", "")))
+        self._standing = Standing(path_of(url, chosen, os.environ))
         left = dict(self._standing.left)
         for dumped in self.store.open_dialogs(before):
             if dumped["call_id"] not in left:

@@ -89,6 +89,14 @@ class _Invitation:
     over: bool = False
     early: dict[str | None, "_Early"] = field(default_factory=dict)
 
+    @property
+    def pending(self) -> Pending:
+        """What has to be known to take it back."""
+        # One that is too large for a datagram went by another transport than its target names.
+        target = replace(self.target, transport=self.request.via.transport)
+        early = tuple(early.dialog for early in self.early.values())
+        return Pending(self.request, target, self.provisional, early)
+
 
 @dataclass(slots=True)
 class _Early:
@@ -211,15 +219,10 @@ class OutgoingCall:
     @property
     def pending(self) -> Pending | None:
         """The INVITE that is out, as long as it has no final answer."""
-        last = self._invitations[-1] if self._invitations else None
-        if last is None or last.over or self.answered or last.request.get("Via") is None:
+        out = [i.pending for i in self._invitations if not i.over and i.request.get("Via")]
+        if self.answered or not out or self._invitations[-1].over:
             return None
-        # One that is too large for a datagram went by another transport than its target names.
-        target, transport = last.target, last.request.via.transport
-        if transport != target.transport:
-            target = replace(target, transport=transport)
-        early = tuple(early.dialog for early in last.early.values())
-        return Pending(last.request, target, last.provisional, early)
+        return replace(out[-1], others=tuple(out[:-1]))
 
     @property
     def evidence(self) -> Evidence:

@@ -675,6 +675,49 @@ def test_what_went_by_a_connection_that_the_other_end_had_lost_goes_by_a_new_one
     assert told == ["broken", "unreachable"][:times]
 
 
+@pytest.mark.parametrize(
+    "last", [b"ACK sip:x SIP/2.0", b"SIP/2.0 200 OK", b"OPTIONS sip:x SIP/2.0"]
+)
+def test_what_is_not_waited_for_is_not_written_again(
+    last: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server closes what is idle, and that is no reason to connect anew."""
+    if last.startswith(b"OPTIONS"):
+        monkeypatch.setattr(stream, "WAITED_FOR", 0.0)
+    connections: list[asyncio.StreamWriter] = []
+    told: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.append(writer)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(serve, HOST, 0)
+        peer = server.sockets[0].getsockname()
+        ours = StreamTransport(HOST, 0, loop)
+        answers = asyncio.Queue[bytes]()
+        ours.receiver = lambda octets, source, transport: answers.put_nowait(octets)
+        ours.unreachable = lambda address, name, why, transport: told.append("unreachable")
+        ours.broken = lambda address, name, transport: told.append("broken")
+        ours.send(b"OPTIONS sip:x SIP/2.0\r\nContent-Length: 0\r\n\r\n", peer)
+        async with asyncio.timeout(20):
+            await answers.get()
+            ours.send(last + b"\r\nContent-Length: 0\r\n\r\n", peer)
+            while not told:
+                await asyncio.sleep(0.01)
+        ours.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(main())
+    assert (told, len(connections)) == (["unreachable"], 1)
+
+
 def test_who_only_connects_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         loop = asyncio.get_running_loop()
