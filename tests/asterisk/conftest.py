@@ -38,7 +38,11 @@ class Pbx:
         self.phones = phones
 
     def call(
-        self, contact: str, extension: str = "1001", state: str = "connected", **fields: Any
+        self,
+        contact: str,
+        extension: str | list[str] = "1001",
+        state: str = "connected",
+        **fields: Any,
     ) -> tuple[str, str]:
         """Click, and wait until the call is so far, or over: its click-to-call and its activation."""
         definition = self.service.define(extension=extension, **fields)

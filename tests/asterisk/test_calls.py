@@ -182,6 +182,41 @@ def test_keys_go_both_ways(pbx: Make, mode: str) -> None:
     made.told("keys were 738")
 
 
+@pytest.mark.parametrize("mode", ["rfc4733", "info"])
+def test_the_extension_confirms_by_a_key(pbx: Make, mode: str) -> None:
+    made = pbx((DESK, CUSTOMER), endpoint={"dtmf_mode": mode})
+    call = made.call(CUSTOMER, state="extension_ringing", confirm="5")
+    until(lambda: "< extension 200 OK (INVITE) [SDP]" in made.messages(call), 15, "the answer")
+    made.phones[DESK].command("sndcode", "5")
+    made.reaches(call, "connected")
+    both_hear(made)
+
+
+@pytest.mark.parametrize("direct", ["no", "yes"])
+def test_media_past_us(pbx: Make, direct: str) -> None:
+    """With direct media on its side too both send re-INVITEs at once, and have to wait for each other (491)."""
+    more = {"direct_media": direct, "moh_passthrough": "yes"}
+    made = pbx((DESK, CUSTOMER), endpoint=more, phone={"direct_media": direct})
+    call = made.call(CUSTOMER, bypass_media=True)
+    both_hear(made)
+    made.phones[DESK].command("hold")
+    made.hears(CUSTOMER, MUSIC)
+    made.phones[DESK].command("resume")
+    both_hear(made)
+    made.phones[CUSTOMER].hang_up()
+    assert made.ended(call)["cause"] == "NORMAL_CLEARING"
+
+
+def test_of_several_extensions_one_answers(pbx: Make) -> None:
+    made = pbx((DESK, CUSTOMER))
+    call = made.call(CUSTOMER, extension=[DESK, "604", "602"])
+    both_hear(made)
+    until(lambda: "< extension 487 Request Terminated (INVITE)" in made.messages(call), 10, "487")
+    made.phones[CUSTOMER].hang_up()
+    made.ended(call)
+    until(lambda: not made.asterisk.channels(), 10, "no channel left")
+
+
 @pytest.mark.parametrize("reliable", ["no", "required"])
 def test_early_media_and_forwarding(pbx: Make, reliable: str) -> None:
     made = pbx(endpoint={"100rel": reliable, "send_pai": "yes", "rpid_immediate": "yes"})
