@@ -31,7 +31,7 @@ from c2c_sip.calling.guard import networks_of
 from c2c_sip.calling.notices import LAST, Notices, facts_of
 from c2c_sip.calling.recording import Tape
 from c2c_sip.calling.routing import escape_user
-from c2c_sip.calling.tracing import Tracing
+from c2c_sip.calling.tracing import Epoch, Tracing
 from c2c_sip.calling.trunks import Trunks
 from c2c_sip.captcha import Captcha
 from c2c_sip.config import Config, Origin, Trunk
@@ -206,9 +206,7 @@ class Service:
         inner = networks_of(config)
 
         if config.trace.hep:
-            self._exporter = Exporter(
-                nameserver(config.trace.hep), config.trace.hep_agent, _since_the_epoch
-            )
+            self._exporter = Exporter(nameserver(config.trace.hep), config.trace.hep_agent, Epoch())
             self.trace.watcher = self._exporter.send
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
@@ -270,7 +268,7 @@ class Service:
             room=config.trace.total_mb * 1_000_000,
             heads=config.trace.rtp_headers,
             later=self._engine.later,
-            offset=_since_the_epoch,
+            offset=Epoch(),
         )
         networks = config.webhooks.networks
         allowed = [ipaddress.ip_network(text) for text in networks]
@@ -437,11 +435,6 @@ def _told_of(setting: str, value: str) -> Iterator[None]:
 def node_of(config: Config) -> str:
     """What a service is called among several on one database; the same after each start."""
     return config.database.node or f"{socket.gethostname()} {config.http.listen}"
-
-
-def _since_the_epoch() -> float:
-    """Seconds from the engine's clock to the time of day, as that is now."""
-    return time.time() - time.monotonic()
 
 
 def _allow_descriptors() -> None:

@@ -1,5 +1,6 @@
 """Every activation leaves behind what went over the wire for it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -11,6 +12,8 @@ from sipstack.transport import Address
 
 #: Seconds after the end of a call in which what comes still belongs to it.
 LINGER = 4.0
+#: Seconds by which the time of day is set at the least.
+_SET = 0.1
 
 
 class Archive(Protocol):
@@ -28,6 +31,26 @@ class Archive(Protocol):
 
     def get(self, activation_id: str) -> bytes | None:
         """A trace, if it is kept still."""
+
+
+class Epoch:
+    """Seconds from a clock that goes on by itself to the time of day: the same at each look, until somebody has set that."""
+
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._wall = wall
+        self._clock = clock
+        self._offset = wall() - clock()
+
+    def __call__(self) -> float:
+        found = self._wall() - self._clock()
+        # Less is the time between the two looks.
+        if abs(found - self._offset) > _SET:
+            self._offset = found
+        return self._offset
 
 
 class Tracing:

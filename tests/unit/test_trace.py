@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from c2c_sip.calling.tracing import LINGER, Tracing
+from c2c_sip.calling.tracing import LINGER, Epoch, Tracing
 from c2c_sip.store import Store
 from sipstack import hep
 from sipstack.ladder import Ladder, ladder, svg
@@ -350,6 +350,14 @@ def test_a_trace_is_told_by_the_time_of_day_as_it_was_set_last(store: Store) -> 
     later[0]()
     store.flush()
     assert [entry.time for entry in tracing.of("a") or ()] == [5001.0]
+
+
+def test_the_epoch_is_the_same_at_each_look_until_the_time_of_day_is_set() -> None:
+    looks = iter([2000.0, 2003.0000011, 2009.9999, 9000.0, 9001.000001])
+    clocks = iter([1000.0, 1003.0, 1010.0, 1011.0, 1012.0])
+    epoch = Epoch(lambda: next(looks), lambda: next(clocks))
+    assert [epoch() for _ in range(2)] == [1000.0, 1000.0]
+    assert [epoch() for _ in range(2)] == [7989.0, 7989.0]
 
 
 def test_of_old_activations_the_trace_is_forgotten(store: Store) -> None:
