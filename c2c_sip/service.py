@@ -161,7 +161,7 @@ class Service:
     def _left_up(self, before: float) -> list[dict[str, Any]]:
         """What it takes to end the legs that a crash has left up; kept until they are over."""
         url, chosen = self.config.database.url, self.config.database.legs_file
-        self._standing = Standing(path_of(url, chosen, os.environ.get("STATE_DIRECTORY", "")))
+        self._standing = Standing(path_of(url, chosen, os.environ))
         left = dict(self._standing.left)
         for dumped in self.store.open_dialogs(before):
             if dumped["call_id"] not in left:
@@ -206,8 +206,9 @@ class Service:
         inner = networks_of(config)
 
         if config.trace.hep:
-            offset = time.time() - time.monotonic()
-            self._exporter = Exporter(nameserver(config.trace.hep), config.trace.hep_agent, offset)
+            self._exporter = Exporter(
+                nameserver(config.trace.hep), config.trace.hep_agent, _since_the_epoch
+            )
             self.trace.watcher = self._exporter.send
 
         async def build(loop: AbstractEventLoop) -> UserAgent:
@@ -269,7 +270,7 @@ class Service:
             room=config.trace.total_mb * 1_000_000,
             heads=config.trace.rtp_headers,
             later=self._engine.later,
-            offset=time.time() - time.monotonic(),
+            offset=_since_the_epoch,
         )
         networks = config.webhooks.networks
         allowed = [ipaddress.ip_network(text) for text in networks]
@@ -436,6 +437,11 @@ def _told_of(setting: str, value: str) -> Iterator[None]:
 def node_of(config: Config) -> str:
     """What a service is called among several on one database; the same after each start."""
     return config.database.node or f"{socket.gethostname()} {config.http.listen}"
+
+
+def _since_the_epoch() -> float:
+    """Seconds from the engine's clock to the time of day, as that is now."""
+    return time.time() - time.monotonic()
 
 
 def _allow_descriptors() -> None:

@@ -1,5 +1,6 @@
 """What calls and registrations need of a user agent, and what it needs of them."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +13,8 @@ from sipstack.message.multipart import find_part
 from sipstack.resolver import Target
 from sipstack.transaction import Timers
 from sipstack.transport import Address
+
+_Q = re.compile(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?")
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, PRACK, REFER, NOTIFY"
 #: Extensions that we know how to use: :rfc:`3262`, :rfc:`4028`, :rfc:`4488`.
@@ -141,13 +144,15 @@ def retry_after(response: Response) -> int:
     return min(int(digits[-8:]), 3600) if len(digits.lstrip("0")) < 8 else 3600
 
 
+def try_again(agent: Agent) -> tuple[str, str]:
+    """The Retry-After of a 500 to what met something of ours: drawn by lot (:rfc:`3261` §14.2, :rfc:`3311` §5.2)."""
+    return "Retry-After", str(round(agent.uniform(0, 10)))
+
+
 def preference(contact: NameAddr) -> float:
-    """The q of a Contact, 1 where none can be read."""
-    value = dict(contact.params).get("q") or ""
-    try:
-        return min(max(float(value), 0.0), 1.0)
-    except ValueError:
-        return 1.0
+    """The q of a Contact (:rfc:`3261` §20.10), 1 where there is none that can be read."""
+    text = contact.param("q") or ""
+    return float(text) if _Q.fullmatch(text) else 1.0
 
 
 def sdp_of(message: Message) -> bytes:

@@ -40,7 +40,15 @@ from sipstack.pending import Pending
 from sipstack.reliable import Received, is_reliable
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
-from sipstack.session import Session, capabilities, describe, locate_peer, prack, send_in_dialog
+from sipstack.session import (
+    Session,
+    about_us,
+    capabilities,
+    describe,
+    locate_peer,
+    prack,
+    send_in_dialog,
+)
 from sipstack.session_timer import USUAL, SessionTimer
 from sipstack.transaction import make_cancel
 from sipstack.transport import Address
@@ -80,6 +88,14 @@ class _Invitation:
     cancelled: bool = False
     over: bool = False
     early: dict[str | None, "_Early"] = field(default_factory=dict)
+
+    @property
+    def pending(self) -> Pending:
+        """What has to be known to take it back."""
+        # One that is too large for a datagram went by another transport than its target names.
+        target = replace(self.target, transport=self.request.via.transport)
+        early = tuple(early.dialog for early in self.early.values())
+        return Pending(self.request, target, self.provisional, early)
 
 
 @dataclass(slots=True)
@@ -203,15 +219,10 @@ class OutgoingCall:
     @property
     def pending(self) -> Pending | None:
         """The INVITE that is out, as long as it has no final answer."""
-        last = self._invitations[-1] if self._invitations else None
-        if last is None or last.over or self.answered or last.request.get("Via") is None:
+        out = [i.pending for i in self._invitations if not i.over and i.request.get("Via")]
+        if self.answered or not out or self._invitations[-1].over:
             return None
-        # One that is too large for a datagram went by another transport than its target names.
-        target, transport = last.target, last.request.via.transport
-        if transport != target.transport:
-            target = replace(target, transport=transport)
-        early = tuple(early.dialog for early in last.early.values())
-        return Pending(last.request, target, last.provisional, early)
+        return replace(out[-1], others=tuple(out[:-1]))
 
     @property
     def evidence(self) -> Evidence:
@@ -473,7 +484,9 @@ class OutgoingCall:
         fresh = self._dialog_of(invitation, response)
         early = invitation.early.get(tag)
         if early is not None:
-            fresh.local_sequence = early.dialog.local_sequence  # the PRACKs had numbers too
+            # The PRACKs had numbers too, and what the peer has asked in it.
+            fresh.local_sequence = early.dialog.local_sequence
+            fresh.remote_sequence = early.dialog.remote_sequence
         if self.session is not None:
             # Another fork answered first: take its call and end it (§13.2.2.4).
             self._acknowledge(invitation, fresh)
@@ -607,7 +620,7 @@ class OutgoingCall:
         elif early is None or self.outcome is not None:
             responder.respond(make_response(request, 481))
         elif request.method == "OPTIONS":
-            responder.respond(make_response(request, 200, headers=capabilities()))
+            responder.respond(make_response(request, 200, headers=about_us()))
         elif request.method == "UPDATE":
             self._early_update(early, request, responder)
         elif request.method == "INVITE":

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from collections.abc import Callable
 from ipaddress import ip_address
 
 from sipstack.trace import TracedMessage, without_secrets
@@ -51,8 +52,8 @@ def _chunk(kind: int, value: bytes) -> bytes:
 class Exporter:
     """Sends messages to a server over UDP; what cannot be sent is counted in ``lost``, and nobody waits."""
 
-    def __init__(self, server: Address, agent: int, offset: float) -> None:
-        """``offset``: seconds from the clock of the messages to the epoch.
+    def __init__(self, server: Address, agent: int, offset: Callable[[], float]) -> None:
+        """``offset``: seconds from the clock of the messages to the epoch, as of now.
 
         :raises OSError: there is no such server
         """
@@ -69,7 +70,7 @@ class Exporter:
     def send(self, message: TracedMessage, correlation: str) -> None:
         """Send one."""
         moved = TracedMessage(
-            message.time + self._offset,
+            message.time + self._offset(),
             message.sent,
             message.transport,
             message.local,

@@ -4,7 +4,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from sipstack.account import Account
-from sipstack.agent import BODIES, SDP, Agent, Responder, Timer, has_foreign_body, has_sdp, sdp_of
+from sipstack.agent import (
+    BODIES,
+    SDP,
+    Agent,
+    Responder,
+    Timer,
+    has_foreign_body,
+    has_sdp,
+    sdp_of,
+    try_again,
+)
 from sipstack.dialog import Dialog
 from sipstack.events import Answered, Ended, Event, Failed, q850_cause
 from sipstack.message import (
@@ -16,9 +26,10 @@ from sipstack.message import (
     Uri,
     make_response,
 )
+from sipstack.pending_answer import PendingAnswer
 from sipstack.reliable import Sent
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
-from sipstack.session import PendingAnswer, Session, capabilities, describe
+from sipstack.session import Session, about_us, capabilities, describe
 from sipstack.session_timer import MIN_SE, SessionTimer
 
 
@@ -63,6 +74,8 @@ class IncomingCall:
         self._media: LocalMedia | None = None
         self._remote: RemoteMedia | None = None
         self._described = b""
+        #: Whether our answer to the INVITE's offer has arrived, by a provisional response.
+        self._agreed_early = False
         self._on_event: Callable[[Event], None] = lambda event: None
         self._on_media: Callable[[RemoteMedia], None] = lambda remote: None
         self._accepts_referral: Callable[[Uri], bool] = lambda uri: False
@@ -210,10 +223,17 @@ class IncomingCall:
         elif request.method == "BYE":
             responder.respond(make_response(request, 200))
             self._give_up(Failed(487, REASONS[487], q850_cause(request)))
+        elif request.method == "UPDATE" and has_sdp(request) and self._agreed_early:
+            headers = [("Contact", str(self._contact)), *capabilities()]
+            self._take_offer(request, responder, headers)
         elif request.method == "UPDATE" and has_sdp(request):
             # Our answer to the INVITE's offer is not out yet, or not acknowledged (RFC 3311 §5.2).
-            responder.respond(make_response(request, 500, headers=[("Retry-After", "2")]))
-        elif request.method in ("UPDATE", "OPTIONS", "INFO"):
+            headers = [try_again(self._agent)]
+            responder.respond(make_response(request, 500, headers=headers))
+        elif request.method == "OPTIONS":
+            headers = [("Contact", str(self._contact)), *about_us()]
+            responder.respond(make_response(request, 200, headers=headers))
+        elif request.method in ("UPDATE", "INFO"):
             headers = [("Contact", str(self._contact)), *capabilities()]
             responder.respond(make_response(request, 200, headers=headers))
         else:
@@ -279,8 +299,29 @@ class IncomingCall:
             responder.respond(make_response(prack, 481))
             return
         self._stop_ringing()
-        responder.respond(make_response(prack, 200))
+        self._agreed_early = bool(self._described) and self.session is None
+        if self._agreed_early and has_sdp(prack):
+            # Our answer has arrived, and so there may be another offer (RFC 3262 §5).
+            self._take_offer(prack, responder)
+        else:
+            responder.respond(make_response(prack, 200))
         self._go_on()
+
+    def _take_offer(
+        self, request: Request, responder: Responder, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Answer another offer of the peer's before the call is answered."""
+        assert self._media is not None
+        try:
+            described, remote = self._media.answer(sdp_of(request))
+        except SdpError as error:
+            responder.respond(make_response(request, 488, error.reason))
+            return
+        self._described, self._remote = described, remote
+        response = make_response(request, 200, headers=headers)
+        describe(response, described)
+        responder.respond(response)
+        self._on_media(remote)
 
     def _go_on(self) -> None:
         then, self._after_prack = self._after_prack, None

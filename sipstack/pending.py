@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sipstack.account import Account
@@ -33,13 +34,15 @@ _KEPT = ("Via", "Route", "From", "To", "Call-ID", "CSeq")
 class Pending:
     """``invite`` as it was sent to ``target``; ``provisional`` tells whether a 1xx has come.
 
-    Before one has, there must be no CANCEL (:rfc:`3261` §9.1). ``early`` are the dialogs that those have made.
+    Before one has, there must be no CANCEL (:rfc:`3261` §9.1). ``early`` are the dialogs that those have made, and
+    ``others`` the same of servers that were given up before, and may have got theirs.
     """
 
     invite: Request
     target: Target
     provisional: bool
     early: tuple[Dialog, ...] = ()
+    others: tuple["Pending", ...] = ()
 
     def dump(self) -> dict[str, Any]:
         """All of it in JSON's terms."""
@@ -52,6 +55,7 @@ class Pending:
             "server_name": target.server_name,
             "provisional": self.provisional,
             "early": [dialog.dump() for dialog in self.early],
+            **({"others": [other.dump() for other in self.others]} if self.others else {}),
         }
 
     @classmethod
@@ -71,7 +75,8 @@ class Pending:
         target = Target(transport, (str(host), int(port)), server_name)
         # An older program has written none.
         early = tuple(Dialog.load(each) for each in dumped.get("early", ())[:FORKS])
-        return cls(invite, target, bool(dumped["provisional"]), early)
+        others = tuple(cls.load(each) for each in dumped.get("others", ())[:FORKS])
+        return cls(invite, target, bool(dumped["provisional"]), early, others)
 
 
 def withdraw(
@@ -88,7 +93,19 @@ def withdraw(
 
     :raises OSError: there is no way to where it was sent any more.
     """
-    _Withdrawal(agent, pending, account, changed).start()
+    all_of_them = (pending, *pending.others)
+    under_way = set(range(len(all_of_them)))
+
+    def told(number: int, dialog: Dialog | None) -> None:
+        if dialog is not None:
+            changed(dialog)
+            return
+        under_way.discard(number)
+        if not under_way:
+            changed(None)
+
+    for number, each in enumerate(all_of_them):
+        _Withdrawal(agent, each, account, partial(told, number)).start()
 
 
 class _Withdrawal:

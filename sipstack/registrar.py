@@ -1,11 +1,10 @@
 """A registrar: the server of REGISTER (:rfc:`3261` §10.3). Pure."""
 
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sipstack.agent import supports
+from sipstack.agent import preference, supports
 from sipstack.digest import DigestServer
 from sipstack.message import (
     NameAddr,
@@ -141,7 +140,7 @@ class Registrar:
                 held.remove(known)
             if expires:
                 until = now + min(expires, self._max_expires)
-                q = _preference(contact)
+                q = preference(contact)
                 held.append(
                     Binding(
                         contact.uri, source, until, request.call_id, request.cseq.number, q, path
@@ -161,11 +160,6 @@ class Registrar:
     def _in_order(request: Request, binding: Binding) -> bool:
         # An equal number is a copy of the request that made the binding: it says the same once more.
         return request.call_id != binding.call_id or request.cseq.number >= binding.sequence
-
-
-def _preference(contact: NameAddr) -> float:
-    text = contact.param("q") or ""
-    return float(text) if re.fullmatch(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", text) else 1.0
 
 
 def _described(binding: Binding, now: float) -> NameAddr:

@@ -17,6 +17,7 @@ from sipstack.agent import (
     retry_after,
     sdp_of,
     supports,
+    try_again,
 )
 from sipstack.dialog import Dialog
 from sipstack.events import (
@@ -42,6 +43,7 @@ from sipstack.message import (
     Uri,
     make_response,
 )
+from sipstack.pending_answer import PendingAnswer
 from sipstack.reliable import Received
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
@@ -59,6 +61,8 @@ _REFRESH_AGAIN = 10.0
 _ACKS = 8
 #: Servers that one request in a dialog is sent to, where the ones before do not serve.
 _SERVERS = 3
+#: INFOs of ours that wait for the answer to one before.
+_TOLD = 16
 #: Times that one offer of ours is repeated because of glare.
 _GLARES = 5
 
@@ -108,6 +112,9 @@ class Session:
         self._called = called
         self._started = False
         self._peer_updates = False
+        #: Whether the peer has said that it takes INFO.
+        self.takes_info = False
+        self._told: list[tuple[str, bytes]] = []
         self._answer: PendingAnswer | None = None
         self._answer_has_offer = False
         self._offering = False
@@ -124,9 +131,9 @@ class Session:
     def start(self, answer: Message) -> None:
         """Begin, once our ACK is out, or the peer's is in; ``answer`` is the peer's 2xx, or its INVITE."""
         self._started = True
-        self._peer_updates = "UPDATE" in [
-            name.strip() for name in readable(lambda: answer.values("Allow"))
-        ]
+        allowed = [name.strip() for name in readable(lambda: answer.values("Allow"))]
+        self._peer_updates = "UPDATE" in allowed
+        self.takes_info = "INFO" in allowed
         self._watch()
         self._offer_again()
 
@@ -177,6 +184,27 @@ class Session:
         else:
             self._send("OPTIONS", lambda status, _: then(status not in (408, 481, 503)))
 
+    def inform(self, content_type: str, body: bytes) -> bool:
+        """Send an INFO (:rfc:`2976`), after those before have been answered; whether it will be sent.
+
+        What the peer answers changes nothing.
+        """
+        if self.outcome is not None or len(self._told) >= _TOLD:
+            return False
+        self._told.append((content_type, body))
+        if len(self._told) == 1:
+            self._inform_next()
+        return True
+
+    def _inform_next(self) -> None:
+        if self.outcome is None and self._told:
+            content_type, body = self._told[0]
+            self._send("INFO", self._informed, headers=[("Content-Type", content_type)], body=body)
+
+    def _informed(self, status: int, response: Response | None) -> None:
+        del self._told[0]
+        self._inform_next()
+
     # --- requests from the peer
 
     def receive(self, request: Request, responder: Responder) -> None:
@@ -202,7 +230,7 @@ class Session:
         elif request.method == "REFER":
             self._refer(request, responder)
         elif request.method == "OPTIONS":
-            responder.respond(make_response(request, 200, headers=capabilities()))
+            responder.respond(make_response(request, 200, headers=about_us()))
         elif request.method == "INFO":
             responder.respond(make_response(request, 200))
             kind = (request.content_type or "").partition(";")[0].strip().lower()
@@ -222,7 +250,7 @@ class Session:
                 responder.respond(make_response(request, 491))
             else:
                 # Our 2xx still waits for its ACK: one at a time (§14.2).
-                headers = [("Retry-After", "2")]
+                headers = [try_again(self._agent)]
                 responder.respond(make_response(request, 500, headers=headers))
             return
         if self._offering and offers:
@@ -231,6 +259,7 @@ class Session:
         if has_foreign_body(request):
             responder.respond(make_response(request, 415, headers=BODIES))
             return
+        before = self._timer.agreed
         try:
             timing = self._timer.asked(request)
         except ParseError as error:
@@ -244,6 +273,7 @@ class Session:
             else:
                 body = self._media.offer() if request.method == "INVITE" else b""
         except SdpError as error:
+            self._timer.agreed = before  # what is refused refreshes nothing
             responder.respond(make_response(request, 488, error.reason))
             return
         self.dialog.refresh_target(request)
@@ -624,45 +654,14 @@ def prack(agent: Agent, dialog: Dialog, account: Account | None, rack: str) -> N
     )
 
 
-class PendingAnswer:
-    """Our 2xx to an INVITE, retransmitted until its ACK comes (:rfc:`3261` §13.3.1.4)."""
-
-    def __init__(
-        self,
-        agent: Agent,
-        responder: Responder,
-        response: Response,
-        sequence: int,
-        never: Callable[[], None],
-    ) -> None:
-        self.sequence = sequence
-        self._agent = agent
-        self._responder = responder
-        self._response = response
-        self._interval = agent.timers.t1
-        self._resend = agent.call_later(self._interval, self._again)
-        self._limit = agent.call_later(64 * agent.timers.t1, self._expired)
-        self._never = never
-        responder.respond(response)
-
-    def _again(self) -> None:
-        self._responder.respond(self._response)
-        self._interval = min(2 * self._interval, self._agent.timers.t2)
-        self._resend = self._agent.call_later(self._interval, self._again)
-
-    def _expired(self) -> None:
-        self.stop()
-        self._never()
-
-    def stop(self) -> None:
-        """Retransmit it no more."""
-        self._resend.cancel()
-        self._limit.cancel()
-
-
 def capabilities() -> list[tuple[str, str]]:
     """What we can do, as headers."""
     return [("Allow", ALLOW), ("Supported", ", ".join(SUPPORTED))]
+
+
+def about_us() -> list[tuple[str, str]]:
+    """What OPTIONS are answered with, within a dialog and outside of one (:rfc:`3261` §11.2)."""
+    return [*BODIES, ("Accept-Language", "en"), *capabilities()]
 
 
 def describe(message: Message, body: bytes) -> None:
@@ -686,8 +685,8 @@ def refusal(request: Request) -> Response:
 
 
 __all__ = [
-    "PendingAnswer",
     "Session",
+    "about_us",
     "capabilities",
     "describe",
     "locate_peer",

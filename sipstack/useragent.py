@@ -31,7 +31,7 @@ from sipstack.message import (
 )
 from sipstack.resolver import ResolveError, Resolver, Target, kinds_of, literal_target
 from sipstack.running import Client, Running, Server
-from sipstack.session import capabilities, refusal, unsupported
+from sipstack.session import about_us, capabilities, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
 from sipstack.tally import Tally
 from sipstack.trace import Trace
@@ -124,6 +124,7 @@ class UserAgent:
             transport.receiver = self._receive
             if isinstance(transport, StreamTransport):
                 transport.unreachable = self._unreachable
+                transport.broken = self._broken
             elif isinstance(transport, UdpTransport):
                 transport.undelivered = self._undelivered
 
@@ -216,6 +217,10 @@ class UserAgent:
         self._running.undelivered(
             transport, peer, why, lambda entry: server_name in ("", entry.target.server_name)
         )
+        self._broken(peer, server_name, transport)
+
+    def _broken(self, peer: Address, server_name: str, transport: Transport) -> None:
+        """A connection broke: who is known by it has to say so anew."""
         for watcher in self.connection_watchers:
             watcher(Target(transport.name, peer, server_name))
 
@@ -491,7 +496,10 @@ class UserAgent:
             return
         if request.method == "CANCEL":
             cancelled = self._running.servers.get(cancelled_key(request))
-            self._answer(request, 481 if cancelled is None else 200, None, source, transport)
+            status = 481 if cancelled is None else 200
+            # As its INVITE is answered (RFC 3261 §9.2).
+            same = cancelled.call.local_tag if cancelled is not None else None
+            self._answer(request, status, None, source, transport, to_tag=same)
             if cancelled is not None and isinstance(cancelled.call, IncomingCall):
                 cancelled.call.cancelled(request)
         elif call is not None and context is not None:
@@ -565,7 +573,7 @@ class UserAgent:
             transport.send(answer.serialize(), _reply_to(request, source, transport))
             self.tally.concluded("server", request.method, answer.status)
         elif request.method == "OPTIONS":
-            headers = [*BODIES, *capabilities()]
+            headers = about_us()
             self._answer(request, 200, None, source, transport, headers)
         elif request.method == "INVITE" and self._on_invite is not None:
             self._receive_invite(request, source, transport)
@@ -575,6 +583,9 @@ class UserAgent:
             self._answer(request, self._refuse_invite(source), None, source, transport)
         elif request.method in ("BYE", "UPDATE", "INFO", "PRACK", "NOTIFY"):
             self._answer(request, 481, None, source, transport)
+        elif request.method == "REFER":
+            # Within a call we know what it is, so that 405 would be untrue.
+            self._answer(request, 403, None, source, transport)
         else:
             refused = refusal(request)
             headers = capabilities()
@@ -588,6 +599,7 @@ class UserAgent:
         source: Address,
         transport: Transport,
         headers: Sequence[tuple[str, str]] = (),
+        to_tag: str | None = None,
     ) -> None:
         """Answer once, without a transaction. The tag is the same for each copy of the request."""
         same = [request.get(name) for name in ("Via", "From", "Call-ID", "CSeq")]
@@ -596,7 +608,7 @@ class UserAgent:
         )
         try:
             response = make_response(
-                request, status, reason, to_tag=digest.hexdigest(), headers=list(headers)
+                request, status, reason, to_tag=to_tag or digest.hexdigest(), headers=list(headers)
             )
             transport.send(response.serialize(), _reply_to(request, source, transport))
             self.tally.concluded("server", request.method, status)

@@ -1,7 +1,7 @@
-"""SIP statuses and Q.850 codes as the hangup causes that Kazoo's records have, and back.
+"""SIP statuses and Q.850 codes as the hangup causes that Kazoo's records have.
 
 The names and pairs are FreeSWITCH's, whose causes Kazoo's are: its mapping of final responses
-after :rfc:`4497` §8.4.4, and its hangup cause table for Q.850 and the way back. One pair differs:
+after :rfc:`4497` §8.4.4, and its hangup cause table for Q.850. One pair differs:
 604 Does Not Exist Anywhere is a number nobody has (:rfc:`3398` §8.2.6.1), as 404 is, where
 FreeSWITCH says that there is no route to it.
 """
@@ -120,39 +120,6 @@ _BY_Q850: Mapping[int, str] = {
     127: "INTERWORKING",
 }
 
-_STATUS_OF: Mapping[str, int] = {
-    "NORMAL_CLEARING": 200,
-    "UNALLOCATED_NUMBER": 404,
-    "NO_ROUTE_TRANSIT_NET": 404,
-    "NO_ROUTE_DESTINATION": 404,
-    "USER_BUSY": 486,
-    "NO_USER_RESPONSE": 408,
-    "NO_ANSWER": 480,
-    "SUBSCRIBER_ABSENT": 480,
-    "CALL_REJECTED": 603,
-    "NUMBER_CHANGED": 410,
-    "REDIRECTION_TO_NEW_DESTINATION": 410,
-    "EXCHANGE_ROUTING_ERROR": 483,
-    "DESTINATION_OUT_OF_ORDER": 502,
-    "NETWORK_OUT_OF_ORDER": 502,
-    "INVALID_NUMBER_FORMAT": 484,
-    "FACILITY_REJECTED": 501,
-    "NORMAL_CIRCUIT_CONGESTION": 503,
-    "NORMAL_TEMPORARY_FAILURE": 503,
-    "SWITCH_CONGESTION": 503,
-    "REQUESTED_CHAN_UNAVAIL": 503,
-    "BEARERCAPABILITY_NOTAVAIL": 503,
-    "OUTGOING_CALL_BARRED": 403,
-    "INCOMING_CALL_BARRED": 403,
-    "BEARERCAPABILITY_NOTAUTH": 403,
-    "BEARERCAPABILITY_NOTIMPL": 488,
-    "INCOMPATIBLE_DESTINATION": 488,
-    "FACILITY_NOT_IMPLEMENTED": 501,
-    "SERVICE_NOT_IMPLEMENTED": 501,
-    "RECOVERY_ON_TIMER_EXPIRE": 504,
-    "ORIGINATOR_CANCEL": 487,
-}
-
 
 def hangup_cause(status: int, q850: int | None = None) -> str:
     """The hangup cause of a call that ended with this final status.
@@ -164,8 +131,3 @@ def hangup_cause(status: int, q850: int | None = None) -> str:
     if q850 is not None and q850 in _BY_Q850 and (status < 300 or q850 not in (16, 31)):
         return _BY_Q850[q850]
     return _BY_STATUS.get(status) or _BY_CLASS.get(status // 100, "NORMAL_UNSPECIFIED")
-
-
-def sip_status(cause: str) -> int:
-    """The status that FreeSWITCH ends a SIP call with for this cause: 480 where it has no other."""
-    return _STATUS_OF.get(cause, 480)

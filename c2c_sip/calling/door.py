@@ -380,7 +380,7 @@ class Calling:
             account_id=row["account_id"],
             created=row["created"],
             new_id=lambda: secrets.token_hex(16),
-            wall=self._wall,
+            wall=self._steady(),
             changed=changed,
             dialled=lambda leg: self._tracing.follow(row["id"], leg.call_id),
             notices=notices.of,
@@ -398,6 +398,12 @@ class Calling:
             len(routes),
         )
         return live
+
+    def _steady(self) -> Callable[[], float]:
+        """The time of day as it goes on from now for one call, whose seconds are counted and paid: whoever sets the machine's
+        clock meanwhile makes it no longer and no shorter."""
+        offset = self._wall() - self._engine.now()
+        return lambda: offset + self._engine.now()
 
     async def _run(self, activation_id: str, live: _Live) -> None:
         # Of this task and of all that follows from it.
@@ -455,7 +461,7 @@ class Calling:
             live.clicktocall_id,
             live.recorder.current,
             live.started,
-            self._wall() - live.started,
+            live.recorder.now() - live.started,
             self._engine.now(),
         )
 

@@ -388,11 +388,6 @@ class Engine:
         """The loop's clock, which is the monotonic clock that the media plane counts on. From any thread."""
         return self._loop.time()
 
-    @property
-    def tasks(self) -> int:
-        """Flows and registrations at work."""
-        return len(self._tasks)
-
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
         self._tasks.add(task)

@@ -463,7 +463,9 @@ class Flow:
                 # Hold on one leg reaches the other.
                 (contact if source is caller else caller).follow(source, self.plan.music)
             elif isinstance(event, Info) and source in heard:
-                self._pass_on(event, contact if source is caller else caller)
+                key = from_info(event.content_type, event.body)
+                if key is not None:
+                    (contact if source is caller else caller).press(key, source)
             elif isinstance(event, Referred):
                 if bypass is not None:
                     bypass.end()
@@ -471,12 +473,6 @@ class Flow:
                 if bypass is not None:
                     bypass = Bypass(caller, contact)
                 heard = {leg: self._desk.now() for leg in (caller, contact)}
-
-    def _pass_on(self, info: Info, to: Leg) -> None:
-        """A key that came with the signalling goes on with the audio."""
-        key = from_info(info.content_type, info.body)
-        if key is not None:
-            to.media.press(key.character)
 
     # --- blind transfer
 

@@ -9,6 +9,7 @@ from c2c_sip.calling.diagnosis import LegFacts, Outcome
 from c2c_sip.calling.plan import LegPlan
 from sipstack.call import Ended, Failed, OutgoingCall
 from sipstack.media import LegCounters, MediaLeg, Source
+from sipstack.media.dtmf import Key, to_info
 from sipstack.message.uri import hostport_text
 from sipstack.sdp import Codec, LocalMedia, RemoteMedia
 
@@ -161,6 +162,25 @@ class Leg:
             return False
         self.local.restrict(shared)
         return True
+
+    def press(self, key: Key, source: "Leg") -> None:
+        """Have the peer get a key that came by INFO from ``source``'s: with the audio, as a rule.
+
+        A PBX whose account has keys by INFO takes no events then, and looks for none in the audio. That another leg of
+        the same trunk sends INFO shows that it does.
+        """
+        account, session = self.call.outbound.account, self.call.session
+        if (
+            account is not None
+            and account is source.call.outbound.account
+            and session is not None
+            and session.takes_info
+            and self.remote is not None
+            and len(voices(self.remote.codecs)) == len(self.remote.codecs)
+        ):
+            session.inform(*to_info(key))
+        else:
+            self.media.press(key.character)
 
     def hears(self) -> bool:
         """Whether the peer may be expected to send audio: not while it holds us or refuses to send."""

@@ -67,7 +67,6 @@ class Plan:
     activation_id: str
     account_id: str
     clicktocall_id: str
-    contact_text: str
     #: They ring at once, and the first to answer has the call.
     extensions: tuple[LegPlan, ...]
     contact: LegPlan

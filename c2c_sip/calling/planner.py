@@ -175,7 +175,6 @@ class Planner:
             activation_id=row["id"],
             account_id=row["account_id"],
             clicktocall_id=row["clicktocall_id"],
-            contact_text=row["contact"],
             extensions=tuple(extension(index, route) for index, route in enumerate(extensions)),
             contact=self._leg(
                 account,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -59,7 +59,3 @@ class Running:
     def stop(self, now: float) -> None:
         """The call is over."""
         self._recording.stop(now)
-
-
-#: Begins the recording of two legs at a time of the media plane's clock.
-Begin = Callable[["Leg", "Leg", float], Running]

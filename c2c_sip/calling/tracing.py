@@ -37,7 +37,8 @@ class Tracing:
     :param room: octets that these may have together
     :param heads: RTP packets of each leg of which the headers are kept too
     :param later: has a function called after some seconds, in the engine's thread
-    :param offset: seconds from the clock of the messages to the epoch
+    :param offset: seconds from the clock of the messages to the epoch, as of now: the time of day may be set later than
+        the service is started, as on a board without a clock of its own
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Tracing:
         room: int = ROOM,
         heads: int = 0,
         later: Callable[[float, Callable[[], None]], None],
-        offset: float,
+        offset: Callable[[], float],
     ) -> None:
         self._trace = trace
         self._archive = archive
@@ -92,7 +93,7 @@ class Tracing:
         thread."""
         live = self._trace.of(activation_id)
         if live:
-            return moved(live, self._offset)
+            return moved(live, self._offset())
         octets = self._archive.get(activation_id)
         return load(octets)[0] if octets is not None else None
 
@@ -100,14 +101,16 @@ class Tracing:
         """The RTP headers of an activation, at times since the epoch, as far as they are kept. From any thread."""
         live = self._heads.get(activation_id)
         if live is not None:
-            return [replace(head, time=head.time + self._offset) for head in tuple(live)]
+            offset = self._offset()
+            return [replace(head, time=head.time + offset) for head in tuple(live)]
         octets = self._archive.get(activation_id)
         return load(octets)[1] if octets is not None else []
 
     def _keep(self, activation_id: str) -> None:
         messages = self._trace.take(activation_id)
         if messages:
-            started, offset = messages[0].time + self._offset, self._offset
+            offset = self._offset()
+            started = messages[0].time + offset
             heads = self._heads.get(activation_id, [])
             self._archive.keep(
                 activation_id,

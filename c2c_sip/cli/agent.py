@@ -159,7 +159,8 @@ def _run(
 ) -> None:
     """Do it, print the verdict, and end with 0 or 1."""
     from c2c_sip.lab.agent import Agent, Identity, Part
-    from sipstack.message import ParseError
+    from sipstack.account import proxy_uri
+    from sipstack.message import ParseError, Uri
     from sipstack.phone import ListenError, Tls
     from sipstack.sdes import Mode
 
@@ -181,11 +182,23 @@ def _run(
         tls=tls,
         tls_server_name=given.pop("tls_server_name"),
     )
+    for option, value, read, accepted in (
+        ("--domain", identity.domain, lambda text: Uri.parse(f"sip:{text}"), "HOST or HOST:PORT"),
+        ("--proxy", identity.proxy, proxy_uri, "HOST, HOST:PORT or a SIP URI"),
+    ):
+        try:
+            if value:
+                read(value)
+        except ParseError as error:
+            problem = f"{option}: got {value!r} ({error.reason}), accepted: {accepted}"
+            raise click.UsageError(problem) from error
     try:
         agent = Agent(identity, Part(**given), lambda text: click.echo(text, err=True))
         verdict = asyncio.run(_until_interrupted(work(agent)))
     except ParseError as error:
-        raise click.UsageError(f"{target or identity.domain}: {error.reason}") from error
+        raise click.UsageError(
+            f"TARGET: got {target!r} ({error.reason}), accepted: a SIP URI, or with --domain a user of it"
+        ) from error
     except ValueError as error:
         raise click.UsageError(f"--listen: got {listen!r}, accepted: ADDRESS:PORT") from error
     except OSError as error:

@@ -48,7 +48,8 @@ class Http:
     allowed_origins: tuple[str, ...] = setting(
         (),
         checks.each(
-            checks.text("https://HOST, https://HOST:PORT or *", checks.ORIGIN), "a list of origins"
+            checks.required("https://HOST, https://HOST:PORT or *", checks.ORIGIN),
+            "a list of origins",
         ),
         reload=True,
     )
@@ -145,7 +146,9 @@ class Guard:
     )
     sip_hosts: tuple[str, ...] = setting(
         (),
-        checks.each(checks.text("a host name", re.compile(rf"{checks.HOST}\Z")), "a list of hosts"),
+        checks.each(
+            checks.required("a host name", re.compile(rf"{checks.HOST}\Z")), "a list of hosts"
+        ),
         reload=True,
     )
     networks: tuple[str, ...] = setting((), checks.each(checks.network, "a list of addresses"))
@@ -245,7 +248,9 @@ class Log:
     format: str = setting("text", checks.one_of("text", "json"), reload=True)
     level: str = setting("info", checks.one_of(*LEVELS), reload=True)
     levels: tuple[str, ...] = setting(
-        (), checks.each(checks.text("LOGGER=LEVEL", checks.LEVEL), "a list of levels"), reload=True
+        (),
+        checks.each(checks.required("LOGGER=LEVEL", checks.LEVEL), "a list of levels"),
+        reload=True,
     )
 
 

@@ -138,6 +138,11 @@ class LabTrunk:
             if request.method != "ACK":
                 self._refuse(request, source, 483)
             return
+        wanted = list(request.values("Proxy-Require"))
+        if wanted and request.method not in ("ACK", "CANCEL"):
+            # A proxy that knows no extension (RFC 3261 §16.3).
+            self._refuse(request, source, 420, None, [("Unsupported", ", ".join(wanted))])
+            return
         if request.routes and self._is_own(request.routes[0].uri):
             request.remove_first("Route")
         if request.method == "ACK" and request.to.tag == self._token(request, "tag"):

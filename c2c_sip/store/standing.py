@@ -125,29 +125,33 @@ class Standing:
         self._file = -1
 
 
-def path_of(url: str, chosen: str, state_directory: str) -> str:
-    """Where the file is: where it was ``chosen`` to be, beside an SQLite database, else in the ``state_directory`` that
-    systemd gives a service, if there is one."""
+def path_of(url: str, chosen: str, environ: Mapping[str, str]) -> str:
+    """Where the file is: where it was ``chosen`` to be; else in the directory in memory that systemd keeps for a service
+    until the machine goes down, if there is one; else beside an SQLite database, or in the directory of the service's state.
+    """
     if chosen:
         return chosen
     beside = url.removeprefix("sqlite:///")
-    if beside != url:
+    runtime, state = (
+        environ.get(name, "").partition(":")[0] for name in ("RUNTIME_DIRECTORY", "STATE_DIRECTORY")
+    )
+    if not runtime and beside != url:
         return f"{beside}-legs"
-    directory = state_directory.partition(":")[0]
+    directory = runtime or state
     return os.path.join(directory, "c2c-legs") if directory else ""
 
 
 def _fitting(dumped: Mapping[str, Any]) -> bytes:
-    """``dumped`` in as few octets as a place has, without those early dialogs that make it too long; empty if it is
-    too long all the same."""
+    """``dumped`` in as few octets as a place has, without those other servers and early dialogs that make it too long;
+    empty if it is too long all the same."""
     room = PLACE - _HEAD.size
     body = _as_json(dumped)
     while len(body) > room:
         pending = dumped.get("pending") or {}
-        early = pending.get("early")
-        if not early:
+        less = next((name for name in ("others", "early") if pending.get(name)), None)
+        if less is None:
             return b""
-        dumped = {**dumped, "pending": {**pending, "early": early[:-1]}}
+        dumped = {**dumped, "pending": {**pending, less: pending[less][:-1]}}
         body = _as_json(dumped)
     return body
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import re
 import secrets as random_source
 import time
@@ -13,7 +12,7 @@ from typing import Any
 
 import peewee as pw
 
-from c2c_sip.store import secrets
+from c2c_sip.store import file, secrets
 from c2c_sip.store.audit import NOBODY, Actor, Audit
 from c2c_sip.store.errors import StoreError, Taken
 from c2c_sip.store.filters import Filter
@@ -38,46 +37,12 @@ TOKEN_LIFETIME = 3600.0
 DEEPEST = 16
 
 
-def _sqlite(path: str) -> pw.Database:
-    try:
-        # For its owner only: there are hashes of secrets in it, and who called whom.
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-    except OSError as error:
-        raise StoreError(f"the database cannot be opened: {path}: {error.strerror}") from error
-    # FULL: a record that was promised is on disk, not only in the write-ahead log's cache.
-    return pw.SqliteDatabase(
-        path,
-        pragmas={
-            "journal_mode": "wal",
-            "foreign_keys": 1,
-            "synchronous": "full",
-            "busy_timeout": 10_000,
-            "cache_size": -4096,
-        },
-        # Else one that reads first and then writes fails at once where another process has written.
-        lock_type="IMMEDIATE",
-    )
-
-
 #: The hangup cause of what a crash has ended.
 CUT_OFF = "NORMAL_TEMPORARY_FAILURE"
 #: What people write between the letters of a name.
 _BETWEEN_LETTERS = " -_.,;:&+/'\"()!"
 #: What a call has taken before it has begun.
 _NO_SECONDS = {"duration_seconds": 0, "billing_seconds": 0, "ringing_seconds": 0}
-
-
-#: What SQLite says of a file that is none of its own, or that it cannot read through.
-_DAMAGED = ("file is not a database", "malformed", "file is encrypted")
-
-
-def _what_to_do(error: Exception) -> str:
-    """Of errors that are over only when somebody does something about them."""
-    if any(words in str(error) for words in _DAMAGED):
-        return "; put it aside, and bring back a backup: c2c-sip restore FILE"
-    if "database is locked" in str(error):
-        return "; another program has it, see: fuser FILE"
-    return ""
 
 
 class Store:
@@ -114,7 +79,7 @@ class Store:
         """
         try:
             if url.startswith("sqlite:///"):
-                return cls(_sqlite(url.removeprefix("sqlite:///")), media_directory, node)
+                return cls(file.connect(url.removeprefix("sqlite:///")), media_directory, node)
             if not re.match(r"postgres(ql)?://", url):
                 raise StoreError(f"no such database: {url.partition(':')[0]}")
             return cls(connect(url), media_directory, node)
@@ -123,28 +88,16 @@ class Store:
             path = url.removeprefix("sqlite:///")
             where = "" if path == url else f"{path}: "
             raise StoreError(
-                f"the database cannot be opened: {where}{error}{_what_to_do(error)}"
+                f"the database cannot be opened: {where}{error}{file.what_to_do(error)}"
             ) from error
 
     def close(self, *, tidy: bool = False) -> None:
         """Write what is queued, and close; ``tidy`` of the service whose database it is, not of a command beside it."""
         self._writer.close()
         if tidy and isinstance(self._database, pw.SqliteDatabase):
-            self._empty_log()
+            file.empty_log(self._database)
         if not self._database.is_closed():
             self._database.close()
-
-    def _empty_log(self) -> None:
-        """Have all in the file itself: whoever copies that of a service that has been stopped copies everything.
-
-        SQLite does so by itself when the last connection is closed; those of threads that have ended are not.
-        """
-        try:
-            # Another process may still be at it, and is not waited for.
-            self._database.execute_sql("PRAGMA busy_timeout = 500")  # type: ignore[no-untyped-call]
-            self._database.execute_sql("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[no-untyped-call]
-        except pw.PeeweeException as error:
-            log.warning("the database's log stays beside it: %s", error)
 
     def flush(self) -> None:
         """Wait until all that was asked to be written so far is on disk."""

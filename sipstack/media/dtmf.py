@@ -157,6 +157,15 @@ def from_info(content_type: str, body: bytes) -> Key | None:
     return Key(character)
 
 
+def to_info(key: Key) -> tuple[str, bytes]:
+    """The type and the body of a SIP INFO with a key in it."""
+    milliseconds = round(key.seconds * 1000)
+    return (
+        "application/dtmf-relay",
+        f"Signal={key.character}\r\nDuration={milliseconds}\r\n".encode(),
+    )
+
+
 def _key(text: str) -> str:
     text = text.strip().upper()
     if len(text) == 1 and text in KEYS:

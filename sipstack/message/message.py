@@ -494,6 +494,8 @@ def make_response(
         response.add(name, text)
     for name, value in headers:
         response.add(name, value)
+    if status == 100 and (timestamp := request.get("Timestamp")) is not None:
+        response.add("Timestamp", timestamp)
     return response
 
 

@@ -33,6 +33,12 @@ STALLED = 20
 LAST_WORDS = 1.0
 #: Bytes waiting to be sent to a peer that does not read, before it counts as dead.
 SEND_BUFFER = 1024 * 1024
+#: Bytes without a word from the other end that are written again on a new connection, where theirs has broken.
+UNHEARD = 128 * 1024
+#: Seconds in which that is done: less than a transaction lasts, or an INVITE would ring for nobody.
+WAITED_FOR = 25.0
+#: What is written and has no answer: pings, responses, and the one request without.
+_UNANSWERED = (b"\r\n", b"SIP/2.0", b"ACK ")
 #: The port that we name before there is a connection, where nothing listens: it has to be some port.
 UNHEARD_PORT = 5061
 #: Seconds until connections are accepted again when there are no file descriptors left.
@@ -66,6 +72,8 @@ class StreamTransport:
         self.receiver: Receiver | None = None
         #: Called with the address and server name of a peer that cannot be reached or whose connection broke, and why.
         self.unreachable: Callable[[Address, str, str, StreamTransport], None] | None = None
+        #: Called with those where what had got no answer on a connection goes by a new one.
+        self.broken: Callable[[Address, str, StreamTransport], None] | None = None
         self.local_address: Address = (host, port)
         self._loop = loop
         self._tls = tls
@@ -247,8 +255,20 @@ class StreamTransport:
         self._guests[peer] = connection
 
     def lost(self, connection: "_Connection", why: str = "the connection broke") -> None:
-        """A connection broke or was never made; nothing if it was given up by ourselves."""
-        if self.forget(connection) and self.unreachable is not None:
+        """A connection broke or was never made; nothing if it was given up by ourselves.
+
+        Requests since the other end last said something may have come to nobody: a server that was started anew says so
+        by a reset, when we send. They go by a new connection once, where who got them knows them by their branches.
+        """
+        if not self.forget(connection):
+            return
+        unheard = connection.unheard(self._loop.time())
+        if unheard:
+            log.info("the connection to %s broke: a new one is made", connection.way[0][0])
+            self.connect(*connection.way).write(unheard)
+            if self.broken is not None:
+                self.broken(*connection.way, self)
+        elif self.unreachable is not None:
             self.unreachable(*connection.way, why, self)
 
     def forget(self, connection: "_Connection") -> bool:
@@ -274,6 +294,9 @@ class _Connection(asyncio.Protocol):
         self.last_active = owner._loop.time()
         #: The peer's address, and the name that its certificate had to have.
         self.way: tuple[Address, str] = way or (("", 0), "")
+        #: Requests since the other end last said something, and when; not what made the connection necessary.
+        self._unheard: list[tuple[float, bytes]] = []
+        self._room = UNHEARD
         #: Set when it is over.
         self.gone: asyncio.Future[None] = owner._loop.create_future()
         self._owner = owner
@@ -348,6 +371,16 @@ class _Connection(asyncio.Protocol):
             self._waiting.append(octets)
         else:
             self._stream.write(octets)
+            if self._ours and not octets.startswith(_UNANSWERED):
+                if not self._unheard or self._room < len(octets):
+                    self._unheard.clear()
+                    self._room = UNHEARD
+                self._unheard.append((self._owner._loop.time(), octets))
+                self._room -= len(octets)
+
+    def unheard(self, now: float) -> bytes:
+        """The requests of which the other end has said nothing yet, and that are still waited for."""
+        return b"".join(octets for written, octets in self._unheard if now - written < WAITED_FOR)
 
     def pause_writing(self) -> None:
         self._owner.tell_of(self.way[0], "%s does not read, connection closed", self.way[0])
@@ -357,6 +390,7 @@ class _Connection(asyncio.Protocol):
         if self._given_up:
             return
         self.last_active = self._owner._loop.time()
+        self._unheard.clear()
         # Whatever comes shows that the other end is there; only a line end by itself is an answer to our ping.
         self._pong_wanted = False
         self._pong_seen = self._pong_seen or (self._ours and data == b"\r\n")

@@ -51,6 +51,20 @@ def test_one_post_connects_two_phones_and_either_bye_ends_both(start: Start) -> 
     until(lambda: not service.open_rtp_ports(), 5, "the RTP ports to be free")
 
 
+def test_a_key_by_info_stays_one_within_a_trunk_that_takes_no_events(start: Start) -> None:
+    """Asterisk with dtmf_mode = info looks for no keys in the audio."""
+    desk = start(SippUas, "presses", name="desk")
+    customer = start(SippUas, "pressed", name="customer")
+    proxy = start(Kamailio, routes={"1001": desk.uri, "1002": customer.uri})
+    service = start(Service, FAST + proxy.trunk("2000"), realm=proxy.realm).start()
+    until(lambda: service.http("GET", "/readyz")[0] == 200, 10, "the registration")
+    definition = service.define(extension="1001", realm=proxy.realm)
+    activation = service.connect(definition, "1002")
+    assert service.ended(definition, activation["id"])["result"] == "success"
+    assert desk.finish() == 0, desk.printed()
+    assert customer.finish() == 0, customer.printed()
+
+
 @pytest.mark.parametrize(
     ("contact", "result", "cause", "name"),
     [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -616,6 +618,104 @@ def test_one_peer_may_hold_so_many_connections_and_no_more() -> None:
         ours.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_went_by_a_connection_that_the_other_end_had_lost_goes_by_a_new_one_once(
+    times: int,
+) -> None:
+    """As after a restart of the server, which we learn of by its reset when we send."""
+    came: list[tuple[int, bytes]] = []
+    told: list[str] = []
+    request = b"OPTIONS sip:x SIP/2.0\r\nContent-Length: 0\r\n\r\n"
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        connections = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal connections
+            connections += 1
+            mine = connections
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                while True:
+                    came.append((mine, await reader.readexactly(len(request))))
+                    # The first is answered; it resets what comes later, by so many connections.
+                    if len(came) > 1 and mine <= times:
+                        linger = struct.pack("ii", 1, 0)
+                        writer.get_extra_info("socket").setsockopt(
+                            socket.SOL_SOCKET, socket.SO_LINGER, linger
+                        )
+                        break
+                    writer.write(b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(serve, HOST, 0)
+        peer = server.sockets[0].getsockname()
+        ours = StreamTransport(HOST, 0, loop)
+        answers = asyncio.Queue[bytes]()
+        ours.receiver = lambda octets, source, transport: answers.put_nowait(octets)
+        ours.unreachable = lambda address, name, why, transport: told.append("unreachable")
+        ours.broken = lambda address, name, transport: told.append("broken")
+        ours.send(request, peer)
+        async with asyncio.timeout(20):
+            await answers.get()
+            ours.send(request, peer)
+            if times == 1:
+                await answers.get()
+            else:
+                while "unreachable" not in told:
+                    await asyncio.sleep(0.01)
+        ours.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(main())
+    assert [connection for connection, _ in came] == [1, 1, 2]
+    assert told == ["broken", "unreachable"][:times]
+
+
+@pytest.mark.parametrize(
+    "last", [b"ACK sip:x SIP/2.0", b"SIP/2.0 200 OK", b"OPTIONS sip:x SIP/2.0"]
+)
+def test_what_is_not_waited_for_is_not_written_again(
+    last: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server closes what is idle, and that is no reason to connect anew."""
+    if last.startswith(b"OPTIONS"):
+        monkeypatch.setattr(stream, "WAITED_FOR", 0.0)
+    connections: list[asyncio.StreamWriter] = []
+    told: list[str] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.append(writer)
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"SIP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            writer.close()
+
+        server = await asyncio.start_server(serve, HOST, 0)
+        peer = server.sockets[0].getsockname()
+        ours = StreamTransport(HOST, 0, loop)
+        answers = asyncio.Queue[bytes]()
+        ours.receiver = lambda octets, source, transport: answers.put_nowait(octets)
+        ours.unreachable = lambda address, name, why, transport: told.append("unreachable")
+        ours.broken = lambda address, name, transport: told.append("broken")
+        ours.send(b"OPTIONS sip:x SIP/2.0\r\nContent-Length: 0\r\n\r\n", peer)
+        async with asyncio.timeout(20):
+            await answers.get()
+            ours.send(last + b"\r\nContent-Length: 0\r\n\r\n", peer)
+            while not told:
+                await asyncio.sleep(0.01)
+        ours.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(main())
+    assert (told, len(connections)) == (["unreachable"], 1)
 
 
 def test_who_only_connects_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:

@@ -363,6 +363,29 @@ def test_an_offer_while_ours_waits_for_its_answer_is_glare() -> None:
     play(work)
 
 
+def test_infos_go_one_after_the_other_and_not_without_end() -> None:
+    async def work(call: Call) -> None:
+        hand = call.hand()
+        invite = await call.up(hand, headers=(("Allow", "INVITE, ACK, BYE, INFO"),))
+        session = call.outgoing.session
+        assert session is not None and session.takes_info
+        sent = [session.inform("application/dtmf-relay", b"Signal=%d" % n) for n in range(40)]
+        assert sent == [True] * 16 + [False] * 24
+        numbers = []
+        for n in range(16):
+            info = await hand.request("INFO")
+            assert (info.content_type, info.body) == ("application/dtmf-relay", b"Signal=%d" % n)
+            numbers.append(info.cseq.number)
+            # Whatever the peer says to it: it is no reason to end the call, or to keep back the next.
+            hand.answer(info, (200, 415, 500)[n % 3])
+        assert numbers == sorted(set(numbers))
+        hand.ask("BYE", invite)
+        await hand.response("BYE")
+        assert not session.inform("application/dtmf-relay", b"Signal=1")
+
+    play(work)
+
+
 def test_who_made_the_call_waits_longer_after_glare_than_who_was_called() -> None:
     async def waited(call: Call, hand: Hand, within: Request | Response, session: Session) -> float:
         session.offer()

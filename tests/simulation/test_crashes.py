@@ -3,6 +3,7 @@ database yet."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import json
@@ -261,6 +262,40 @@ def test_an_invite_that_goes_by_datagram_after_all_is_kept_as_it_went() -> None:
         loaded = Pending.load(kept[-1])
         assert (loaded.invite.via.branch, loaded.target.transport) == (invite.via.branch, "UDP")
         hand.answer(invite, 486)
+
+    play(work)
+
+
+def test_a_server_that_was_given_up_may_have_the_call_too() -> None:
+    """It said nothing for three seconds, so that the next one was asked; and may have got the INVITE all the same."""
+
+    async def work(call: Call) -> None:
+        first, second = call.hand(), call.hand("192.0.2.3")
+        call.dial(THEM, "192.0.2.3")
+        given_up = await first.request("INVITE")
+        rings = await second.request("INVITE")
+        second.answer(rings, 180)
+        await asyncio.sleep(0.1)
+        assert call.outgoing.pending is not None
+        kept = Kept()
+        kept.keep({"call_id": "ours", "trunk": "t", "pending": call.outgoing.pending.dump()})
+        call.network.crash(US)
+        call.agent.close()
+        call.agent = UserAgent([call.network.transport(US)], loop=call.loop, rng=random.Random(3))
+        left = list(kept.legs.values())
+        hang_up_what_was_left(call.agent, {}, left, lambda host: True, kept)
+        second.answer(await second.request("CANCEL"), 200)
+        second.answer(rings, 487)
+        await asyncio.sleep(0.1)
+        assert kept.legs, "the first one may still come"
+        first.answer(given_up, 180)
+        cancel = await first.request("CANCEL")
+        assert cancel.via.branch == given_up.via.branch
+        first.answer(cancel, 200)
+        first.answer(given_up, 487)
+        await first.request("ACK")
+        await asyncio.sleep(0.1)
+        assert not kept.legs
 
     play(work)
 

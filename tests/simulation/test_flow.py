@@ -112,7 +112,6 @@ def activate(
             activation_id="activation",
             account_id="account",
             clicktocall_id="definition",
-            contact_text="bob",
             extensions=(
                 extension,
                 *(

@@ -44,7 +44,7 @@ def test_before_our_answer_a_caller_may_ask_but_not_offer() -> None:
             hand.ask(method, ringing, body, number=number)
             response = await hand.response(method)
             assert response.status == status, method
-            assert (response.get("Retry-After") == "2") == (body == SDP)
+            assert ((response.get("Retry-After") or "-").isdecimal()) == (body == SDP)
         hand.tag = "other"
         hand.ask("OPTIONS", _from(ringing, "other"), number=20)
         assert (await hand.response("OPTIONS")).status == 481

@@ -15,7 +15,9 @@ from tests.simulation.network import VirtualNetwork
 CALLER, TRUNK, PHONE = "192.0.2.1", "192.0.2.5", "192.0.2.6"
 
 
-def ask(method: str, user: str, hops: int) -> tuple[list[Response], list[Request]]:
+def ask(
+    method: str, user: str, hops: int, *headers: tuple[str, str]
+) -> tuple[list[Response], list[Request]]:
     """What the caller and the phone get of one request through the trunk."""
     answers: list[Response] = []
     arrived: list[Request] = []
@@ -54,6 +56,8 @@ def ask(method: str, user: str, hops: int) -> tuple[list[Response], list[Request
         request.add("Call-ID", "hops")
         request.add("CSeq", f"1 {method}")
         request.add("Contact", f"<sip:caller@{CALLER}>")
+        for name, value in headers:
+            request.add(name, value)
         caller.send(request.serialize(), (TRUNK, 5060))
         await asyncio.sleep(60.0)
         trunk.close()
@@ -73,6 +77,13 @@ def test_a_request_that_has_no_hops_left_goes_no_further(method: str, statuses: 
     answers, arrived = ask(method, "phone", 0)
     assert [answer.status for answer in answers] == statuses
     assert arrived == []
+
+
+def test_an_extension_that_a_proxy_has_to_know_is_not_known() -> None:
+    wants = ("Proxy-Require", "foo, bar")
+    (answer,), arrived = ask("INVITE", "phone", 70, wants)
+    assert (answer.status, answer.get("Unsupported"), arrived) == (420, "foo, bar", [])
+    assert ask("ACK", "phone", 70, wants)[0] == []
 
 
 def test_a_call_that_goes_in_circles_is_refused_when_its_hops_are_used_up() -> None:

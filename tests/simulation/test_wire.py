@@ -427,7 +427,7 @@ EXAMPLES = Path(__file__).parents[2] / "conf" / "examples"
 PPI, DIVERSION, RPID = "P-Preferred-Identity", "Diversion", "Remote-Party-ID"
 #: A file and a trunk in it: the Request-URI of a number in Germany, From, a further header, and who REGISTER is for.
 SHOWN = [
-    ("asterisk-trunk", "pbx", "sip:+4940999999@192.0.2.10", '"+442079460958" <sip:c2c@192.0.2.10>', {}, "sip:c2c@192.0.2.10"),
+    ("asterisk-trunk", "pbx", "sip:+4940999999@192.0.2.10", '"+442079460958" <sip:c2c@192.0.2.10>', {"P-Asserted-Identity": "<sip:+442079460958@192.0.2.10>"}, "sip:c2c@192.0.2.10"),
     ("home-router", "router", "sip:040999999@fritz.box", '"+442079460958" <sip:c2cphone@fritz.box>', {}, "sip:c2cphone@fritz.box"),
     ("ip-trunk", "carrier", "sip:4940999999@gw.carrier.example", '"+442079460958" <sip:+12025550100@gw.carrier.example>', {"P-Asserted-Identity": '"+442079460958" <sip:+12025550100@gw.carrier.example>'}, None),
     ("ip-trunk", "second", "sip:+4940999999@gw.second.example", "<sip:+442079460958@gw.second.example>", {}, None),

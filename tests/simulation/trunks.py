@@ -91,6 +91,9 @@ class _Engine:
         self.flows: list[asyncio.Task[None]] = []
         self.wait = 0.0
 
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
     def trunk_away(self, name: str) -> str:
         return ""
 
@@ -141,7 +144,7 @@ def place_call(
         await _register(config, agent, accounts, rng)
         media = SimulatedMediaPlane()
         engine = _Engine(SipDesk(agent, media, loop=loop, rng=rng), media)  # type: ignore[arg-type]
-        tracing = Tracing(Trace(), store.traces, most=0, later=engine.later, offset=0.0)
+        tracing = Tracing(Trace(), store.traces, most=0, later=engine.later, offset=lambda: 0.0)
         calling = Calling(config, store, engine, accounts, tracing, tape=tape)  # type: ignore[arg-type]
         calling.activate(account, document, contact, authenticated=True, client="192.0.2.99")
         loop.call_later(20.0, lambda: [live.flow.hang_up("X") for live in calling._live.values()])

@@ -289,7 +289,6 @@ class _Life:
             activation_id=str(number),
             account_id="account",
             clicktocall_id="definition",
-            contact_text="102",
             extensions=tuple(
                 replace(
                     self._leg(who, number, activation.direct, activation.timeout),

@@ -40,6 +40,11 @@ class Line:
         self.desk = None
         self.submitted: list[Any] = []
         self.wait = 0.0
+        #: What the engine's clock shows; it goes on by itself only, whatever the time of day is set to.
+        self.clock = 50.0
+
+    def now(self) -> float:
+        return self.clock
 
     def trunk_away(self, name: str) -> str:
         return ""
@@ -64,7 +69,7 @@ def make(store: Store, account: dict[str, Any]) -> Make:
     def start(wall: Callable[[], float] = time.time, **settings: Any) -> Api:
         config = replace(Config(), guard=Guard(**settings), trunks=(TRUNK,))
         accounts = {"t": account_of(TRUNK, random.Random(1))}
-        tracing = Tracing(Trace(), store.traces, most=0, later=lambda *_: None, offset=0.0)
+        tracing = Tracing(Trace(), store.traces, most=0, later=lambda *_: None, offset=lambda: 0.0)
         calling = Calling(config, store, Line(), accounts, tracing, wall)  # type: ignore[arg-type]
         return Api(store, calling, account, config)  # type: ignore[arg-type]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from c2c_sip.calling.causes import hangup_cause, sip_status
+from c2c_sip.calling.causes import hangup_cause
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,3 @@ def test_a_q850_code_is_believed_before_the_status_where_it_says_something(
     status: int, q850: int, cause: str
 ) -> None:
     assert hangup_cause(status, q850) == cause
-
-
-@pytest.mark.parametrize(
-    ("cause", "status"),
-    [("USER_BUSY", 486), ("NO_ANSWER", 480), ("CALL_REJECTED", 603), ("SOMETHING_ELSE", 480)],
-)
-def test_the_status_of_a_cause(cause: str, status: int) -> None:
-    assert sip_status(cause) == status

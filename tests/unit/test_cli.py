@@ -69,6 +69,22 @@ def test_bad_usage_ends_with_2_and_creates_nothing(run: Run, arguments: tuple[st
     assert json.loads(run("account", "list", "--json").stdout) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        (("foo",), "TARGET: got 'foo'"),
+        (("101", "--domain", "sip:x"), "--domain: got 'sip:x'"),
+        (("101", "--domain", "x", "--proxy", "::"), "--proxy: got '::'"),
+    ],
+)
+def test_whom_a_call_cannot_go_to_is_told_by_its_field(
+    run: Run, arguments: tuple[str, ...], field: str
+) -> None:
+    result = run("uac", *arguments)
+    assert result.exit_code == 2
+    assert field in result.stderr and "accepted: " in result.stderr
+
+
 def test_check_config_tells_all_problems(run: Run, tmp_path: Path) -> None:
     assert run("check-config").exit_code == 0
     (tmp_path / "c.toml").write_text("[http]\nthreads = 0\n[media]\nspeed = 1\n")

@@ -395,3 +395,11 @@ def test_what_is_no_list_is_told_what_may_be_in_one(tmp_path: Path, given: str) 
     assert found.endswith(
         "accepted: a list of codecs, at least one, each one of PCMU, PCMA, G722, opus"
     )
+
+
+@pytest.mark.parametrize("name", ["log.levels", "http.allowed_origins", "guard.sip_hosts"])
+def test_an_empty_text_in_a_list_is_no_entry_of_it(tmp_path: Path, name: str) -> None:
+    """As of a variable that a template has not filled in; a level without a name ended the start with a traceback."""
+    section, key = name.split(".")
+    (found,) = problems(f'[{section}]\n{key} = [""]\n', tmp_path)
+    assert found.startswith(f"{name}: got ['']")

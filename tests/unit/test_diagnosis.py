@@ -86,6 +86,18 @@ def test_what_is_said_of_a_trunk(name: str, standing: Standing | None) -> None:
     assert normal(found.text) in told(name)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "name"),
+    [(30.5, "spoke"), (31.2, "spoke"), (32.1, "dropped_at_32_s"), (34.0, "spoke")],
+)
+def test_a_call_that_somebody_ends_within_half_a_minute_or_so_is_nothing_special(
+    seconds: float, name: str
+) -> None:
+    found = explain(call(replace(CONTACT, ended_by="peer", ended=2.0 + seconds)))
+    assert found.name == name
+    assert found.text.startswith("The ") and "gave" not in found.text
+
+
 def test_each_name_in_the_code_is_on_the_page_and_each_on_the_page_in_the_code() -> None:
     source = "".join(
         path.read_text("utf-8")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sipstack.media.dtmf import KEYS, Key, KeyReader, events, from_info
+from sipstack.media.dtmf import KEYS, Key, KeyReader, events, from_info, to_info
 
 
 def sent(keys: str, seconds: float = 0.1, start: int = 0xFFFFF000) -> list[tuple[bytes, int]]:
@@ -132,3 +132,8 @@ def test_no_packet_does_harm(packets: list[tuple[bytes, int]]) -> None:
 )
 def test_keys_in_info(kind: str, body: bytes, key: Key | None) -> None:
     assert from_info(kind, body) == key
+
+
+@pytest.mark.parametrize("key", [Key("5"), Key("#", 0.25), Key("D", 0.04), Key("!")])
+def test_a_key_goes_into_an_info_and_out_again(key: Key) -> None:
+    assert from_info(*to_info(key)) == key

@@ -14,6 +14,7 @@ from c2c_sip.config import Config, Trunk
 from c2c_sip.schemas import CLICKTOCALL, MOST_EXTENSIONS, validate
 from c2c_sip.service import account_of
 from c2c_sip.store import Store
+from sipstack.media import LegCounters
 from sipstack.trace import Trace
 from tests.unit.conftest import Api
 from tests.unit.test_api_guard import NUMBER, Line, reason
@@ -30,7 +31,7 @@ class Desk:
         self.now = 1_800_000_000.0
         accounts = {"t": account_of(TRUNK, random.Random(1))}
         config = replace(Config(), trunks=(TRUNK,))
-        tracing = Tracing(Trace(), store.traces, most=0, later=lambda *_: None, offset=0.0)
+        tracing = Tracing(Trace(), store.traces, most=0, later=lambda *_: None, offset=lambda: 0.0)
         self.calling = Calling(config, store, self.line, accounts, tracing, lambda: self.now)  # type: ignore[arg-type]
         self.api = Api(store, self.calling, account, config)  # type: ignore[arg-type]
         self.id = ""
@@ -453,3 +454,35 @@ def test_what_an_account_says_holds_for_its_click_to_calls(
     assert desk.api.patch("", said).status_code == 200
     assert desk.connect().status_code == 200
     assert seen(desk.plan)
+
+
+# -- time -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [3600.0, -3600.0])
+def test_a_clock_that_is_set_while_a_call_is_up_makes_it_no_longer_and_no_shorter(
+    desk: Desk, step: float
+) -> None:
+    """NTP after a boot without a clock, or somebody's hand: what was talked is counted, and paid, by seconds."""
+    desk.connect()
+    (live,) = desk.calling._live.values()
+    legs = live.flow.plan.first + live.flow.plan.second
+    for leg in legs:
+        live.recorder.leg_dialled(leg)
+        live.recorder.ringing(leg)
+    desk.line.clock += 4.0
+    for leg in legs:
+        live.recorder.answered(leg, {})
+    live.recorder.connected()
+    desk.now += step
+    desk.line.clock += 90.0
+    assert live.recorder.now() - live.started == pytest.approx(94.0)
+    for leg in legs:
+        live.recorder.leg_ended(leg, "NORMAL_CLEARING", 200, None, LegCounters(), desk.line.clock)
+    live.recorder.ended("NORMAL_CLEARING", 200)
+    desk.api.store.flush()
+    item = desk.history()
+    names = ("duration_seconds", "billing_seconds", "ringing_seconds")
+    assert [item[name] for name in names] == [94, 90, 4]
+    for cdr in desk.api.get("/cdrs").json["data"]:
+        assert [cdr[name] for name in names] == [94, 90, 4]

@@ -103,11 +103,13 @@ def test_of_many_who_ring_as_many_are_kept_as_there_is_room_for(
 ) -> None:
     legs = Standing(str(path))
     early = [{"remote": f"<sip:{n}@example.net>", "text": "x" * 500} for n in range(16)]
-    legs.keep(leg("c1", pending={"uri": "sip:a@b", "early": early}))
+    others = [{"uri": "sip:a@b", "early": early}]
+    legs.keep(leg("c1", pending={"uri": "sip:a@b", "early": early, "others": others}))
     legs.keep(leg("c2", route_set=["x" * PLACE]))
     legs.close()
     found = left(path)
     assert set(found) == {"c1"}
+    assert found["c1"]["pending"]["others"] == []
     kept = found["c1"]["pending"]["early"]
     assert len(kept) == 7 and kept == early[:7]
     assert "call c2: too long" in caplog.text
@@ -141,14 +143,16 @@ def test_a_full_disk_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "chosen", "directory", "path"),
+    ("url", "chosen", "environ", "path"),
     [
-        ("sqlite:///c2c.db", "", "/var/lib/c2c-sip", "c2c.db-legs"),
-        ("sqlite:////var/lib/c2c.db", "", "", "/var/lib/c2c.db-legs"),
-        ("sqlite:///c2c.db", "/run/c2c/legs", "", "/run/c2c/legs"),
-        ("postgresql://u:p@h/n", "", "/var/lib/c2c-sip:/var/lib/more", "/var/lib/c2c-sip/c2c-legs"),
-        ("postgresql://u:p@h/n", "", "", ""),
+        ("sqlite:///c2c.db", "", {"STATE_DIRECTORY": "/var/lib/c2c-sip"}, "c2c.db-legs"),
+        ("sqlite:////var/lib/c2c.db", "", {}, "/var/lib/c2c.db-legs"),
+        ("sqlite:///c2c.db", "", {"RUNTIME_DIRECTORY": "/run/c2c:/run/x"}, "/run/c2c/c2c-legs"),
+        ("sqlite:///c2c.db", "/run/legs", {"RUNTIME_DIRECTORY": "/run/c2c"}, "/run/legs"),
+        ("postgresql://u:p@h/n", "", {"STATE_DIRECTORY": "/var/lib/c2c"}, "/var/lib/c2c/c2c-legs"),
+        ("postgresql://u:p@h/n", "", {"RUNTIME_DIRECTORY": "/run/c2c"}, "/run/c2c/c2c-legs"),
+        ("postgresql://u:p@h/n", "", {}, ""),
     ],
 )
-def test_where_the_file_is(url: str, chosen: str, directory: str, path: str) -> None:
-    assert path_of(url, chosen, directory) == path
+def test_where_the_file_is(url: str, chosen: str, environ: dict[str, str], path: str) -> None:
+    assert path_of(url, chosen, environ) == path

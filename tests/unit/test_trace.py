@@ -239,6 +239,23 @@ def test_ipv6_and_a_message_that_is_larger_than_any_packet() -> None:
     assert packet[24:40] == socket.inet_pton(socket.AF_INET6, peer[0]) and len(packet) < 65_575
 
 
+@pytest.mark.parametrize("more", ["", "X: y\r\n", "X: yy\r\n"])
+def test_a_datagram_over_ipv6_has_the_checksum_that_it_must_have(more: str) -> None:
+    # RFC 8200 §8.1; Wireshark paints red what has none.
+    ends: tuple[Address, Address] = ("2001:db8::1", 5060), ("2001:db8::7", 5062)
+    data = request(more=more)
+    ((_, _, packet),) = packets(pcap([TracedMessage(1.0, True, "UDP", *ends, data)]))
+    udp = packet[40:]
+    pseudo = packet[8:40] + struct.pack(">IHBB", len(udp), 0, 0, 17)
+    covered = pseudo + udp + bytes(len(udp) % 2)
+    total = sum(struct.unpack(f">{len(covered) // 2}H", covered))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    assert total == 0xFFFF and udp[6:8] != b"\0\0"
+    ((_, _, cut),) = packets(pcap([], [Datagram(1.0, *ends, b"\x80" * 12, 172)]))
+    assert cut[46:48] != b"\0\0"
+
+
 def test_the_head_of_a_datagram_says_how_long_it_was() -> None:
     ((_, length, packet),) = packets(pcap([], [Datagram(1.0, OURS, DESK, b"\x80" * 12, 172)]))
     assert length == 200 and len(packet) == 40
@@ -273,7 +290,7 @@ def test_an_exporter_sends_what_goes_by_and_waits_for_nobody() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         server.settimeout(5)
-        exporter = hep.Exporter(server.getsockname(), 7, 1000.0)
+        exporter = hep.Exporter(server.getsockname(), 7, lambda: 1000.0)
         trace = Trace()
         trace.watcher = exporter.send
         trace.follow("activation", "c1")
@@ -297,7 +314,7 @@ def test_an_activation_leaves_its_trace_in_the_store_some_seconds_after_its_end(
         store.traces,
         most=3,
         later=lambda seconds, then: later.append((seconds, then)),
-        offset=1000.0,
+        offset=lambda: 1000.0,
     )
     assert tracing.of("nobody") is None
     tracing.follow("a", "c1")
@@ -313,6 +330,26 @@ def test_an_activation_leaves_its_trace_in_the_store_some_seconds_after_its_end(
     kept = tracing.of("a")
     assert kept and [entry.summary for entry in kept] == ["INVITE", "BYE"]
     assert trace.followed == []
+
+
+def test_a_trace_is_told_by_the_time_of_day_as_it_was_set_last(store: Store) -> None:
+    """A board without a clock starts the service in the year that it was switched off in, and asks for the time then."""
+    trace, offsets, later = Trace(), [1000.0], []
+    tracing = Tracing(
+        trace,
+        store.traces,
+        most=3,
+        later=lambda seconds, then: later.append(then),
+        offset=lambda: offsets[-1],
+    )
+    tracing.follow("a", "c1")
+    add(trace, "c1", request())
+    offsets.append(5000.0)
+    assert [entry.time for entry in tracing.of("a") or ()] == [5001.0]
+    tracing.ended("a")
+    later[0]()
+    store.flush()
+    assert [entry.time for entry in tracing.of("a") or ()] == [5001.0]
 
 
 def test_of_old_activations_the_trace_is_forgotten(store: Store) -> None:
@@ -334,7 +371,7 @@ def test_old_traces_make_room_for_new_ones_that_are_large(store: Store) -> None:
 
 def test_what_is_up_when_the_service_stops_is_kept_too(store: Store) -> None:
     trace = Trace()
-    tracing = Tracing(trace, store.traces, most=5, later=lambda *_: None, offset=0.0)
+    tracing = Tracing(trace, store.traces, most=5, later=lambda *_: None, offset=lambda: 0.0)
     tracing.follow("a", "c1")
     add(trace, "c1", request())
     tracing.close()
@@ -344,7 +381,7 @@ def test_what_is_up_when_the_service_stops_is_kept_too(store: Store) -> None:
 
 def test_nothing_is_followed_where_no_trace_is_wanted(store: Store) -> None:
     trace = Trace()
-    tracing = Tracing(trace, store.traces, most=0, later=lambda *_: None, offset=0.0)
+    tracing = Tracing(trace, store.traces, most=0, later=lambda *_: None, offset=lambda: 0.0)
     tracing.follow("a", "c1")
     add(trace, "c1", request())
     tracing.ended("a")

@@ -16,6 +16,8 @@ from sipstack.message import REASONS
 SOON = 3.0
 #: The seconds after an answer in which a peer whose 2xx is not acknowledged gives up (64*T1), with some to spare.
 UNACKNOWLEDGED = (30.0, 40.0)
+#: The same where nothing else speaks for it.
+ON_TIME = (31.5, 33.0)
 #: Seconds to an answer that is a machine's: no hand is as quick, and that is when voicemails take over.
 AT_ONCE, VOICEMAIL = 2.0, (18.0, 32.0)
 #: Why a leg was not even dialled.
@@ -483,10 +485,12 @@ def _lost(call: CallFacts, leg: LegFacts, seconds: float) -> Diagnosis | None:
             f"{clean(seen.acknowledged_at)}, as the Contact and the Record-Route of that answer want it; a NAT there, "
             "or a proxy that names an inner address, swallows it.",
         )
-    if up <= 33.0:
+    if ON_TIME[0] <= up <= ON_TIME[1]:
+        # Which may be chance: it is the cause only where it comes again and again.
         return Diagnosis(
             "dropped_at_32_s",
-            f"{gave_up}: 32 s is when a server ends a call whose ACK got lost, perhaps further on at its side.",
+            f"{_subject(leg)} hung up {after(up)} from its answer. If calls end so again and again: 32 s is when a server "
+            "ends one whose ACK got lost, perhaps further on at its side.",
         )
     return None
 

@@ -159,6 +159,16 @@ Content-Length: 0
 """
 
 
+#: As Asterisk sends a key with dtmf_mode = info.
+_KEY = (
+    _UPDATE.replace("UPDATE", "INFO")
+    .replace("Supported: timer\nSession-Expires: 90;refresher=uac\n", "")
+    .replace("Contact: <sip:[local_ip]:[local_port];transport=[transport]>\n", "")
+    .replace(
+        "Content-Length: 0\n",
+        "Content-Type: application/dtmf-relay\nContent-Length: [len]\n\nSignal=5\nDuration=250\n",
+    )
+)
 _REFER = """
   <pause milliseconds="1000"/>
   <send retrans="500">
@@ -201,7 +211,7 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
     ``trying`` too but has not rung, ``silent`` never says a word, ``redirect URI``, ``redirects`` six
     times to itself, ``early`` sends a 183 with SDP first; ``unheard`` gives up when no ACK comes, ``unacknowledged``
     sends none itself, ``forgets TIMER`` neither refreshes nor knows the call when it is asked, ``gone`` does not know it
-    when it is to be held, ``transfer URI``; or a registrar that refuses, ``register STATUS|HEADER``."""
+    when it is to be held, ``transfer URI``, ``presses`` sends a key by INFO and hangs up, ``pressed`` wants one by INFO; or a registrar that refuses, ``register STATUS|HEADER``."""
     verb, _, rest = kind.partition(" ")
     bye = '<recv request="BYE"/>' + _response("200 OK").replace(_TAG, "")
     wait = f'<pause milliseconds="{pause}"/>' if pause else ""
@@ -391,6 +401,30 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
                     "[last_Call-ID:]", "Call-ID: [call_id]"
                 )
             )
+        case "presses":
+            leave = _BYE.replace("[last_To:]", f"From:[$to]{_TAG}").replace(
+                "[last_From:]", "To:[$from]"
+            )
+            steps = (
+                _INVITE
+                + _answer(port)
+                + '<pause milliseconds="1000"/>'
+                + _KEY
+                + '<recv response="200"/><pause milliseconds="1000"/>'
+                + leave.replace("CSeq: 1", "CSeq: 2").replace(
+                    "[last_Call-ID:]", "Call-ID: [call_id]"
+                )
+            ).replace("Max-Forwards", "[routes]\nMax-Forwards")
+        case "pressed":
+            able = "Allow: INVITE, ACK, BYE, CANCEL, UPDATE, INFO\n"
+            steps = (
+                _INVITE
+                + _response("200 OK", able + _SDP.format(port=port), ' retrans="500"')
+                + '<recv request="ACK" crlf="true"/>'
+                + '<recv request="INFO" crlf="true"><action>\n'
+                '<ereg regexp="Signal=5.*Duration=250" search_in="body" check_it="true" assign_to="key"/>\n'
+                "</action></recv>\n" + _response("200 OK").replace(_TAG, "") + bye
+            )
         case "register":
             status, _, more = rest.partition("|")
             said = _response(status, f"{more}\n{_EMPTY}" if more else _EMPTY)
@@ -399,7 +433,7 @@ def scenario(kind: str, port: int = 6000, pause: int = 0) -> str:
             steps = _INVITE + '<pause milliseconds="60000"/>'
         case _:
             raise ValueError(kind)
-    names = ("from", "to", "cseq", "via", "callid", "rack", "agreed", "asked", "rr")
+    names = ("from", "to", "cseq", "via", "callid", "rack", "agreed", "asked", "rr", "key")
     used = ",".join(n for n in names if f'assign_to="{n}"' in steps)
     reference = f'<Reference variables="{used}"/>\n' if used else ""
     return (
