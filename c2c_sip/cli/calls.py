@@ -231,12 +231,13 @@ def _channels(client: Client) -> list[dict[str, Any]]:
     return client.listed(client.of_account("channels"))
 
 
-def _hang_up(client: Client, wanted: str) -> list[str]:
-    """Hang up the calls that have ``wanted`` as the Call-ID of a leg or as their activation; the activations' ids."""
+def _hang_up_all(client: Client, wanted: str | None = None) -> list[str]:
+    """Hang up the calls that have ``wanted`` as the Call-ID of a leg or as their activation, all where it is ``None``; the
+    activations' ids."""
     gone: dict[str, None] = {}
     for channel in _channels(client):
         activation = str(channel["activation_id"])
-        if wanted not in (channel["call_id"], activation) or activation in gone:
+        if activation in gone or wanted not in (None, channel["call_id"], activation):
             continue
         path = client.of_account(f"channels/{quote(channel['call_id'], safe='')}")
         try:
@@ -245,8 +246,14 @@ def _hang_up(client: Client, wanted: str) -> list[str]:
             if error.status != 404:  # it has ended meanwhile, which is what is wanted
                 raise
         gone[activation] = None
+    return list(gone)
+
+
+def _hang_up(client: Client, wanted: str) -> list[str]:
+    """The same of one call, which may still be without a leg."""
+    gone = _hang_up_all(client, wanted)
     if gone:
-        return list(gone)
+        return gone
     # A leg that is still to be dialled is no channel, but its Call-ID is known from the answer to the activation.
     try:
         path = client.of_account(f"channels/{quote(wanted, safe='')}")
@@ -292,8 +299,7 @@ def hangup(call_id: str | None, everything: bool, service: Wanted, as_json: bool
     if (call_id is None) != everything:
         raise click.UsageError("give CALL_ID or --all")
     with connected(service) as client:
-        wanted = [call_id] if call_id else [c["activation_id"] for c in _channels(client)]
-        gone = [each for one in dict.fromkeys(wanted) for each in _hang_up(client, one)]
+        gone = _hang_up(client, call_id) if call_id else _hang_up_all(client)
     if call_id and not gone:
         fail(f"no live call has the Call-ID {call_id}; see: c2c-sip channels")
     if as_json:
