@@ -25,6 +25,8 @@ PLACE = 4096
 _HEAD = struct.Struct("<4sII")
 _TAKEN = b"leg1"
 _FREE = bytes(_HEAD.size)
+#: Made once: json.dumps with separators makes an encoder each time.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Standing:
@@ -155,7 +157,7 @@ def _fitting(dumped: Mapping[str, Any]) -> bytes:
 
 
 def _as_json(dumped: Mapping[str, Any]) -> bytes:
-    return json.dumps(dumped, separators=(",", ":")).encode()
+    return _encode(dumped).encode()
 
 
 __all__ = ["PLACE", "Standing", "path_of"]

@@ -1,38 +1,20 @@
 """Asterisk 22 as a click-to-call service, by AMI's Originate: what ``tests.bench.calls`` is measured beside.
 
-Debian's stable releases carry no Asterisk. It is run from a root folder of its own, as ``mmdebstrap`` makes one::
-
-    mmdebstrap --variant=minbase --aptopt='APT::Install-Recommends "false"' --include=asterisk sid ROOT
+:mod:`tests.interop.programs.asterisk` says which root folder it is run from.
 """
 
 from __future__ import annotations
 
 import csv
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 
 from tests.interop.programs import Program, free_port, until
+from tests.interop.programs.asterisk import command_of, directories
 
 _FILES = {
-    "asterisk.conf": """
-[directories]
-astcachedir => {inside}
-astetcdir => {inside}
-astmoddir => {modules}
-astvarlibdir => {inside}
-astdbdir => {inside}
-astkeydir => {inside}
-astdatadir => /usr/share/asterisk
-astagidir => {inside}
-astspooldir => {inside}
-astrundir => {inside}
-astlogdir => {inside}
-astsbindir => /usr/sbin
-""",
     "modules.conf": "[modules]\nautoload=yes\n",
     "pjsip.conf": """
 [udp]
@@ -67,23 +49,21 @@ write = originate
 class Asterisk(Program):
     """A running Asterisk that calls ``extension``, and where that answers ``contact``, for each activation."""
 
-    def __init__(self, root: Path, extension: str, contact: str, ports: tuple[int, int]) -> None:
-        self._folder = Path(tempfile.mkdtemp(dir=root / "tmp"))
-        super().__init__(self._folder, "asterisk")
-        inside = f"/tmp/{self._folder.name}"
+    def __init__(
+        self, root: Path, folder: Path, extension: str, contact: str, ports: tuple[int, int]
+    ) -> None:
+        super().__init__(folder / "asterisk", "asterisk")
         self._extension = extension
-        (modules,) = (root / "usr/lib").glob("*/asterisk/modules")
-        manager, port = free_port(), free_port()
+        manager = free_port()
         values = {
-            "inside": inside, "modules": f"/{modules.relative_to(root)}", "port": port, "manager": manager,
-            "contact": contact, "first": ports[0], "last": ports[1],
+            "port": free_port(), "manager": manager, "contact": contact, "first": ports[0], "last": ports[1],
         }  # fmt: skip
-        for name, text in _FILES.items():
-            (self._folder / name).write_text(text.format_map(values))
-        (self._folder / "cdr-csv").mkdir()
-        # It looks for its own name at each call, and would wait for name servers.
-        (root / "etc/hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n")
-        asterisk = ["chroot", str(root), "/usr/sbin/asterisk", "-C", f"{inside}/asterisk.conf"]
+        written = {"asterisk.conf": directories(root, self.folder)} | {
+            name: text.format_map(values) for name, text in _FILES.items()
+        }
+        for name, text in written.items():
+            (self.folder / "etc" / name).write_text(text)
+        asterisk = command_of(root, self.folder / "etc")
         # As many descriptors as it may have, as its unit file asks for.
         raised = ["sh", "-c", 'ulimit -n "$(ulimit -H -n)"; exec "$@"', "sh"]
         self.launch([*raised, *asterisk, "-f"])
@@ -135,13 +115,8 @@ class Asterisk(Program):
 
     def completed(self) -> int:
         """The calls that were connected and have ended, by its call detail records."""
-        records = self._folder / "cdr-csv" / "Master.csv"
+        records = self.folder / "log" / "cdr-csv" / "Master.csv"
         if not records.exists():
             return 0
         with records.open(newline="") as rows:
             return sum(row[7] == "Dial" and row[14] == "ANSWERED" for row in csv.reader(rows))
-
-    def stop(self, number: int = 15, seconds: float = 10.0) -> int:
-        code = super().stop(number, seconds)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        return code

@@ -248,7 +248,7 @@ def measure_asterisk(root: Path, rate: float, seconds: float, talk: int) -> dict
         )
         programs: list[Program] = [extension, contact]
         try:
-            peer = Asterisk(root, extension.uri, contact.uri, PORTS)
+            peer = Asterisk(root, folder, extension.uri, contact.uri, PORTS)
             programs.append(peer)
             watch = Watch(peer.process.pid)
             before, begun, worked = process_facts(peer.process.pid), time.monotonic(), machine()

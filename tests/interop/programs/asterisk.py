@@ -123,6 +123,33 @@ exten => _8XXX,1,Answer()
 """
 
 
+def command_of(root: Path, etc: Path) -> list[str]:
+    """Asterisk with the configuration in ``etc``, by the loader of its own root, with the libraries that are there: this
+    machine's may be older."""
+    (libraries,) = (root / "usr/lib").glob("*-linux-gnu/asterisk")
+    (loader,) = (root / "usr" / "lib" / libraries.parent.name).glob("ld-linux*.so.*")
+    return [
+        str(loader), "--library-path", str(libraries.parent), str(root / "usr/sbin/asterisk"),
+        "-C", str(etc / "asterisk.conf"),
+    ]  # fmt: skip
+
+
+def directories(root: Path, folder: Path) -> str:
+    """The section of asterisk.conf by which all that it writes is in ``folder``, whose parts are made here."""
+    (libraries,) = (root / "usr/lib").glob("*-linux-gnu/asterisk")
+    own = {
+        "astetcdir": "etc", "astvarlibdir": "lib", "astdbdir": "lib", "astkeydir": "lib", "astagidir": "lib",
+        "astspooldir": "spool", "astrundir": "run", "astlogdir": "log", "astcachedir": "lib",
+    }  # fmt: skip
+    for made in (*own.values(), "lib/keys", "log/cdr-csv"):
+        (folder / made).mkdir(parents=True, exist_ok=True)
+    lines = {key: folder / value for key, value in own.items()} | {
+        "astmoddir": libraries / "modules",
+        "astdatadir": root / "usr/share/asterisk",
+    }
+    return "[directories]\n" + "".join(f"{key} => {value}\n" for key, value in lines.items())
+
+
 class Asterisk(Program):
     """Asterisk with the endpoint ``c2c`` of ``conf/examples/asterisk-pjsip.conf`` and with phones; its log has its messages."""
 
@@ -160,12 +187,11 @@ class Asterisk(Program):
         self.port = free_port()
         self.trunk_port = self.port if way == self.way else free_port(way.host)
         self.etc = self.folder / "etc"
-        for made in ("etc", "lib", "spool", "run", "log", "lib/keys", "moh"):
-            (self.folder / made).mkdir(parents=True, exist_ok=True)
+        (self.folder / "moh").mkdir(parents=True, exist_ok=True)
         write_tone(self.folder / "moh" / "tone.wav", MUSIC)
         low, high = free_rtp_range()
         written = {
-            "asterisk": self._directories(),
+            "asterisk": directories(self.root, self.folder) + "[options]\nverbose = 4\n",
             "modules": "[modules]\nautoload=no\n" + "".join(f"load={m}\n" for m in _MODULES.split()),
             # Where these are missing it says so in its log.
             **dict.fromkeys(("ccss", "cdr", "cel", "features", "acl", "udptl", "pjproject"), ""),
@@ -196,29 +222,7 @@ class Asterisk(Program):
 
     @property
     def _command(self) -> list[str]:
-        """By the loader of its own root, with the libraries that are there: this machine's may be older."""
-        (libraries,) = (self.root / "usr/lib").glob("*-linux-gnu/asterisk")
-        (loader,) = (self.root / "usr" / "lib" / libraries.parent.name).glob("ld-linux*.so.*")
-        return [
-            str(loader), "--library-path", str(libraries.parent), str(self.root / "usr/sbin/asterisk"),
-            "-C", str(self.etc / "asterisk.conf"),
-        ]  # fmt: skip
-
-    def _directories(self) -> str:
-        (libraries,) = (self.root / "usr/lib").glob("*-linux-gnu/asterisk")
-        own = {
-            "astetcdir": "etc", "astvarlibdir": "lib", "astdbdir": "lib", "astkeydir": "lib", "astagidir": "lib",
-            "astspooldir": "spool", "astrundir": "run", "astlogdir": "log",
-        }  # fmt: skip
-        lines = {key: self.folder / value for key, value in own.items()} | {
-            "astmoddir": libraries / "modules",
-            "astdatadir": self.root / "usr/share/asterisk",
-        }
-        return (
-            "[directories]\n"
-            + "".join(f"{key} => {value}\n" for key, value in lines.items())
-            + "[options]\nverbose = 4\n"
-        )
+        return command_of(self.root, self.etc)
 
     def _pjsip(
         self,
