@@ -29,7 +29,7 @@ _ALGORITHMS: dict[str, tuple[int, Callable[[bytes], str]]] = {
 """By name: strength for comparison, and the hash."""
 
 #: Possessive: a long value is looked at once, and nothing of it is kept to go back to.
-_PARAM = re.compile(r'\s*+,?\s*+([A-Za-z0-9_-]++)\s*+=\s*+("(?:[^"\\]++|\\.)*+"|[^\s,"]++)\s*+')
+_PARAM = re.compile(r'[\s,]*+([A-Za-z0-9_-]++)\s*+=\s*+("(?:[^"\\]++|\\.)*+"|[^\s,"]++)\s*+')
 _MOST_PARAMS = 32
 _MOST_QOPS = 8
 
@@ -61,7 +61,8 @@ def _parse(text: str) -> dict[str, str]:
         raise DigestError(400, "Not Digest")
     found: dict[str, str] = {}
     position = 0
-    rest = rest.strip()
+    # Nothing between two commas is no parameter (:rfc:`9110` §5.6.1).
+    rest = rest.strip(" \t\r\n,")
     while position < len(rest):
         match = _PARAM.match(rest, position)
         if match is None or len(found) >= _MOST_PARAMS:

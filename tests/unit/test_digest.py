@@ -40,6 +40,20 @@ def test_the_example_of_rfc_7616(algorithm: str, response: str) -> None:
     assert "qop=auth," in value
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'Digest realm="r", nonce="n",',
+        'Digest realm="r", nonce="n" , ',
+        'Digest , realm="r",, nonce="n"',
+        'Digest realm="r", ,nonce="n",,',
+    ],
+)
+def test_nothing_between_two_commas_of_a_challenge_is_passed_over(line: str) -> None:
+    _, value = client().authorize(challenge(line), "INVITE", "sip:a@b.example")
+    assert 'nonce="n"' in value
+
+
 def test_the_strongest_challenge_is_answered_and_others_are_passed_over() -> None:
     _, value = client().authorize(
         challenge(
