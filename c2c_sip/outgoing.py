@@ -1,5 +1,6 @@
 """Requests to URLs that an account has given: to no address of ours, followed nowhere else, over after a while."""
 
+import contextlib
 import http.client
 import socket
 import ssl
@@ -78,7 +79,13 @@ def post(
     port = parts.port or (443 if parts.scheme == "https" else 80)
     sock: socket.socket | None = None
     # A peer that sends an octet now and then is never too slow for a socket's own time-out.
-    watchdog = threading.Timer(timeout, lambda: _cut(sock))
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        _cut(sock)
+
+    watchdog = threading.Timer(timeout, cut)
     watchdog.daemon = True
     watchdog.start()
     try:
@@ -93,7 +100,12 @@ def post(
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("POST", target, body, {"Host": parts.netloc} | dict(headers))
         answer = connection.getresponse()
-        answer.read(MOST)
+        if late.is_set():
+            # What was cut off in its headers looks like an answer whose headers end there.
+            raise NotSent(f"no whole answer within {timeout:g} s")
+        # The status is all that counts: how long the rest takes, and how it ends, is of no interest.
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            answer.read(MOST)
         return answer.status
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NotSent(str(error) or type(error).__name__) from error
