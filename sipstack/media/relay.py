@@ -117,8 +117,9 @@ class Relay:
         self._doors: dict[int, Callable[[], None]] = {}
         #: Held by who does something here.
         self.hands = threading.Lock()
-        #: Until when the thread waits if nothing comes, with nothing done to it meanwhile; none while it is awake.
-        self._waits_until: float | None = None
+        #: Until when the thread waits if nothing comes, with nothing done to it meanwhile; no time at all while it is awake.
+        #: It wakes up without a hand on anything: whoever looks at this looks once.
+        self._waits_until = -NEVER
         self._player = Player(clock, self._wire)
         #: Seconds that the next moment is waited for at least.
         self._pause = 0.0
@@ -359,7 +360,7 @@ class Relay:
             now, due = self._clock(), self._due
             self._waits_until = due
         ready = self._poller.poll(None if due == NEVER else max(self._pause, due - now), MOST)
-        self._waits_until = None
+        self._waits_until = -NEVER
         self._pause = 0.0
         began = self._clock()
         if len(ready) == 1 and ready[0][0] in self._doors:
@@ -401,7 +402,7 @@ class Relay:
     @property
     def oversleeps(self) -> bool:
         """Whether the thread waits for longer than is right since something was done here."""
-        return self._waits_until is not None and self._due < self._waits_until
+        return self._due < self._waits_until
 
     def _relay(self, ready: list[tuple[int, int]], now: float) -> int:
         """Take one packet for each time that a socket is named, and pass it on; how many had not got as many.

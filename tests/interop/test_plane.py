@@ -333,7 +333,7 @@ def test_what_is_told_while_the_relay_waits_is_done_when_the_call_returns(
 ) -> None:
     (driver,) = threaded._relays
     for count in (1, 2, 3):
-        until(lambda: driver._relay._waits_until is not None)  # type: ignore[attr-defined]
+        until(lambda: driver._relay._waits_until > 0)  # type: ignore[attr-defined]
         threaded.open(HOST)
         assert driver._relay.size == count  # type: ignore[attr-defined]
 
@@ -370,7 +370,7 @@ def test_a_fault_in_what_is_told_reaches_neither_who_tells_it_nor_the_relay(
     def breaks(*given: object) -> None:
         raise RuntimeError("broken")
 
-    until(lambda: relay._waits_until is not None)
+    until(lambda: relay._waits_until > 0)
     monkeypatch.setattr(relay, "describe", breaks)
     driver.tell("describe", 1)
     assert "could not do what it was told" in caplog.text

@@ -10,6 +10,7 @@ import pytest
 from sipstack.media.dtmf import KeyReader
 from sipstack.media.g711 import ULAW_TO_ALAW
 from sipstack.media.quality import mos
+from sipstack.media.relay import Relay
 from sipstack.media.rtcp import (
     Goodbye,
     Packet,
@@ -108,6 +109,30 @@ def test_whoever_does_something_while_the_relay_waits_wakes_it_only_for_what_is_
     world.run(0.030)
     assert late == [False, True]
     assert not world.relay.oversleeps, "it does not wait now"
+
+
+def test_the_relay_may_wake_up_while_somebody_looks_whether_it_has_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    relay, awake = world.relay, world.relay._waits_until
+    looked: list[bool] = []
+
+    def due(self: Relay) -> float:
+        # Its thread comes in between, as it does where many calls begin.
+        self._waits_until = awake
+        return 0.0
+
+    def look() -> None:
+        with monkeypatch.context() as between:
+            between.setattr(Relay, "_due", property(due))
+            looked.append(relay.oversleeps)
+
+    world.at(world.now + 0.010, look)
+    world.run(0.1)
+    assert looked == [False]
 
 
 @pytest.mark.parametrize("later", [0.001, 0.0075, 0.0125, 0.0193])
