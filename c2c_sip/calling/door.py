@@ -143,6 +143,7 @@ class Calling:
         :param parameter: a further parameter of the request by its name; empty where it has none such
         :raises Refusal: it must not or cannot be placed; ``refusal.activation`` is the record, where there is one.
         """
+        self._engine.hold_up()
         now = self._wall()
         try:
             allowed = self._guard.read_link(link, clicktocall["id"], now) if link else None

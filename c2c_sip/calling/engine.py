@@ -6,6 +6,7 @@ import logging
 import math
 import random
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ FIRST_REGISTRATION = 2.0
 
 #: Calls that begin in one turn of the loop, which reads some dozens of messages; a call has seven to read.
 BEGINNINGS = 4
+#: Seconds that what is to begin may wait before those who ask for more are held up, and seconds that they are.
+SOON, HELD_UP = 0.03, 0.5
 
 T = TypeVar("T")
 
@@ -360,6 +363,13 @@ class Engine:
             return self._loop.time() - self._waiting[0][0]
         except IndexError:
             return 0.0
+
+    def hold_up(self) -> None:
+        """Wait, in another thread, until what is to begin begins soon, or for :data:`HELD_UP` seconds: who asks for more than
+        can begin is to wait for his answer, and not the calls that he got already for their INVITE."""
+        end = self._loop.time() + HELD_UP
+        while self.wait > SOON and self._loop.time() < end:
+            time.sleep(0.01)
 
     @property
     def waiting(self) -> int:

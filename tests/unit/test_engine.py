@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from c2c_sip.calling.engine import BEGINNINGS, Engine
+from c2c_sip.calling.engine import BEGINNINGS, HELD_UP, SOON, Engine
 from sipstack.media import MediaPlane
 
 
@@ -97,3 +97,30 @@ def test_what_is_for_later_has_its_turn_with_all_else_of_that_second(engine: Eng
     assert sorted(name for name, _ in done) == ["beside", "beside", "within"]
     assert all(moment >= math.ceil(began) for _, moment in done)
     assert len({handle for handle in loop._scheduled}) == 0  # type: ignore[attr-defined]
+
+
+def test_who_asks_for_more_than_can_begin_is_held_up_for_a_moment(engine: Engine) -> None:
+    engine.hold_up()  # nothing is to begin
+    busy, gate = threading.Event(), threading.Event()
+
+    def block() -> None:
+        busy.set()
+        gate.wait(30)
+
+    async def begin() -> None:
+        pass
+
+    engine.soon(block)
+    assert busy.wait(30)
+    engine.submit(begin)
+    began = time.monotonic()
+    while engine.wait <= SOON:
+        time.sleep(0.01)
+    engine.hold_up()
+    assert time.monotonic() - began > SOON + HELD_UP - 0.1
+    assert engine.waiting == 1
+    held = threading.Thread(target=engine.hold_up)
+    held.start()
+    gate.set()
+    held.join(30)
+    assert not engine.waiting
