@@ -94,6 +94,9 @@ class _Engine:
     def now(self) -> float:
         return asyncio.get_running_loop().time()
 
+    def hold_up(self) -> None:
+        pass
+
     def trunk_away(self, name: str) -> str:
         return ""
 

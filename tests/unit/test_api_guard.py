@@ -46,6 +46,9 @@ class Line:
     def now(self) -> float:
         return self.clock
 
+    def hold_up(self) -> None:
+        pass
+
     def trunk_away(self, name: str) -> str:
         return ""
 
