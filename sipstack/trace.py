@@ -5,7 +5,8 @@ import re
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from sipstack.message import Message, ParseError, Request, Response, parse_datagram
 from sipstack.transport import Address
@@ -33,8 +34,7 @@ _KEY = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class TracedMessage:
+class TracedMessage(NamedTuple):
     """One message as it went over the wire; ``time`` in seconds on the user agent's clock, or since the epoch."""
 
     time: float
@@ -242,6 +242,6 @@ def load(octets: bytes) -> tuple[list[TracedMessage], list[Datagram]]:
 def moved(messages: Iterable[TracedMessage], offset: float) -> list[TracedMessage]:
     """The same at other times, and without secrets."""
     return [
-        replace(entry, time=entry.time + offset, data=without_secrets(entry.data))
+        entry._replace(time=entry.time + offset, data=without_secrets(entry.data))
         for entry in messages
     ]
