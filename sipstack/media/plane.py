@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Protocol
 from sipstack.entropy import Entropy
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
-from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
 from sipstack.media.tones import Source
+from sipstack.scheduling import come_first, roam
 from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
@@ -254,6 +254,8 @@ class _Thread:
     # --- in the relay's thread
 
     def _run(self) -> None:
+        # Most of its time it is in system calls, and others have the interpreter.
+        roam()
         if self._first:
             come_first()
         self._relay.run(lambda: self._running)

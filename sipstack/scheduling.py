@@ -1,0 +1,172 @@
+"""Before which others threads are scheduled, and on which processor.
+
+A packet that waits for a processor is late: the relay is to have one at once, whatever else the machine does. And a thread that
+wakes another on a processor that sleeps pays for waking that too, ten times and more of what the same costs on its own. Threads
+that take turns with one interpreter do that all the time, and only one of them can work anyway: they share one processor.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The processors that the process was given.
+PROCESSORS = frozenset(os.sched_getaffinity(0))
+
+#: Real-time priorities, which are before all ordinary threads. What runs longer than 95 % of a second is held back by the
+#: kernel itself. The relay is before the SIP, and that before what may work for long without the interpreter: a query, say.
+OTHERS, SIP, RELAY = 1, 2, 3
+
+#: By how much less of its time another processor must be taken by others before it is worth while to go there.
+WORTH_IT = 0.25
+
+
+def come_first(priority: int = RELAY) -> bool:
+    """Have the calling thread run as soon as there is something for it to do (``SCHED_RR``); whether it will.
+
+    Not where there is a single processor, where it could keep everything else from running; nor without the right to: that of
+    root, ``CAP_SYS_NICE``, or a limit ``RTPRIO`` of at least 1. Where that is below ``priority``, the best there is.
+    """
+    # Of this thread only: not of those that it starts, nor of other programs.
+    policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+    return any(_schedule(policy, one) for one in range(priority, 0, -1))
+
+
+def all_come_first() -> bool:
+    """The same for the threads that the calling one starts from now on, and for itself.
+
+    For a process whose relay is a thread: that needs the interpreter, and would wait for as long as whichever thread has it
+    waits for a processor. Since only one of them can have it, the other processors are left to other programs.
+    """
+    return _schedule(os.SCHED_RR, OTHERS)
+
+
+def come_last() -> None:
+    """Have the calling thread run on any processor, as an ordinary one: it works for long without the interpreter."""
+    roam()
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def roam() -> None:
+    """Have the calling thread run on any processor, and those that it starts from now on."""
+    _place(0, PROCESSORS)
+
+
+@contextmanager
+def roaming() -> Iterator[None]:
+    """Processes that are started meanwhile run on any processor."""
+    before = os.sched_getaffinity(0)
+    roam()
+    try:
+        yield
+    finally:
+        _place(0, before)
+
+
+def _schedule(policy: int, priority: int) -> bool:
+    if len(PROCESSORS) < 2:
+        return False
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
+    except OSError:
+        return False
+    return True
+
+
+def _place(thread: int, processors: Iterable[int]) -> bool:
+    """Have a thread run on some processors only; whether it will. Those may have been taken from us meanwhile."""
+    try:
+        os.sched_setaffinity(thread, processors)
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of each processor's time was in use so far, in ticks; how much there was of each; and how much of the one
+    that we are on the threads took that are on it."""
+
+    busy: Mapping[int, int]
+    had: Mapping[int, int]
+    own: int
+
+
+def where_to(at: int, before: Use, now: Use) -> int:
+    """The processor to be on: where the others took least since, but the one that we are ``at`` if they are little better."""
+    taken = {}
+    for one in now.busy.keys() & before.busy.keys():
+        own = now.own - before.own if one == at else 0
+        had = now.had[one] - before.had[one]
+        taken[one] = max(0, now.busy[one] - before.busy[one] - own) / had if had else 0.0
+    best = min(taken, key=lambda one: taken[one], default=at)
+    return best if taken.get(at, 1.0) - taken.get(best, 1.0) > WORTH_IT else at
+
+
+class OneProcessor:
+    """Keeps threads of this process on one processor, which is another one when others take too much of that."""
+
+    def __init__(self, look: Callable[[], Use] = lambda: _use()) -> None:
+        self._look = look
+        #: Any, but not the same for all such processes.
+        self.at = sorted(PROCESSORS)[os.getpid() % len(PROCESSORS)]
+        self._before: Use | None = None
+
+    def gather(self) -> bool:
+        """Have the calling thread, and those that it starts from now on, run on one processor; whether they will.
+
+        Not where there is but one. Nor where they are before ordinary threads and nothing may be before them: whichever
+        works without the interpreter would keep those from the processor that could have it.
+        """
+        if os.sched_getscheduler(0) == os.SCHED_RR:
+            if not _schedule(os.SCHED_RR, SIP):
+                return False
+            _schedule(os.SCHED_RR, OTHERS)
+        return len(PROCESSORS) > 1 and _place(0, {self.at})
+
+    def tidy(self) -> None:
+        """Go to a better one if there is any. To be called every few seconds, by a thread that is on it."""
+        now = self._look()
+        to = where_to(self.at, self._before, now) if self._before is not None else self.at
+        self._before = now
+        if to == self.at or not _place(0, {to}):
+            return
+        for thread in _placed():
+            # One that has ended meanwhile needs no place.
+            _place(thread, {to})
+        # What those took there, who were here, is not comparable.
+        self.at, self._before = to, None
+
+
+def _placed() -> list[int]:
+    """The threads that are on one processor only: nobody but us has told them to."""
+    found = []
+    for text in os.listdir("/proc/self/task"):
+        try:
+            if len(os.sched_getaffinity(int(text))) == 1:
+                found.append(int(text))
+        except OSError:
+            continue  # it has ended
+    return found
+
+
+def _use() -> Use:
+    """What :class:`Use` says, as it is now. See :manpage:`proc(5)`; ticks on both sides, since what they miss they miss on both."""
+    busy, had = {}, {}
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *rest = line.split()
+        if name.startswith("cpu") and name != "cpu" and int(name[3:]) in PROCESSORS:
+            # user nice system idle iowait irq softirq steal; guests are in user and nice.
+            ticks = [int(text) for text in rest[:8]]
+            had[int(name[3:])] = sum(ticks)
+            busy[int(name[3:])] = sum(ticks) - ticks[3] - ticks[4]
+    own = 0
+    for thread in _placed():
+        try:
+            fields = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended
+        own += int(fields[11]) + int(fields[12])
+    return Use(busy, had, own)
