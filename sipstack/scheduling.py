@@ -2,10 +2,12 @@
 
 A packet that waits for a processor is late: the relay is to have one at once, whatever else the machine does. And a thread that
 wakes another on a processor that sleeps pays for waking that too, ten times and more of what the same costs on its own. Threads
-that take turns with one interpreter do that all the time, and only one of them can work anyway: they share one processor.
+that take turns with one interpreter do that all the time, and only one of them can work anyway: they share one processor, all but one
+that takes much of it by system calls, for which it does not need the interpreter.
 """
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ OTHERS, SIP, RELAY = 1, 2, 3
 
 #: By how much less of its time another processor must be taken by others before it is worth while to go there.
 WORTH_IT = 0.25
+#: What a thread takes of a processor's time that takes much.
+MUCH = 0.3
 
 
 def come_first(priority: int = RELAY) -> bool:
@@ -86,23 +90,34 @@ def _place(thread: int, processors: Iterable[int]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """How much of each processor's time was in use so far, in ticks; how much there was of each; and how much of the one
-    that we are on the threads took that are on it."""
+    """How much of each processor's time was in use so far, and how much there was of it; how much each of our threads has
+    had, and which of those are on one processor only. In ticks, all of it: what they miss they miss everywhere."""
 
     busy: Mapping[int, int]
     had: Mapping[int, int]
-    own: int
+    threads: Mapping[int, int]
+    placed: frozenset[int] = frozenset()
 
 
 def where_to(at: int, before: Use, now: Use) -> int:
-    """The processor to be on: where the others took least since, but the one that we are ``at`` if they are little better."""
+    """The processor to be on: where others took least since, but the one that we are ``at`` if they are little better."""
+    own = sum(now.threads[one] - before.threads[one] for one in now.placed & before.placed)
     taken = {}
     for one in now.busy.keys() & before.busy.keys():
-        own = now.own - before.own if one == at else 0
-        had = now.had[one] - before.had[one]
-        taken[one] = max(0, now.busy[one] - before.busy[one] - own) / had if had else 0.0
+        used = now.busy[one] - before.busy[one] - (own if one == at else 0)
+        taken[one] = max(0, used) / max(1, now.had[one] - before.had[one])
     best = min(taken, key=lambda one: taken[one], default=at)
     return best if taken.get(at, 1.0) - taken.get(best, 1.0) > WORTH_IT else at
+
+
+def wanders(thread: int, before: Use, now: Use) -> bool:
+    """Whether a thread that is much in system calls is to leave the one processor, or to stay away from it, since it alone
+    takes much of one: in those it does not need the interpreter."""
+    if thread not in before.threads or thread not in now.threads:
+        return False
+    had = max(now.had[one] - before.had.get(one, 0) for one in now.had)
+    share = (now.threads[thread] - before.threads[thread]) / max(1, had)
+    return share > (MUCH if thread in now.placed else MUCH / 2)
 
 
 class OneProcessor:
@@ -127,34 +142,36 @@ class OneProcessor:
         return len(PROCESSORS) > 1 and _place(0, {self.at})
 
     def tidy(self) -> None:
-        """Go to a better one if there is any. To be called every few seconds, by a thread that is on it."""
-        now = self._look()
-        to = where_to(self.at, self._before, now) if self._before is not None else self.at
+        """Go to a better one if there is any, and let go of who takes much of it by system calls. To be called every few
+        seconds."""
+        before, now = self._before, self._look()
         self._before = now
-        if to == self.at or not _place(0, {to}):
+        if before is None:
             return
-        for thread in _placed():
-            # One that has ended meanwhile needs no place.
-            _place(thread, {to})
-        # What those took there, who were here, is not comparable.
-        self.at, self._before = to, None
+        to = where_to(self.at, before, now)
+        if to != self.at and _place(0, {to}):
+            for thread in now.placed:
+                # One that has ended meanwhile needs no place.
+                _place(thread, {to})
+            self.at = to
+        for thread in _much_in_calls & now.threads.keys():
+            away = wanders(thread, before, now)
+            if away is (thread in now.placed):
+                _place(thread, PROCESSORS if away else {self.at})
 
 
-def _placed() -> list[int]:
-    """The threads that are on one processor only: nobody but us has told them to."""
-    found = []
-    for text in os.listdir("/proc/self/task"):
-        try:
-            if len(os.sched_getaffinity(int(text))) == 1:
-                found.append(int(text))
-        except OSError:
-            continue  # it has ended
-    return found
+#: Threads of this process that are in system calls for most of their time.
+_much_in_calls: set[int] = set()
+
+
+def much_in_calls() -> None:
+    """Say of the calling thread that it is in system calls for most of its time."""
+    _much_in_calls.add(threading.get_native_id())
 
 
 def _use() -> Use:
-    """What :class:`Use` says, as it is now. See :manpage:`proc(5)`; ticks on both sides, since what they miss they miss on both."""
-    busy, had = {}, {}
+    """What :class:`Use` says, as it is now. See :manpage:`proc(5)`."""
+    busy, had, threads, placed = {}, {}, {}, set()
     for line in Path("/proc/stat").read_text().splitlines():
         name, *rest = line.split()
         if name.startswith("cpu") and name != "cpu" and int(name[3:]) in PROCESSORS:
@@ -162,11 +179,14 @@ def _use() -> Use:
             ticks = [int(text) for text in rest[:8]]
             had[int(name[3:])] = sum(ticks)
             busy[int(name[3:])] = sum(ticks) - ticks[3] - ticks[4]
-    own = 0
-    for thread in _placed():
+    for task in Path("/proc/self/task").iterdir():
+        number = int(task.name)
         try:
-            fields = Path(f"/proc/self/task/{thread}/stat").read_text().rpartition(")")[2].split()
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            if len(os.sched_getaffinity(number)) == 1:
+                # Nobody but us has told it to.
+                placed.add(number)
         except OSError:
             continue  # it has ended
-        own += int(fields[11]) + int(fields[12])
-    return Use(busy, had, own)
+        threads[number] = int(fields[11]) + int(fields[12])
+    return Use(busy, had, threads, frozenset(placed))
