@@ -175,10 +175,10 @@ def _use() -> Use:
     for line in Path("/proc/stat").read_text().splitlines():
         name, *rest = line.split()
         if name.startswith("cpu") and name != "cpu" and int(name[3:]) in PROCESSORS:
-            # user nice system idle iowait irq softirq steal; guests are in user and nice.
+            # user nice system idle iowait irq softirq steal; guests are in user and nice. Who is nice makes room for us.
             ticks = [int(text) for text in rest[:8]]
             had[int(name[3:])] = sum(ticks)
-            busy[int(name[3:])] = sum(ticks) - ticks[3] - ticks[4]
+            busy[int(name[3:])] = sum(ticks) - ticks[1] - ticks[3] - ticks[4]
     for task in Path("/proc/self/task").iterdir():
         number = int(task.name)
         try:
