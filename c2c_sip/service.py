@@ -255,7 +255,6 @@ class Service:
             accepted=lambda host: not is_forbidden(host, inner),
             media_address=config.media.address,
             rng=rng,
-            first=config.media.realtime and not config.media.workers,
         )
         self._engine.start()
         self._recorder = recorder_of(config)

@@ -17,8 +17,8 @@ from pathlib import Path
 PROCESSORS = frozenset(os.sched_getaffinity(0))
 
 #: Real-time priorities, which are before all ordinary threads. What runs longer than 95 % of a second is held back by the
-#: kernel itself. The relay is before the SIP, and that before what may work for long without the interpreter: a query, say.
-OTHERS, SIP, RELAY = 1, 2, 3
+#: kernel itself. All but the relay are equals: whoever would come before others of them would only wait for the interpreter.
+OTHERS, RELAY = 1, 2
 
 #: By how much less of its time another processor must be taken by others before it is worth while to go there.
 WORTH_IT = 0.25
@@ -26,15 +26,15 @@ WORTH_IT = 0.25
 MUCH = 0.3
 
 
-def come_first(priority: int = RELAY) -> bool:
+def come_first() -> bool:
     """Have the calling thread run as soon as there is something for it to do (``SCHED_RR``); whether it will.
 
     Not where there is a single processor, where it could keep everything else from running; nor without the right to: that of
-    root, ``CAP_SYS_NICE``, or a limit ``RTPRIO`` of at least 1. Where that is below ``priority``, the best there is.
+    root, ``CAP_SYS_NICE``, or a limit ``RTPRIO`` of at least 1; it is before the others of a process only if that is 2.
     """
     # Of this thread only: not of those that it starts, nor of other programs.
     policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-    return any(_schedule(policy, one) for one in range(priority, 0, -1))
+    return _schedule(policy, RELAY) or _schedule(policy, OTHERS)
 
 
 def all_come_first() -> bool:
@@ -132,11 +132,11 @@ class OneProcessor:
     def gather(self) -> bool:
         """Have the calling thread, and those that it starts from now on, run on one processor; whether they will.
 
-        Not where there is but one. Nor where they are before ordinary threads and nothing may be before them: whichever
-        works without the interpreter would keep those from the processor that could have it.
+        Not where there is but one. Nor where they are before ordinary threads and the relay cannot be before them: it
+        would have to wait until whoever works has nothing more to do.
         """
         if os.sched_getscheduler(0) == os.SCHED_RR:
-            if not _schedule(os.SCHED_RR, SIP):
+            if not _schedule(os.SCHED_RR, RELAY):
                 return False
             _schedule(os.SCHED_RR, OTHERS)
         return len(PROCESSORS) > 1 and _place(0, {self.at})

@@ -28,7 +28,6 @@ from sipstack.message import ParseError, Uri
 from sipstack.pending import Pending, withdraw
 from sipstack.registration import Registration
 from sipstack.resolver import Target
-from sipstack.scheduling import SIP, come_first
 from sipstack.sdp import Codec, LocalMedia
 from sipstack.session import send_in_dialog
 from sipstack.session_timer import USUAL
@@ -209,13 +208,12 @@ class Engine:
         left_up: Sequence[Mapping[str, Any]] = (),
         keeper: Keeper = _Forgetful(),
         accepted: Callable[[str], bool] = lambda host: True,
-        first: bool = False,
     ) -> None:
         """``session_interval`` is that of the calls' session timers in seconds, 0 for none.
 
         ``left_up`` are the dialogs and INVITEs that the last run has not ended; they are hung up first of all, as far as
         that leads where packets may go, which ``accepted`` says of an IP literal. ``keeper`` is told when they are over, and of
-        those of this run. ``first`` has the thread scheduled before others, where that may be.
+        those of this run.
         """
         self.media = media
         self.desk: SipDesk
@@ -232,13 +230,12 @@ class Engine:
         self._left_up = left_up
         self._keeper = keeper
         self._accepted = accepted
-        self._first = first
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
         #: What is to begin, and since when.
         self._waiting: deque[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = deque()
         self._beginning = False
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
 
     def start(self) -> None:
         """Start the thread and bind the sockets.
@@ -253,11 +250,6 @@ class Engine:
             self.media.close()
             self._halt()
             raise
-
-    def _run(self) -> None:
-        if self._first:
-            come_first(SIP)
-        self._loop.run_forever()
 
     async def _set_up(self) -> None:
         self.agent = await self._build(self._loop)
