@@ -22,7 +22,7 @@ class _File(pw.SqliteDatabase):
     """One whose long queries make way for other threads, which have only one processor together (:mod:`sipstack.scheduling`)."""
 
     def _initialize_connection(self, conn: sqlite3.Connection) -> None:
-        super()._initialize_connection(conn)  # type: ignore[no-untyped-call]
+        super()._initialize_connection(conn)  # type: ignore[misc]
         conn.set_progress_handler(_make_way, _STEPS)
 
 
