@@ -18,8 +18,8 @@ from c2c_sip.config import ConfigError
 from c2c_sip.logs import Logs
 from c2c_sip.notify import notify
 from c2c_sip.store import StoreError
-from sipstack.media.priority import all_come_first
 from sipstack.media.wav import WavError
+from sipstack.scheduling import OneProcessor, all_come_first
 
 if TYPE_CHECKING:
     from c2c_sip.lab.script import LabScript
@@ -70,6 +70,8 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
         return
     if settings.media.realtime and not settings.media.workers:
         all_come_first()
+    processor = OneProcessor()
+    gathered = settings.media.one_processor and processor.gather()
     try:
         service.start()
     except (OSError, StoreError, ValueError) as error:
@@ -87,6 +89,8 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
             reading.clear()
             _read_again(service, logs, path)
         collecting.tidy()
+        if gathered:
+            processor.tidy()
     notify("STOPPING=1")
     service.stop()
 

@@ -106,6 +106,7 @@ class Media:
     )
     workers: int = setting(0, checks.whole(0, 64))
     realtime: bool = setting(True, checks.flag)
+    one_processor: bool = setting(True, checks.flag)
     timeout: int = setting(30, checks.whole(5, 3600), reload=True)
     ringback: str = setting("us", checks.sound, reload=True)
     srtp: str = setting("off", checks.srtp)

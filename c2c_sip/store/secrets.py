@@ -9,13 +9,15 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from sipstack.scheduling import come_last
+
 #: scrypt's cost: 16 MiB and about 50 ms on a desktop, bearable on a 64 MB box.
 N, R, P = 2**14, 8, 1
 _MEMORY = 64 * 1024 * 1024
 
 #: One at a time, and always in the same thread: the C library keeps what a thread has freed for this thread's next time, so
 #: that 16 MiB would be gone for each thread that ever answered a sign-in.
-_hashing = ThreadPoolExecutor(1, thread_name_prefix="scrypt")
+_hashing = ThreadPoolExecutor(1, thread_name_prefix="scrypt", initializer=come_last)
 
 
 def slow_hash(secret: str, like: str | None = None) -> str:

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Protocol
 from sipstack.entropy import Entropy
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
-from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
 from sipstack.media.tones import Source
+from sipstack.scheduling import come_first, much_in_calls
 from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
@@ -254,6 +254,7 @@ class _Thread:
     # --- in the relay's thread
 
     def _run(self) -> None:
+        much_in_calls()
         if self._first:
             come_first()
         self._relay.run(lambda: self._running)

@@ -25,8 +25,8 @@ from typing import Any
 
 from sipstack.entropy import Entropy
 from sipstack.media.line import LegCounters, Line
-from sipstack.media.priority import come_first
 from sipstack.media.relay import Relay
+from sipstack.scheduling import come_first, roaming
 from sipstack.transport import Address
 
 log = logging.getLogger(__name__)
@@ -336,7 +336,8 @@ class Worker:
         self._process = multiprocessing.get_context("spawn").Process(
             target=run, args=(theirs, events, self._first), name=self._name, daemon=True
         )
-        self._process.start()
+        with roaming():
+            self._process.start()
         theirs.close()
         events.close()
         mine.settimeout(1.0)

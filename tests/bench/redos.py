@@ -30,7 +30,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from sipstack.media.priority import come_first
+from sipstack.scheduling import come_first
 from tests.interop.programs import HOST, Service, SippUas, until
 from tests.unit.test_pattern import CATASTROPHES
 

@@ -1,0 +1,192 @@
+"""Before which others threads are scheduled, and on which processor.
+
+A packet that waits for a processor is late: the relay is to have one at once, whatever else the machine does. And a thread that
+wakes another on a processor that sleeps pays for waking that too, ten times and more of what the same costs on its own. Threads
+that take turns with one interpreter do that all the time, and only one of them can work anyway: they share one processor, all but one
+that takes much of it by system calls, for which it does not need the interpreter.
+"""
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The processors that the process was given.
+PROCESSORS = frozenset(os.sched_getaffinity(0))
+
+#: Real-time priorities, which are before all ordinary threads. What runs longer than 95 % of a second is held back by the
+#: kernel itself. All but the relay are equals: whoever would come before others of them would only wait for the interpreter.
+OTHERS, RELAY = 1, 2
+
+#: By how much less of its time another processor must be taken by others before it is worth while to go there.
+WORTH_IT = 0.25
+#: What a thread takes of a processor's time that takes much.
+MUCH = 0.3
+
+
+def come_first() -> bool:
+    """Have the calling thread run as soon as there is something for it to do (``SCHED_RR``); whether it will.
+
+    Not where there is a single processor, where it could keep everything else from running; nor without the right to: that of
+    root, ``CAP_SYS_NICE``, or a limit ``RTPRIO`` of at least 1; it is before the others of a process only if that is 2.
+    """
+    # Of this thread only: not of those that it starts, nor of other programs.
+    policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+    return _schedule(policy, RELAY) or _schedule(policy, OTHERS)
+
+
+def all_come_first() -> bool:
+    """The same for the threads that the calling one starts from now on, and for itself.
+
+    For a process whose relay is a thread: that needs the interpreter, and would wait for as long as whichever thread has it
+    waits for a processor. Since only one of them can have it, the other processors are left to other programs.
+    """
+    return _schedule(os.SCHED_RR, OTHERS)
+
+
+def come_last() -> None:
+    """Have the calling thread run on any processor, as an ordinary one: it works for long without the interpreter."""
+    roam()
+    if os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+
+def roam() -> None:
+    """Have the calling thread run on any processor, and those that it starts from now on."""
+    _place(0, PROCESSORS)
+
+
+@contextmanager
+def roaming() -> Iterator[None]:
+    """Processes that are started meanwhile run on any processor."""
+    before = os.sched_getaffinity(0)
+    roam()
+    try:
+        yield
+    finally:
+        _place(0, before)
+
+
+def _schedule(policy: int, priority: int) -> bool:
+    if len(PROCESSORS) < 2:
+        return False
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(priority))
+    except OSError:
+        return False
+    return True
+
+
+def _place(thread: int, processors: Iterable[int]) -> bool:
+    """Have a thread run on some processors only; whether it will. Those may have been taken from us meanwhile."""
+    try:
+        os.sched_setaffinity(thread, processors)
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of each processor's time was in use so far, and how much there was of it; how much each of our threads has
+    had, and which of those are on one processor only. In ticks, all of it: what they miss they miss everywhere."""
+
+    busy: Mapping[int, int]
+    had: Mapping[int, int]
+    threads: Mapping[int, int]
+    placed: frozenset[int] = frozenset()
+
+
+def where_to(at: int, before: Use, now: Use) -> int:
+    """The processor to be on: where others took least since, but the one that we are ``at`` if they are little better."""
+    own = sum(now.threads[one] - before.threads[one] for one in now.placed & before.placed)
+    taken = {}
+    for one in now.busy.keys() & before.busy.keys():
+        used = now.busy[one] - before.busy[one] - (own if one == at else 0)
+        taken[one] = max(0, used) / max(1, now.had[one] - before.had[one])
+    best = min(taken, key=lambda one: taken[one], default=at)
+    return best if taken.get(at, 1.0) - taken.get(best, 1.0) > WORTH_IT else at
+
+
+def wanders(thread: int, before: Use, now: Use) -> bool:
+    """Whether a thread that is much in system calls is to leave the one processor, or to stay away from it, since it alone
+    takes much of one: in those it does not need the interpreter."""
+    if thread not in before.threads or thread not in now.threads:
+        return False
+    had = max(now.had[one] - before.had.get(one, 0) for one in now.had)
+    share = (now.threads[thread] - before.threads[thread]) / max(1, had)
+    return share > (MUCH if thread in now.placed else MUCH / 2)
+
+
+class OneProcessor:
+    """Keeps threads of this process on one processor, which is another one when others take too much of that."""
+
+    def __init__(self, look: Callable[[], Use] = lambda: _use()) -> None:
+        self._look = look
+        #: Any, but not the same for all such processes.
+        self.at = sorted(PROCESSORS)[os.getpid() % len(PROCESSORS)]
+        self._before: Use | None = None
+
+    def gather(self) -> bool:
+        """Have the calling thread, and those that it starts from now on, run on one processor; whether they will.
+
+        Not where there is but one. Nor where they are before ordinary threads and the relay cannot be before them: it
+        would have to wait until whoever works has nothing more to do.
+        """
+        if os.sched_getscheduler(0) == os.SCHED_RR:
+            if not _schedule(os.SCHED_RR, RELAY):
+                return False
+            _schedule(os.SCHED_RR, OTHERS)
+        return len(PROCESSORS) > 1 and _place(0, {self.at})
+
+    def tidy(self) -> None:
+        """Go to a better one if there is any, and let go of who takes much of it by system calls. To be called every few
+        seconds."""
+        before, now = self._before, self._look()
+        self._before = now
+        if before is None:
+            return
+        to = where_to(self.at, before, now)
+        if to != self.at and _place(0, {to}):
+            for thread in now.placed:
+                # One that has ended meanwhile needs no place.
+                _place(thread, {to})
+            self.at = to
+        for thread in _much_in_calls & now.threads.keys():
+            away = wanders(thread, before, now)
+            if away is (thread in now.placed):
+                _place(thread, PROCESSORS if away else {self.at})
+
+
+#: Threads of this process that are in system calls for most of their time.
+_much_in_calls: set[int] = set()
+
+
+def much_in_calls() -> None:
+    """Say of the calling thread that it is in system calls for most of its time."""
+    _much_in_calls.add(threading.get_native_id())
+
+
+def _use() -> Use:
+    """What :class:`Use` says, as it is now. See :manpage:`proc(5)`."""
+    busy, had, threads, placed = {}, {}, {}, set()
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *rest = line.split()
+        if name.startswith("cpu") and name != "cpu" and int(name[3:]) in PROCESSORS:
+            # user nice system idle iowait irq softirq steal; guests are in user and nice. Who is nice makes room for us.
+            ticks = [int(text) for text in rest[:8]]
+            had[int(name[3:])] = sum(ticks)
+            busy[int(name[3:])] = sum(ticks) - ticks[1] - ticks[3] - ticks[4]
+    for task in Path("/proc/self/task").iterdir():
+        number = int(task.name)
+        try:
+            fields = (task / "stat").read_text().rpartition(")")[2].split()
+            if len(os.sched_getaffinity(number)) == 1:
+                # Nobody but us has told it to.
+                placed.add(number)
+        except OSError:
+            continue  # it has ended
+        threads[number] = int(fields[11]) + int(fields[12])
+    return Use(busy, had, threads, frozenset(placed))
