@@ -117,9 +117,10 @@ class Logs:
 
     def __init__(self, verbose: bool = False) -> None:
         self._verbose = verbose
-        # No line says which one of the source has logged it, and finding that out costs more than the rest of it: the
-        # way to leave it out that logging's manual has.
+        # No line says which one of the source has logged it, nor in which thread, and finding that out costs more than the
+        # rest of it: the ways to leave it out that logging's manual has.
         logging._srcfile = None
+        logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
         self._handler = logging.StreamHandler(sys.stderr)
         self._journal = is_journal(os.environ, sys.stderr.fileno())
         #: The loggers that have a level of their own.

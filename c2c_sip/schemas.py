@@ -39,6 +39,7 @@ MOST_HEADERS = 50
 LONGEST_HEADER = 1024
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _VARIABLE = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!%*_+`'~.-]{1,64}\Z")
 # Cerberus looks an error's rule up in the schema; ours all stand there under `check_with`.
@@ -606,7 +607,7 @@ def fault(document: Any) -> str | None:
                 below += value
             elif isinstance(value, float) and not math.isfinite(value):
                 return "numbers must be finite"
-            elif isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):
+            elif isinstance(value, str) and _SURROGATE.search(value):
                 return "text must be Unicode without lone surrogates"
         if not below:
             return None

@@ -1,7 +1,6 @@
 """The account at a trunk: who we are there, which servers are the trunk's, and when its password may answer."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
@@ -145,31 +144,33 @@ class Attempt:
         self._account = account
         #: By realm: what it asked for last, the times that it was shown credentials, and which of these are guesses.
         self._asked: dict[str, Challenge] = {}
-        self._shown: Counter[str] = Counter()
+        self._shown: dict[str, int] = {}
         self._guessed: set[str] = set()
         #: What request it is, and the server: another one may have realms and nonces of its own.
         self._kind: tuple[str, Address] = ("", ("", 0))
         #: The realm that asked last without being known as the trunk's.
         self.unknown_realm = ""
 
-    def authorize(self, request: Request, destination: Address) -> None:
-        """Give ``request`` what it was asked for, or will be as far as is known, where ``destination`` is the trunk's."""
+    def authorize(self, request: Request, destination: Address) -> bool:
+        """Give ``request`` what it was asked for, or will be as far as is known, where ``destination`` is the trunk's;
+        whether that is anything."""
         account = self._account
         if account is None or account.digest is None or not account.owns(destination):
-            return
+            return False
         # Who lets a call begin need not be who lets it change: a re-INVITE is no guess by what the INVITE was asked for.
         within = "in dialog" if request.to.tag else ""
         self._kind = (f"{request.method} {within}", destination)
         if not self._shown:
             for guess in account.digest.kept(self._kind):
                 self._asked[guess.realm] = guess
-                self._shown[guess.realm] += 1
+                self._shown[guess.realm] = self._shown.get(guess.realm, 0) + 1
                 self._guessed.add(guess.realm)
         for challenge in self._asked.values():
             header = account.digest.answer(
                 challenge, request.method, request.request_uri, request.body
             )
             request.add(*header)
+        return bool(self._asked)
 
     def accepted(self, response: Response) -> None:
         """A 2xx came."""
@@ -206,7 +207,7 @@ class Attempt:
             return False
         for challenge in taken:
             self._asked[challenge.realm] = challenge
-            self._shown[challenge.realm] += 1
+            self._shown[challenge.realm] = self._shown.get(challenge.realm, 0) + 1
             self._guessed.discard(challenge.realm)
         account.digest.keep(self._asked.values(), self._kind)
         return True
@@ -214,7 +215,7 @@ class Attempt:
     def _is_refusal(self, challenge: Challenge) -> bool:
         """Whether the realm has seen our credentials, and does not want others because of their nonce."""
         realm = challenge.realm
-        if not self._shown[realm]:
+        if realm not in self._shown:
             return False
         if challenge.header != self._asked[realm].header:
             return True  # somebody else, behind the proxy whose realm it names

@@ -136,6 +136,15 @@ class Agent(Protocol):
         """Stop doing so."""
 
 
+def tell_nobody(*told: object) -> None:
+    """Stands for who was to be told of a call that is over: whoever made it holds it, and is to be held no more."""
+
+
+def accept_nothing(*asked: object) -> bool:
+    """The same for who was to be asked."""
+    return False
+
+
 def retry_after(response: Response) -> int:
     """The seconds of a Retry-After, at most an hour; 0 where there is none."""
     digits = (response.get("Retry-After") or "").partition(";")[0].partition("(")[0].strip()
@@ -157,6 +166,8 @@ def preference(contact: NameAddr) -> float:
 
 def sdp_of(message: Message) -> bytes:
     """The session description in a message's body, also where it is one part of several; empty without one."""
+    if not message.body:
+        return b""
     encoding = message.get("Content-Encoding")
     if encoding is not None and encoding.strip().lower() != "identity":
         return b""

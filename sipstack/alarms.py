@@ -2,12 +2,13 @@
 
 A timer that is moved to a later moment is not touched but when it would be the next: then it is put to the later one. So
 what is sent and answered at once, as most requests are, costs one entry in a heap instead of three timers, and nobody wakes
-up for a moment that means nothing any more.
+up for a moment that means nothing any more. Those of one moment share an entry: the many that only have to be forgotten are
+put to few moments, and thousands of them make no heap that is worth speaking of.
 """
 
 import asyncio
 import heapq
-import itertools
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -16,7 +17,7 @@ class Alarm:
     """What an alarm is set for; ``due`` is its moment on the loop's clock, ``None`` while there is none."""
 
     due: float | None = None
-    #: The moment under which it is in the heap, which is never later than ``due``.
+    #: The moment that it is listed under, which is never later than ``due``.
     listed: float | None = None
 
 
@@ -29,8 +30,9 @@ class Alarms(Generic[A]):
     def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[A], None]) -> None:
         self._loop = loop
         self._ring = ring
-        self._heap: list[tuple[float, int, A]] = []
-        self._numbers = itertools.count()
+        #: The moments, the earliest first, and what is listed under each; some of that was listed anew for an earlier one.
+        self._moments: list[float] = []
+        self._listed: dict[float, deque[A]] = {}
         self._waiting = 0
         self._handle: asyncio.TimerHandle | None = None
 
@@ -45,41 +47,59 @@ class Alarms(Generic[A]):
         elif due is not None and (alarm.listed is None or due < alarm.listed):
             self._list(alarm, due)
             self._arm()
-        elif alarm is self._heap[0][2]:
+        elif alarm.listed == self._moments[0]:
             self._settle()
 
     def _settle(self) -> None:
-        """Have one at the head of the heap whose moment is the one it is there under, and wait for no earlier one."""
-        while self._heap:
-            listed, _, alarm = self._heap[0]
-            if listed == alarm.listed == alarm.due:
+        """Have one listed under the first moment that is to ring then, and wait for no earlier moment."""
+        while self._moments:
+            moment = self._moments[0]
+            listed = self._listed[moment]
+            if listed and moment == listed[-1].listed == listed[-1].due:
                 break
-            heapq.heappop(self._heap)
-            if listed != alarm.listed:
-                continue  # it was listed anew for an earlier moment
-            alarm.listed = None
-            if alarm.due is not None:
-                self._list(alarm, alarm.due)
-        if self._handle is not None and (not self._heap or self._handle.when() < self._heap[0][0]):
+            if listed:
+                self._put_off(listed.pop(), moment)
+            else:
+                self._drop_first()
+        if self._handle is not None and (
+            not self._moments or self._handle.when() < self._moments[0]
+        ):
             self._handle.cancel()
             self._handle = None
         self._arm()
 
+    def _put_off(self, alarm: A, moment: float) -> None:
+        """List anew what was taken from under a ``moment`` at which it is not to ring."""
+        if alarm.listed == moment:  # else it was listed anew for an earlier one
+            alarm.listed = None
+            if alarm.due is not None:
+                self._list(alarm, alarm.due)
+
     def _list(self, alarm: A, moment: float) -> None:
         alarm.listed = moment
-        heapq.heappush(self._heap, (moment, next(self._numbers), alarm))
+        listed = self._listed.get(moment)
+        if listed is None:
+            self._listed[moment] = deque((alarm,))
+            heapq.heappush(self._moments, moment)
+        else:
+            listed.append(alarm)
+
+    def _drop_first(self) -> None:
+        del self._listed[heapq.heappop(self._moments)]
 
     def _clear(self) -> None:
         """Nothing is waited for any more: leave nothing behind."""
-        for _, _, alarm in self._heap:
-            alarm.listed = None
-        self._heap.clear()
+        for listed in self._listed.values():
+            for alarm in listed:
+                alarm.listed = None
+        self._moments.clear()
+        self._listed.clear()
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
     def _arm(self) -> None:
-        first = self._heap[0][0] if self._heap else None
+        first = self._moments[0] if self._moments else None
         if self._handle is not None:
             if first is not None and self._handle.when() <= first:
                 return  # comes early enough, and looks for itself what is next
@@ -91,17 +111,17 @@ class Alarms(Generic[A]):
         self._handle = None
         now = max(self._loop.time(), moment)
         try:
-            while self._heap and self._heap[0][0] <= now:
-                listed, _, alarm = heapq.heappop(self._heap)
-                if listed != alarm.listed:
-                    continue  # it was listed anew for an earlier moment
-                alarm.listed = None
-                if alarm.due is None:
+            # Who rings may set others, and himself: each time it is looked anew what is the first.
+            while self._moments and (first := self._moments[0]) <= now:
+                listed = self._listed[first]
+                if not listed:
+                    self._drop_first()
                     continue
-                if alarm.due > now:
-                    self._list(alarm, alarm.due)
+                alarm = listed.popleft()
+                if alarm.listed != first or alarm.due is None or alarm.due > now:
+                    self._put_off(alarm, first)
                     continue
-                alarm.due = None
+                alarm.listed = alarm.due = None
                 self._waiting -= 1
                 self._ring(alarm)
         finally:

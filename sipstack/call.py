@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from sipstack.account import Account, Attempt
 from sipstack.agent import (
@@ -11,10 +11,12 @@ from sipstack.agent import (
     Handlers,
     Responder,
     Timer,
+    accept_nothing,
     has_sdp,
     preference,
     retry_after,
     sdp_of,
+    tell_nobody,
 )
 from sipstack.dialog import FORKS, Dialog, secured
 from sipstack.events import (
@@ -33,11 +35,20 @@ from sipstack.events import (
     Ringing,
     q850_cause,
 )
+from sipstack.invitation import Early, Invitation
 from sipstack.lenient import readable
-from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri, make_response
+from sipstack.message import (
+    REASONS,
+    NameAddr,
+    Request,
+    Response,
+    Uri,
+    make_request,
+    make_response,
+)
 from sipstack.message.uri import hostport_text
 from sipstack.pending import Pending
-from sipstack.reliable import Received, is_reliable
+from sipstack.reliable import is_reliable
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
 from sipstack.session import (
@@ -76,39 +87,6 @@ class Outbound:
         return self.account.next_hop if self.account else self.uri
 
 
-@dataclass(slots=True, eq=False)
-class _Invitation:
-    """One INVITE that we sent, and what became of it so far."""
-
-    request: Request
-    target: Target
-    authenticated: bool = False
-    was_heard: bool = False
-    provisional: bool = False
-    cancelled: bool = False
-    over: bool = False
-    early: dict[str | None, "_Early"] = field(default_factory=dict)
-
-    @property
-    def pending(self) -> Pending:
-        """What has to be known to take it back."""
-        # One that is too large for a datagram went by another transport than its target names.
-        target = replace(self.target, transport=self.request.via.transport)
-        early = tuple(early.dialog for early in self.early.values())
-        return Pending(self.request, target, self.provisional, early)
-
-
-@dataclass(slots=True)
-class _Early:
-    """An early dialog, made by a provisional response with a tag of its own."""
-
-    dialog: Dialog
-    provisionals: Received = field(default_factory=Received)
-    #: The answer to our offer, and what an UPDATE made of it since.
-    answer: bytes = b""
-    updated: RemoteMedia | None = None
-
-
 class OutgoingCall:
     """One call that we make.
 
@@ -119,6 +97,45 @@ class OutgoingCall:
     to end the call without us, :attr:`pending` or :attr:`dialog`: before an INVITE leaves, when it is heard of, and before
     the ACK of its answer leaves. ``on_finished`` is called when no request of it is under way any more.
     """
+
+    # Of each there is one for half a minute after its end, and so many attributes take less room here than in a dict.
+    __slots__ = (
+        "_accepts_referral",
+        "_account",
+        "_acks",
+        "_agent",
+        "_answered_by",
+        "_attempt",
+        "_contact_user",
+        "_finished",
+        "_from",
+        "_give_up",
+        "_hanging_up",
+        "_headers",
+        "_impatience",
+        "_invitations",
+        "_media",
+        "_not_acknowledged",
+        "_on_event",
+        "_on_finished",
+        "_on_media",
+        "_on_pending",
+        "_places",
+        "_reason",
+        "_redirect",
+        "_refusal",
+        "_repeated_answers",
+        "_sequence",
+        "_targets",
+        "_timer",
+        "_to",
+        "_visited",
+        "call_id",
+        "local_tag",
+        "outbound",
+        "outcome",
+        "session",
+    )
 
     def __init__(
         self,
@@ -155,8 +172,8 @@ class OutgoingCall:
         self._on_media: Callable[[RemoteMedia], None] = on_media
         self._on_pending: Callable[[], None] = on_pending
         self._on_finished: Callable[[], None] = on_finished
-        self._redirect = redirect
-        self._accepts_referral = accepts_referral
+        self._redirect: Callable[[Uri], Outbound | None] = redirect
+        self._accepts_referral: Callable[[Uri], bool] = accepts_referral
         self._account = outbound.account
         self._timer = SessionTimer(session_interval)
         self._finished = asyncio.Event()
@@ -165,7 +182,7 @@ class OutgoingCall:
         self._targets: list[Target] = []
         self._places: list[Outbound] = []
         self._visited: list[Uri] = [outbound.uri]
-        self._invitations: list[_Invitation] = []
+        self._invitations: list[Invitation] = []
         #: The tags of those who have answered, and what their answers were acknowledged with.
         self._answered_by: set[str | None] = set()
         self._acks: dict[str | None, tuple[Request, Target]] = {}
@@ -219,10 +236,10 @@ class OutgoingCall:
     @property
     def pending(self) -> Pending | None:
         """The INVITE that is out, as long as it has no final answer."""
-        out = [i.pending for i in self._invitations if not i.over and i.request.get("Via")]
-        if self.answered or not out or self._invitations[-1].over:
+        if self.session is not None or not self._invitations or self._invitations[-1].over:
             return None
-        return replace(out[-1], others=tuple(out[:-1]))
+        out = [invitation for invitation in self._invitations if invitation.is_out]
+        return out[-1].pending(out[:-1]) if out else None
 
     @property
     def evidence(self) -> Evidence:
@@ -274,17 +291,18 @@ class OutgoingCall:
             early.dialog.local_sequence for i in self._invitations for early in i.early.values()
         ]
         self._sequence = max([self._sequence, *used]) + 1
-        request = Request("INVITE", self.outbound.uri)
         routes = account.routes if account is not None else ()
-        for route in routes:
-            request.add("Route", str(route))
-        request.add("Max-Forwards", "70")
-        request.add("From", str(self._from))
-        request.add("To", str(self._to))
-        request.add("Call-ID", self.call_id)
-        request.add("CSeq", str(CSeq(self._sequence, "INVITE")))
-        way = [self.outbound.uri, *(route.uri for route in routes[:1])]
-        request.add("Contact", str(secured(contact, *way)))
+        request = make_request(
+            "INVITE",
+            self.outbound.uri,
+            routes=routes,
+            from_=self._from,
+            to=self._to,
+            call_id=self.call_id,
+            sequence=self._sequence,
+        )
+        contact = secured(contact, self.outbound.uri, *[route.uri for route in routes[:1]])
+        request.add("Contact", str(contact))
         headers = [
             (name, value)
             for name, value in self._headers
@@ -295,9 +313,8 @@ class OutgoingCall:
             request.add(name, value)
         request.add("Accept", SDP)
         describe(request, self._media.offer())
-        self._attempt.authorize(request, target.address)
-        shown = request.get("Authorization") or request.get("Proxy-Authorization")
-        invitation = _Invitation(request, target, authenticated=shown is not None)
+        shown = self._attempt.authorize(request, target.address)
+        invitation = Invitation(request, target, contact, authenticated=shown)
         self._invitations.append(invitation)
         self._agent.send_request(
             request,
@@ -317,7 +334,7 @@ class OutgoingCall:
             self._impatience.cancel()
             self._impatience = None
 
-    def _current(self, invitation: _Invitation) -> bool:
+    def _current(self, invitation: Invitation) -> bool:
         return invitation is self._invitations[-1]
 
     def _next_server(self, alone: float | None = None) -> None:
@@ -330,7 +347,7 @@ class OutgoingCall:
             self._attempt = Attempt(self.outbound.account)
             self._invite()
 
-    def _no_response(self, invitation: _Invitation, status: int) -> None:
+    def _no_response(self, invitation: Invitation, status: int) -> None:
         invitation.over = True
         if not self._current(invitation) or self.answered:
             return
@@ -344,7 +361,7 @@ class OutgoingCall:
             self._refusal = Evidence("us", why)
             self._fail(Failed(status, why))
 
-    def _response(self, invitation: _Invitation, response: Response, source: Address) -> None:
+    def _response(self, invitation: Invitation, response: Response, source: Address) -> None:
         status = response.status
         self._stop_waiting()
         invitation.was_heard = True
@@ -357,7 +374,7 @@ class OutgoingCall:
             if self._current(invitation):
                 self._refused(invitation, response, source)
 
-    def _provisional(self, invitation: _Invitation, response: Response) -> None:
+    def _provisional(self, invitation: Invitation, response: Response) -> None:
         is_first, invitation.provisional = not invitation.provisional, True
         if self._hanging_up or not self._current(invitation) or self.outcome is not None:
             self._cancel(invitation)
@@ -383,7 +400,7 @@ class OutgoingCall:
             self._on_media(remote)
             self._on_event(EarlyMedia(remote))
 
-    def _early(self, invitation: _Invitation, response: Response) -> bool:
+    def _early(self, invitation: Invitation, response: Response) -> bool:
         """Keep the early dialog of ``response``, and acknowledge it if it is reliable; whether it is news."""
         tag = response.to.tag
         if tag is None:
@@ -392,7 +409,7 @@ class OutgoingCall:
         if early is None:
             if len(invitation.early) >= FORKS:
                 return False
-            early = _Early(self._dialog_of(invitation, response))
+            early = Early(self._dialog_of(invitation, response))
             invitation.early[tag] = early
         if not is_reliable(response):
             return True
@@ -402,11 +419,11 @@ class OutgoingCall:
         prack(self._agent, early.dialog, self.outbound.account, rack)
         return True
 
-    def _dialog_of(self, invitation: _Invitation, response: Response) -> Dialog:
+    def _dialog_of(self, invitation: Invitation, response: Response) -> Dialog:
         account = self.outbound.account
         return Dialog.from_response(invitation.request, response, account.way if account else ())
 
-    def _refused(self, invitation: _Invitation, response: Response, source: Address) -> None:
+    def _refused(self, invitation: Invitation, response: Response, source: Address) -> None:
         status = response.status
         failure = Failed(status, response.reason, q850_cause(response))
         self._refusal = Evidence("peer", response.reason, response.get("Warning") or "")
@@ -472,7 +489,7 @@ class OutgoingCall:
 
     # --- the answer
 
-    def _success(self, invitation: _Invitation, response: Response) -> None:
+    def _success(self, invitation: Invitation, response: Response) -> None:
         tag = response.to.tag
         if tag in self._answered_by:
             self._repeated(invitation, response)
@@ -502,7 +519,7 @@ class OutgoingCall:
             fresh,
             self._media,
             account=self.outbound.account,
-            contact=invitation.request.contacts[0],
+            contact=invitation.contact,
             timer=self._timer,
             on_event=self._happened,
             on_media=self._on_media,
@@ -527,16 +544,17 @@ class OutgoingCall:
         self._on_media(remote)
         self._on_event(Answered(remote))
 
-    def _agreed_with(self, early: _Early | None, answered: Response) -> RemoteMedia:
+    def _agreed_with(self, early: Early | None, answered: Response) -> RemoteMedia:
         """The media of who has answered. A 2xx after a description need not have another (:rfc:`3261` §13.2.1).
 
         :raises SdpError: there is none, or it is of no use
         """
-        if early is None or has_sdp(answered):
-            return self._media.accept_answer(sdp_of(answered))
+        description = sdp_of(answered)
+        if early is None or description:
+            return self._media.accept_answer(description)
         return early.updated or self._media.accept_answer(early.answer)
 
-    def _repeated(self, invitation: _Invitation, response: Response) -> None:
+    def _repeated(self, invitation: Invitation, response: Response) -> None:
         """A 2xx comes again: our ACK was lost, or is not out yet since it is still asked where its Contact leads."""
         self._repeated_answers += 1
         ack = self._acks.get(response.to.tag)
@@ -559,7 +577,7 @@ class OutgoingCall:
             self.outcome = event
         self._on_event(event)
 
-    def _acknowledge(self, invitation: _Invitation, dialog: Dialog) -> None:
+    def _acknowledge(self, invitation: Invitation, dialog: Dialog) -> None:
         ack = dialog.request("ACK", invitation.request.cseq.number)
         account = self.outbound.account
 
@@ -580,13 +598,13 @@ class OutgoingCall:
 
     # --- giving up before the answer
 
-    def _cancel(self, invitation: _Invitation) -> None:
+    def _cancel(self, invitation: Invitation) -> None:
         if invitation.cancelled or invitation.over:
             return
         invitation.cancelled = True
         invite = invitation.request
         cancel = make_cancel(invite, self._reason)
-        handlers = Handlers(lambda response, source: None, lambda status: None)
+        handlers = Handlers(tell_nobody, tell_nobody)
         self._agent.send_cancel(invite, cancel, handlers)
         # A server that lost the INVITE may never answer it: 64*T1 after the CANCEL it counts as cancelled (§9.1).
         wait = 64 * self._agent.timers.t1
@@ -594,7 +612,7 @@ class OutgoingCall:
         if self._current(invitation):
             self._give_up = give_up
 
-    def _never_cancelled(self, invitation: _Invitation) -> None:
+    def _never_cancelled(self, invitation: Invitation) -> None:
         invitation.over = True
         self._agent.abandon(invitation.request)
         if self._current(invitation) and not self.answered:
@@ -629,9 +647,9 @@ class OutgoingCall:
         else:
             responder.respond(make_response(request, 481))
 
-    def _early_update(self, early: _Early, request: Request, responder: Responder) -> None:
+    def _early_update(self, early: Early, request: Request, responder: Responder) -> None:
         """An UPDATE before the answer (:rfc:`3311`): another offer, such as of an announcement's server."""
-        contact = str(self._invitations[-1].request.contacts[0])
+        contact = str(self._invitations[-1].contact)
         response = make_response(request, 200, headers=[("Contact", contact), *capabilities()])
         remote: RemoteMedia | None = None
         if has_sdp(request):
@@ -675,12 +693,9 @@ class OutgoingCall:
         self._on_finished()
         # Whoever made the call holds it, and is held no more: what is over must not wait for the cycle collector,
         # whose pauses are heard in the RTP.
-        self._on_event = lambda event: None
-        self._on_media = lambda remote: None
-        self._on_pending = lambda: None
-        self._on_finished = lambda: None
-        self._redirect = lambda uri: None
-        self._accepts_referral = lambda uri: False
+        self._on_event = self._on_media = self._on_pending = self._on_finished = tell_nobody
+        self._redirect = tell_nobody
+        self._accepts_referral = accept_nothing
         if self.session is not None:
             self.session.release()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sipstack.lenient import readable
-from sipstack.message import CSeq, NameAddr, ParseError, Request, Response, Uri
+from sipstack.message import NameAddr, ParseError, Request, Response, Uri, make_request
 
 #: Forks of one INVITE that are followed; no call rings more phones, and a hostile peer may invent tags.
 FORKS = 16
@@ -123,15 +123,15 @@ class Dialog:
             # A strict router expects itself in the Request-URI and the target at the end of the Route.
             routes.append(NameAddr("", target, ()))
             target = as_request_uri(routes.pop(0).uri)
-        request = Request(method, target)
-        for route in routes:
-            request.add("Route", str(route))
-        request.add("Max-Forwards", "70")
-        request.add("From", str(self.local))
-        request.add("To", str(self.remote))
-        request.add("Call-ID", self.call_id)
-        request.add("CSeq", str(CSeq(sequence, method)))
-        return request
+        return make_request(
+            method,
+            target,
+            routes=routes,
+            from_=self.local,
+            to=self.remote,
+            call_id=self.call_id,
+            sequence=sequence,
+        )
 
     def next_hop(self) -> Uri:
         """Where a request of this dialog is sent: the first route, or the peer's Contact."""

@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from sipstack.account import Account
 from sipstack.agent import Agent, Handlers
-from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri
+from sipstack.message import REASONS, NameAddr, Response, Uri, make_request
 from sipstack.registration import Failure, Registration
 from sipstack.resolver import Target
 from sipstack.transport.stun import Binding
@@ -195,17 +195,17 @@ class Keepalive:
                 done.set_result(outcome)
 
         account = self.account
-        request = Request("OPTIONS", account.domain)
         self._sequence += 1
-        for route in account.registrar_routes:
-            request.add("Route", str(route))
         address = Uri("sip", account.username or None, None, account.domain.host, None, (), ())
-        who = NameAddr("", address, ())
-        request.add("Max-Forwards", "70")
-        request.add("From", str(who.with_tag(self._tag)))
-        request.add("To", str(NameAddr("", account.domain, ())))
-        request.add("Call-ID", self._call_id)
-        request.add("CSeq", str(CSeq(self._sequence, "OPTIONS")))
+        request = make_request(
+            "OPTIONS",
+            account.domain,
+            routes=account.registrar_routes,
+            from_=NameAddr("", address, ()).with_tag(self._tag),
+            to=NameAddr("", account.domain, ()),
+            call_id=self._call_id,
+            sequence=self._sequence,
+        )
         request.add("Contact", str(self._agent.contact(target, account.contact_user)))
         request.add("Accept", "application/sdp")
         handlers = Handlers(lambda response, source: finish(response), finish)

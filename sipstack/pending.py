@@ -49,7 +49,7 @@ class Pending:
         invite, target = self.invite, self.target
         return {
             "uri": invite.request_uri,
-            "headers": [[name, value] for name in _KEPT for value in invite.get_all(name)],
+            "headers": [[name, value] for name, value in invite.lines if name in _KEPT],
             "transport": target.transport,
             "address": list(target.address),
             "server_name": target.server_name,

@@ -13,7 +13,15 @@ from sipstack.account import Account, Attempt, proxy_uri
 from sipstack.agent import Agent, Handlers, preference, retry_after, supports
 from sipstack.dialog import as_request_uri
 from sipstack.lenient import readable
-from sipstack.message import REASONS, CSeq, NameAddr, Request, Response, Uri, delta_seconds
+from sipstack.message import (
+    REASONS,
+    NameAddr,
+    Request,
+    Response,
+    Uri,
+    delta_seconds,
+    make_request,
+)
 from sipstack.message.uri import hostport_text
 from sipstack.resolver import Target
 from sipstack.transport import Address
@@ -412,17 +420,18 @@ class Registration:
                 done.set_result((outcome, source))
 
         account = self.account
-        request = Request("REGISTER", place.uri)
         self._sequence += 1
-        for route in place.routes:
-            request.add("Route", str(route))
         address = Uri("sip", account.username, None, account.domain.host, None, (), ())
         who = NameAddr("", address, ())
-        request.add("Max-Forwards", "70")
-        request.add("From", str(who.with_tag(self._tag)))
-        request.add("To", str(who))
-        request.add("Call-ID", self._call_id)
-        request.add("CSeq", str(CSeq(self._sequence, "REGISTER")))
+        request = make_request(
+            "REGISTER",
+            place.uri,
+            routes=place.routes,
+            from_=who.with_tag(self._tag),
+            to=who,
+            call_id=self._call_id,
+            sequence=self._sequence,
+        )
         try:
             for contact in self._contacts(target, expires):
                 request.add("Contact", str(contact))

@@ -6,12 +6,10 @@ is :class:`DnsLookup`, on dnspython.
 
 import asyncio
 import contextlib
-import ipaddress
 import random
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Protocol
 
 import dns.asyncresolver
@@ -20,6 +18,7 @@ import dns.nameserver
 import dns.rdatatype
 import dns.resolver
 
+from sipstack.literal import read_literal
 from sipstack.message import Uri
 from sipstack.transport import Address
 
@@ -103,20 +102,10 @@ def transport_of(uri: Uri, default: str = "UDP") -> str:
     return named.upper() if named else default
 
 
-@lru_cache(maxsize=4096)
-def is_literal(host: str) -> bool:
-    """Whether a host is an IP address as it is written; asked at each request, mostly of the same few."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def literal_target(uri: Uri, default: str = "UDP") -> Target | None:
     """The target of a URI whose host is an IP literal; ``None`` where DNS has to be asked."""
     host = uri.param("maddr") or uri.host
-    if not is_literal(host):
+    if read_literal(host) is None:
         return None
     transport = transport_of(uri, default)
     return Target(transport, (host, uri.port or DEFAULT_PORT.get(transport, 5060)))

@@ -1,13 +1,13 @@
 """Session descriptions (:rfc:`8866`) and one audio stream's side of offer and answer (:rfc:`3264`). Pure."""
 
 import contextlib
-import ipaddress
 import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sipstack import sdes
+from sipstack.literal import read_literal
 from sipstack.message import ParseError
 from sipstack.sdes import MOST, Agreement, Mode, Plan
 
@@ -221,7 +221,10 @@ def _media(lines: Sequence[str]) -> MediaDescription:
             number = _number(text, 127)
             known = maps.get(number) or _STATIC.get(number)
             if known is not None:
-                codecs.append(replace(known, payload_type=number, fmtp=parameters.get(number)))
+                fmtp = parameters.get(number)
+                if (known.payload_type, known.fmtp) != (number, fmtp):
+                    known = replace(known, payload_type=number, fmtp=fmtp)
+                codecs.append(known)
     return MediaDescription(
         kind=kind,
         port=port,
@@ -381,7 +384,8 @@ class LocalMedia:
         except sdes.SrtpError as error:
             raise SdpError(488, str(error)) from error
         self._agreed = plan
-        remote = replace(remote, agreement=plan.agreement)
+        if plan.agreement is not None:
+            remote = replace(remote, agreement=plan.agreement)
         # The answer's numbers should be those of our offer; some peers renumber, and the names decide.
         self.receive_codecs = receive
         return remote
@@ -520,11 +524,8 @@ class LocalMedia:
 
 def _can_be_sent_to(address: str, six: bool) -> bool:
     """Whether it is an IP literal of our family (``six``: IPv6), and of one host; 0.0.0.0 is one that is on hold."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return ip.version == (6 if six else 4) and not ip.is_multicast
+    ip = read_literal(address)
+    return ip is not None and ip.version == (6 if six else 4) and not ip.is_multicast
 
 
 def _network(address: str) -> str:

@@ -12,11 +12,13 @@ from sipstack.agent import (
     Handlers,
     Responder,
     Timer,
+    accept_nothing,
     has_foreign_body,
     has_sdp,
     retry_after,
     sdp_of,
     supports,
+    tell_nobody,
     try_again,
 )
 from sipstack.dialog import Dialog
@@ -66,6 +68,8 @@ _TOLD = 16
 #: Times that one offer of ours is repeated because of glare.
 _GLARES = 5
 
+_CAPABILITIES = (("Allow", ALLOW), ("Supported", ", ".join(SUPPORTED)))
+
 Then = Callable[[int, Response | None], None]
 
 
@@ -108,7 +112,7 @@ class Session:
         self._on_event: Callable[[Event], None] = on_event
         self._on_media: Callable[[RemoteMedia], None] = on_media
         self._on_finished: Callable[[], None] = on_finished
-        self._accepts_referral = accepts_referral
+        self._accepts_referral: Callable[[Uri], bool] = accepts_referral
         self._called = called
         self._started = False
         self._peer_updates = False
@@ -172,10 +176,8 @@ class Session:
 
     def release(self) -> None:
         """It is over, and nobody has to hear of it any more."""
-        self._on_event = lambda event: None
-        self._on_media = lambda remote: None
-        self._on_finished = lambda: None
-        self._accepts_referral = lambda uri: False
+        self._on_event = self._on_media = self._on_finished = tell_nobody
+        self._accepts_referral = accept_nothing
 
     def is_alive(self, then: Callable[[bool], None]) -> None:
         """Ask the peer with OPTIONS; ``then`` gets False when it is gone (:rfc:`3261` §12.2.1.2)."""
@@ -656,7 +658,7 @@ def prack(agent: Agent, dialog: Dialog, account: Account | None, rack: str) -> N
 
 def capabilities() -> list[tuple[str, str]]:
     """What we can do, as headers."""
-    return [("Allow", ALLOW), ("Supported", ", ".join(SUPPORTED))]
+    return list(_CAPABILITIES)
 
 
 def about_us() -> list[tuple[str, str]]:

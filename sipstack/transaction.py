@@ -40,7 +40,7 @@ Timer C is a proxy's, and there is none here.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import ClassVar, TypeAlias
 
@@ -208,6 +208,15 @@ class Chart:
     initial: State
     moves: Moves
     timers: Mapping[Timer, Runs]
+    #: The timers that run in each state.
+    running: Mapping[State, Mapping[Timer, Runs]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        running = {
+            state: {timer: runs for timer, runs in self.timers.items() if state in runs.states}
+            for state in State
+        }
+        object.__setattr__(self, "running", running)
 
 
 def _in(*states: State) -> frozenset[State]:
@@ -449,6 +458,8 @@ class Transaction:
 
     def _perform(self, action: Do, message: Request | Response | None) -> list[Effect]:
         match action, message:
+            case Do.PASS_UP, Request() | Response():  # by far the most
+                return [Deliver(message)]
             case Do.SEND, Response():
                 self._response = message
                 # The TU has spoken, so nobody need say 100 in its place.
@@ -463,8 +474,6 @@ class Transaction:
                 return [Transmit(self._response)]
             case Do.SEND_ACK, Response():
                 return [Transmit(make_ack(self.request, message))]
-            case Do.PASS_UP, Request() | Response():
-                return [Deliver(message)]
             case Do.SAY_TIMED_OUT, _:
                 return [TimedOut()]
             case Do.SAY_FAILED, _:
@@ -476,18 +485,19 @@ class Transaction:
         if self.state is TERMINATED:
             self._due.clear()
             return [Terminated()]
-        effects: list[Effect] = []
-        for timer, runs in self.chart.timers.items():
-            if self.state not in runs.states:
-                self._due.pop(timer, None)
-            elif timer not in self._interval:
-                first = runs.first(self.timers, self.reliable)
-                if first == 0:
-                    return self._happen(timer, None, now)
-                if first is not None:
-                    self._interval[timer] = first
-                    self._due[timer] = now + first
-        return effects
+        running = self.chart.running[self.state]
+        for timer in self._due.keys() - running.keys():
+            del self._due[timer]
+        for timer, runs in running.items():
+            if timer in self._interval:
+                continue
+            first = runs.first(self.timers, self.reliable)
+            if first == 0:
+                return self._happen(timer, None, now)
+            if first is not None:
+                self._interval[timer] = first
+                self._due[timer] = now + first
+        return []
 
 
 class ClientTransaction(Transaction):

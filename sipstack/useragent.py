@@ -176,29 +176,33 @@ class UserAgent:
         failed: Callable[[str], None],
     ) -> None:
         """Find the targets of ``uri``. The servers that an account's own next hop resolves to become the trunk's."""
-        default = account.transport if account else ""
-        literal = literal_target(uri, default or "UDP")
-        if literal is not None:
-            reachable, why = self._ways.usable([literal], uri, account)
-            if reachable:
-                then(reachable)
-            else:
-                self._loop.call_soon(failed, why)
+        literal = literal_target(uri, (account.transport if account else "") or "UDP")
+        if literal is None:
+            self._spawn(self._look_up(uri, account, then, failed))
             return
+        reachable, why = self._ways.usable([literal], uri, account)
+        if reachable:
+            then(reachable)
+        else:
+            self._loop.call_soon(failed, why)
 
-        async def ask() -> None:
-            try:
-                targets = await self._resolver.resolve(uri, default)
-            except ResolveError as error:
-                failed(str(error))
-                return
-            reachable, why = self._ways.usable(targets, uri, account)
-            if reachable:
-                then(reachable)
-            else:
-                failed(why)
-
-        self._spawn(ask())
+    async def _look_up(
+        self,
+        uri: Uri,
+        account: Account | None,
+        then: Callable[[Sequence[Target]], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        try:
+            targets = await self._resolver.resolve(uri, account.transport if account else "")
+        except ResolveError as error:
+            failed(str(error))
+            return
+        reachable, why = self._ways.usable(targets, uri, account)
+        if reachable:
+            then(reachable)
+        else:
+            failed(why)
 
     def server_failed(self, target: Target, retry_after: float | None = None) -> None:
         """Have ``target`` come last among the targets for a while."""
@@ -348,7 +352,7 @@ class UserAgent:
     def send(self, message: Message, target: Target) -> None:
         """Send an ACK of a 2xx: a transaction by itself, with a Via of its own."""
         try:
-            if message.get("Via") is None:
+            if not message.has("Via"):
                 self._add_via(message, target)
             self._transmit(message, self._ways.transport_for(target), target)
         except OSError as error:

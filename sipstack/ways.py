@@ -1,9 +1,9 @@
 """The ways to a target: by which of our transports, from which address of ours, and why not the last time."""
 
-import ipaddress
 from collections.abc import Sequence
 
 from sipstack.account import Account
+from sipstack.literal import read_literal
 from sipstack.message import NameAddr, Uri
 from sipstack.resolver import Target
 from sipstack.transport import Address, Transport
@@ -16,7 +16,11 @@ class Ways:
     """The ways by ``transports``, where all but an inner network is told ``public_address``, if there is one."""
 
     def __init__(self, transports: Sequence[Transport], public_address: str) -> None:
-        self._transports = transports
+        #: By name, and whether it is of IPv6: the first of each.
+        self._transports = {
+            (transport.name, ":" in transport.local_address[0]): transport
+            for transport in reversed(transports)
+        }
         self._public_address = public_address
         #: Where servers see us, and the address of ours that it was so for.
         self._seen_as: dict[tuple[str, str], tuple[Address, Address]] = {}
@@ -29,11 +33,11 @@ class Ways:
         :raises OSError: there is none.
         """
         v6 = ":" in target.address[0]
-        for transport in self._transports:
-            if transport.name == target.transport and (":" in transport.local_address[0]) == v6:
-                return transport
-        family = "IPv6" if v6 else "IPv4"
-        raise OSError(f"sip.listen has no {target.transport} address for {family}")
+        transport = self._transports.get((target.transport, v6))
+        if transport is None:
+            family = "IPv6" if v6 else "IPv4"
+            raise OSError(f"sip.listen has no {target.transport} address for {family}")
+        return transport
 
     def own_address(self, transport: Transport, destination: Address) -> Address:
         """What ``destination`` is told as our address.
@@ -115,4 +119,5 @@ class Ways:
 
 def is_inside(host: str) -> bool:
     """Whether an IP literal is of an inner network, which a NAT's public address does not concern."""
-    return ipaddress.ip_address(host).is_private
+    ip = read_literal(host)
+    return ip is not None and ip.is_private

@@ -115,9 +115,14 @@ def read_choice(req: falcon.Request, name: str, default: bool) -> bool:
 
 
 def _brought(req: falcon.Request) -> Mapping[str, Any]:
+    """What is beside the contact; looked for once."""
     if req.method == "GET":
         return {}
-    return _form(req, kind_of(req)) if _is_form(req) else _document(req)
+    found: Mapping[str, Any] | None = req.context.get("brought")
+    if found is None:
+        found = _form(req, kind_of(req)) if _is_form(req) else _document(req)
+        req.context.brought = found
+    return found
 
 
 def _is_form(req: falcon.Request) -> bool:
@@ -195,6 +200,12 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+#: Made once: json.loads makes a decoder each time that it is told how to read.
+_decode = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_float=_number, object_pairs_hook=_once
+).decode
+
+
 def _read_json(req: falcon.Request) -> dict[str, Any]:
     found = octets(req)
     if not found.strip():
@@ -205,9 +216,7 @@ def _read_json(req: falcon.Request) -> dict[str, Any]:
         )
     try:
         text = found.decode("utf-8")
-        value = json.loads(
-            text, parse_constant=_refuse_constant, parse_float=_number, object_pairs_hook=_once
-        )
+        value = _decode(text)
     except (ValueError, RecursionError) as error:
         raise _malformed(f"the body is not JSON: {_why_not_json(error)}") from error
     if not isinstance(value, dict):

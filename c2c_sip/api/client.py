@@ -2,11 +2,15 @@
 
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import falcon
 
 log = logging.getLogger(__name__)
+
+#: Characters of an address: of IPv6 with all its digits, the last of them written as IPv4.
+LONGEST = 45
 
 
 def address_reader(trusted: tuple[str, ...]) -> Callable[[falcon.Request], str]:
@@ -42,10 +46,13 @@ def address_reader(trusted: tuple[str, ...]) -> Callable[[falcon.Request], str]:
     return read
 
 
-#: What proxies tell of those whom they ask for.
-_FORWARDED = (
-    *("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"),
-    *("X-Client-IP", "True-Client-IP", "CF-Connecting-IP"),
+#: What proxies tell of those whom they ask for, by WSGI's names.
+_FORWARDED = frozenset(
+    f"HTTP_{name}"
+    for name in (
+        *("FORWARDED", "VIA", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO"),
+        *("X_REAL_IP", "X_CLIENT_IP", "TRUE_CLIENT_IP", "CF_CONNECTING_IP"),
+    )
 )
 
 
@@ -58,7 +65,7 @@ def is_local(req: falcon.Request) -> bool:
     peer = _address(req.remote_addr)
     if peer is None or not peer.is_loopback:
         return False
-    if any(req.get_header(name) is not None for name in _FORWARDED):
+    if not _FORWARDED.isdisjoint(req.env):
         return False
     if req.env.get("SERVER_PROTOCOL") == "HTTP/1.0":
         return False
@@ -75,8 +82,14 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
+    text = text.partition("%")[0]
+    return _literal(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(1024)
+def _literal(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        found = ip_address(text.partition("%")[0])
+        found = ip_address(text)
     except ValueError:
         return None
     # Of a socket for both families: it is the IPv4 address that anybody would write down.

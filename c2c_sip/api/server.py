@@ -1,12 +1,16 @@
 """The HTTP server: waitress, with every size, count and time of a client's bounded.
 
 Waitress reads a request whole before one of its threads has to do with it, so a slow client holds no thread; what is
-added here is that it does not hold its connection for ever either, and that one client does not hold all of them.
+added here is that it does not hold its connection for ever either, and that one client does not hold all of them. And
+the sockets are waited for in another way: waitress's own loop asks each connection at each turn what it waits for, and
+is woken at the end of each request to do so; here a connection says that itself, to the kernel, whichever thread it is in.
 """
 
+import contextlib
 import copy
 import json
 import logging
+import select
 import threading
 import time
 from collections.abc import Callable
@@ -30,6 +34,8 @@ HEADER_TIME = 10.0
 IDLE_TIME = 30.0
 #: Bytes a second that a body has to come with, and an answer to be taken with.
 SLOWEST = 8 * 1024
+#: Bytes of an answer that is not through yet which are worth a packet: its head and its body mostly go together.
+PACKET = 16 * 1024
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -72,8 +78,19 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
         self.write(body)
 
 
+class _Side:
+    """The server as one connection has it: what would wake it up to look at all of them is for this one only."""
+
+    def __init__(self, server: Any, look: Callable[[], None]) -> None:
+        self._server = server
+        self.pull_trigger = look
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._server, name)
+
+
 class _Channel(HTTPChannel):  # type: ignore[misc]
-    """One connection, which knows since when it has been waited for."""
+    """One connection, which knows since when it has been waited for, and says what it waits for."""
 
     parser_class = _Parser
     error_task_class = _ErrorTask
@@ -86,6 +103,42 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self.sending: float | None = None
         if others >= MOST_OF_ONE and not adj.is_proxy(addr[0]):
             self.will_close = True
+        self._poll: select.epoll = adj.poll
+        self._whole_server, self.server = server, _Side(server, self._look)
+        self._poll.register(self._fileno, self._wanted())
+
+    def del_channel(self, map: Any = None) -> None:
+        super().del_channel(map)
+        # Neither of the two would go without the cycle collector.
+        self.server = self._whole_server
+
+    def _wanted(self) -> int:
+        """What is waited for, once; nothing while a request is being answered, unless there is much to send."""
+        if self.requests and self.total_outbufs_len < self.adj.send_bytes and not self.will_close:
+            return 0
+        reads = select.EPOLLIN | select.EPOLLPRI if self.readable() else 0
+        writes = select.EPOLLOUT if self.writable() else 0
+        return (reads | writes) and reads | writes | select.EPOLLONESHOT
+
+    def wait(self) -> None:
+        """Have what happens next be told. From any thread."""
+        wanted, descriptor = self._wanted(), self._fileno
+        if wanted and descriptor is not None:
+            # Closed meanwhile, by another thread. Should the number be another connection's by now, that one is told of
+            # something that has not happened, which does no harm.
+            with contextlib.suppress(OSError):
+                self._poll.modify(descriptor, wanted)
+
+    def _look(self) -> None:
+        """Something is to be sent, or to be read again."""
+        if self.total_outbufs_len:
+            self._flush_exception(self._flush_some, do_close=False)
+        self.wait()
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        # Of the thread that has just answered a request, and the one that hears that more can be sent.
+        with self.outbuf_lock:
+            return bool(super()._flush_some(do_close))
 
     def received(self, data: bytes) -> bool:
         if self.reading is None:
@@ -157,7 +210,11 @@ class HttpServer:
             channel_timeout=120,
             clear_untrusted_proxy_headers=False,
         )
+        #: Tells what happens at the sockets; at those of clients once, until they are waited for again.
+        self._poll = select.epoll()
         adj = self._server.adj
+        adj.poll = self._poll
+        adj.send_bytes = PACKET
         adj.is_proxy = is_proxy
         adj.is_upload = is_upload
         adj.of_documents = copy.copy(adj)
@@ -167,6 +224,8 @@ class HttpServer:
         ]
         for server in self._listening:
             server.channel_class = _Channel
+        for descriptor in self._sockets:
+            self._poll.register(descriptor, select.EPOLLIN)
         host = listen.rpartition(":")[0]
         port = self._listening[0].effective_port
         self.url = f"http://{host}:{port}"
@@ -200,18 +259,33 @@ class HttpServer:
         """Waitress's own loop, but one that ends: its sockets must not be closed under it by another thread."""
         swept = 0.0
         while not self._ends.is_set():
-            # Not select: with the sockets of 170 calls, a new connection's descriptor is beyond what it can do.
             # Somebody who connects wakes it, and whoever is too slow is looked for only where there is somebody.
-            patience = 0.2 if self.connections else 5.0
-            wasyncore.loop(timeout=patience, use_poll=True, map=self._sockets, count=1)
+            self._turn(0.2 if self.connections else 5.0)
             now = time.time()
             if now - swept > 0.5:
                 swept = now
                 self._sweep(now)
         self._server.task_dispatcher.shutdown(cancel_pending=True, timeout=2)
-        # What the last requests have to say is still to be sent.
+        # What the last requests have to say is still to be sent. Not by select: with the sockets of 170 calls, a new
+        # connection's descriptor is beyond what it can do.
         wasyncore.loop(timeout=0.05, use_poll=True, map=self._sockets, count=4)
         wasyncore.close_all(map=self._sockets, ignore_all=True)
+        self._poll.close()
+
+    def _turn(self, patience: float) -> None:
+        """Do what has come, or comes within so many seconds."""
+        for server in self._listening:
+            was_full = server.in_connection_overflow
+            accepts = server.readable()
+            if accepts == was_full:  # there are too many connections, or no longer
+                self._poll.modify(server.socket.fileno(), select.EPOLLIN if accepts else 0)
+        for descriptor, flags in self._poll.poll(patience):
+            found = self._sockets.get(descriptor)
+            if found is None:
+                continue  # closed by what came before it
+            wasyncore.readwrite(found, flags)
+            if isinstance(found, _Channel):
+                found.wait()
 
     def _sweep(self, now: float) -> None:
         """Let go of those who take too long; of the idle ones sooner when there is little room."""

@@ -62,8 +62,10 @@ def is_forbidden(address: str, allowed: Sequence[Network] = ()) -> bool:
     :param allowed: networks that may be called nevertheless
     """
     read = read_address(address)
-    if read is None:
-        return True
+    return read is None or _is_forbidden(read, allowed)
+
+
+def _is_forbidden(read: IPv4Address | IPv6Address, allowed: Sequence[Network]) -> bool:
     if isinstance(read, IPv6Address):
         if read.ipv4_mapped is not None:
             read = read.ipv4_mapped
@@ -77,7 +79,8 @@ def is_forbidden_host(host: str, allowed: Sequence[Network] = ()) -> bool:
     name = host.rstrip(".").lower()
     if name == "localhost" or name.endswith(".localhost"):
         return is_forbidden("127.0.0.1", allowed)
-    return read_address(host) is not None and is_forbidden(host, allowed)
+    read = read_address(host)
+    return read is not None and _is_forbidden(read, allowed)
 
 
 def _is_inner(address: IPv4Address | IPv6Address) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias
 from urllib.parse import unquote
 
@@ -97,8 +98,9 @@ def read_contact(text: str, region: str) -> Contact:
             raise Unreadable("format", f"a contact is a number or a SIP URI, not {other}:")
 
 
+@lru_cache(maxsize=1024)
 def read_extension(text: str, region: str) -> Party:
-    """Read a click-to-call's extension: as a contact, or a user in the realm.
+    """Read a click-to-call's extension, the same for many calls: as a contact, or a user in the realm.
 
     A number that is not one in full is an :class:`Extension`.
 
@@ -166,7 +168,10 @@ def parse_e164(e164: str) -> PhoneNumber | None:
 
 def has_control(text: str) -> bool:
     """Whether there is a character in a text that must not get near a SIP header."""
-    return any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text)
+    # None of these can be printed, and nearly no text has what cannot.
+    return not text.isprintable() and any(
+        unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text
+    )
 
 
 def _checked(text: str) -> str:

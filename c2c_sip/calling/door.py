@@ -293,8 +293,8 @@ class Calling:
         return trunk.name if trunk is not None and self._engine.trunk_away(trunk.name) else ""
 
     def _check_hours(self, clicktocall: Mapping[str, Any], now: float) -> None:
-        when = clicktocall.get("hours") or {}
-        if hours.is_open(when, now):
+        when = clicktocall.get("hours")
+        if not when or hours.is_open(when, now):
             return
         opens = hours.next_change(when, now)
         raise Refusal(
@@ -370,7 +370,7 @@ class Calling:
                 minutes.stop(self._wall())
             if state in ("extension_answered", "connected"):
                 self._answered(live)
-            if state in ("connected", "failed", "ended"):
+            if state in ("connected", "failed", "ended") and not settled.is_set():
                 settled.set()
             if notices:
                 self._told()
@@ -412,12 +412,14 @@ class Calling:
         try:
             await live.flow.run()
         finally:
-            live.settled.set()
+            if not live.settled.is_set():
+                live.settled.set()
             self._tracing.ended(activation_id)
             self._leave(live.clicktocall_id, live.lines)
-            with self._idle:
+            with self._lock:
                 self._live.pop(activation_id, None)
-                self._idle.notify_all()
+                if not self._live:
+                    self._idle.notify_all()
 
     # --- looking
 

@@ -348,25 +348,26 @@ class Engine:
             self._begin()
 
     def _begin(self) -> None:
-        for _ in range(BEGINNINGS):
-            if not self._waiting:
-                self._beginning = False
-                return
+        for _ in range(min(BEGINNINGS, len(self._waiting))):
             _, work = self._waiting.popleft()
             self._keep(work())
-        self._loop.call_soon(self._begin)
+        self._beginning = bool(self._waiting)
+        if self._beginning:
+            self._loop.call_soon(self._begin)
 
     @property
     def wait(self) -> float:
         """Seconds that the first of those that are to begin has waited."""
         try:
-            return self._loop.time() - self._waiting[0][0]
+            return self._loop.time() - self._waiting[0][0] if self._waiting else 0.0
         except IndexError:
             return 0.0
 
     def hold_up(self) -> None:
         """Wait, in another thread, until what is to begin begins soon, or for :data:`HELD_UP` seconds: who asks for more than
         can begin is to wait for his answer, and not the calls that he got already for their INVITE."""
+        if not self._waiting:
+            return
         end = self._loop.time() + HELD_UP
         while self.wait > SOON and self._loop.time() < end:
             time.sleep(0.01)

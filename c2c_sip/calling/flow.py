@@ -275,7 +275,7 @@ class Flow:
                         self._recorder.ringing(source.plan)
                         continue
                     if isinstance(event, Answered):
-                        self._recorder.answered(source.plan, source.dialog())
+                        self._recorder.answered(source.plan)
                         if self._must_confirm(plans):
                             self._ask_for_a_key(source, limit)
                             continue
@@ -534,7 +534,7 @@ class Flow:
                     if source is new and isinstance(event, (Ringing, EarlyMedia)):
                         referred.referral.notify(180, "Ringing", final=False)
                     elif source is new and isinstance(event, Answered):
-                        self._recorder.answered(new.plan, new.dialog())
+                        self._recorder.answered(new.plan)
                         return
         except TimeoutError:
             raise Over(Ending("NO_ANSWER", None, new.plan, "unanswered")) from None

@@ -13,6 +13,7 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Protocol
 
 import phonenumbers
@@ -39,6 +40,9 @@ or a person would notice."""
 #: one before: a record is on disk a moment after it was admitted, and no two clocks are quite alike.
 LOOK = 5.0
 OVERLAP = 10.0
+
+RULES = 1024
+"""Sets of rules that are kept ready: accounts that say the same have the same."""
 
 METERED = 1024
 """Accounts whose minutes are kept in mind, besides those that called today."""
@@ -81,6 +85,8 @@ class Guard:
         self._switches = trunk_hosts(config.trunks)
         self._trunks = frozenset(trunk.domain.lower() for trunk in config.trunks)
         self.networks = networks_of(config)
+        self._rules = self._made(config)
+        self._limits_of = _limits_of(config)
         self._lock = threading.Lock()
         self._meters: dict[str, Meter] = {}
         self._link_key = records.key("link")
@@ -127,17 +133,27 @@ class Guard:
             self._windows = self._counted(now)
             self._looked, self._known = now, self._recent(now)
             self._config = config
+            self._rules = self._made(config)
+            self._limits_of = _limits_of(config)
 
     # --- what holds
 
     def rules(self, account: Mapping[str, Any]) -> Rules:
         """The rules for an account's calls."""
-        return replace(
-            _rules(self._config, account),
-            switches=self._switches,
-            trunks=self._trunks,
-            networks=self.networks,
-        )
+        return self._rules(account.get("region"), tuple(account.get("countries") or ()))
+
+    def _made(self, config: Config) -> Callable[[str | None, tuple[str, ...]], Rules]:
+        """What gives the rules by these settings: the same for all accounts that say the same."""
+
+        def made(region: str | None, countries: tuple[str, ...]) -> Rules:
+            return replace(
+                _rules(config, {"region": region, "countries": countries}),
+                switches=self._switches,
+                trunks=self._trunks,
+                networks=self.networks,
+            )
+
+        return lru_cache(RULES)(made)
 
     def get_dials(self, account: Mapping[str, Any], clicktocall: Mapping[str, Any]) -> bool:
         """Whether a GET of the activation URL dials: all that have a say have to allow it."""
@@ -274,20 +290,14 @@ class Guard:
     def _limits(
         self, account: Mapping[str, Any], clicktocall: Mapping[str, Any], local: bool
     ) -> dict[str, int]:
-        return {
-            scope: stricter(
-                self._set(scope, local),
-                _said(account, f"per_{scope}"),
-                _said(clicktocall, f"per_{scope}"),
-            )
-            for scope in SCOPES
-        }
-
-    def _set(self, scope: str, local: bool) -> int:
-        given = getattr(self._config.guard, f"per_{scope}")
-        if given != AUTO:
-            return int(given)
-        return 0 if local else BUILT_IN[scope]
+        limits = self._limits_of[local]
+        for document in (account, clicktocall):
+            if document.get("limits"):
+                limits = {
+                    scope: stricter(limit, _said(document, f"per_{scope}"))
+                    for scope, limit in limits.items()
+                }
+        return limits
 
     # --- how long
 
@@ -413,6 +423,18 @@ def _keys(client: str | None, called: str | None, clicktocall: str, account: str
 
 def _keys_of(row: Mapping[str, Any]) -> dict[str, str]:
     return _keys(row["client"], row["called"], row["clicktocall_id"], row["account_id"])
+
+
+def _limits_of(config: Config) -> dict[bool, dict[str, int]]:
+    """The limits by these settings, for programs of this machine and for all others."""
+
+    def limit(scope: str, local: bool) -> int:
+        given = getattr(config.guard, f"per_{scope}")
+        if given != AUTO:
+            return int(given)
+        return 0 if local else BUILT_IN[scope]
+
+    return {local: {scope: limit(scope, local) for scope in SCOPES} for local in (True, False)}
 
 
 def _said(document: Mapping[str, Any], name: str) -> int:

@@ -189,7 +189,7 @@ class Leg:
 
 def voices(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
     """Those of the codecs that are heard."""
-    return tuple(codec for codec in codecs if codec.name.lower() != EVENT)
+    return tuple([codec for codec in codecs if codec.name.lower() != EVENT])
 
 
 def passes(some: Sequence[Codec], others: Sequence[Codec]) -> bool:

@@ -13,6 +13,7 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 HOUR = 3600.0
 DAY = 86400.0
@@ -132,6 +133,7 @@ def until_tomorrow(now: float) -> int:
     return math.ceil(DAY - now % DAY)
 
 
+@lru_cache(1024)
 def client_key(address: str) -> str:
     """What a client is counted by: its address, of IPv6 the /64 that a single customer has all of."""
     try:

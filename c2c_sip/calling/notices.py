@@ -66,6 +66,8 @@ class Notices:
 
         :param changes: what else of the record is new
         """
+        if not self._hooks:
+            return ()
         now = self._wall()
         number = self._sequence if sequence is None else sequence
         self._sequence += 1

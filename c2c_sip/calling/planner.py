@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
@@ -156,18 +156,9 @@ class Planner:
 
             call_id = secrets.token_hex(12) if index else row["extension_call_id"]
             ringing = timeout or config.calling.extension_timeout
-            return replace(
-                self._leg(
-                    account,
-                    clicktocall,
-                    "extension",
-                    route,
-                    call_id,
-                    ringing,
-                    added("extension", route),
-                ),
-                accepts_referral=lambda uri: transfer(uri) is not None,
-                transfer=transfer,
+            headers = added("extension", route)
+            return self._leg(
+                account, clicktocall, "extension", route, call_id, ringing, headers, transfer
             )
 
         contact, *extensions = routes
@@ -213,12 +204,13 @@ class Planner:
         call_id: str,
         timeout: float,
         added: tuple[tuple[str, str], ...] = (),
+        transfer: Callable[[Uri], LegPlan | None] = lambda uri: None,
     ) -> LegPlan:
-        trunk_hosts = [host for account in self._accounts.values() for host in account.servers]
         trunk = route.destination.trunk
         codecs = codec_list(trunk.codecs) if trunk is not None and trunk.codecs else ()
 
         def redirect(uri: Uri) -> Outbound | None:
+            trunk_hosts = [host for each in self._accounts.values() for host in each.servers]
             where = routing.may_follow(route.destination, uri, self._config.trunks, trunk_hosts)
             if where is None or not self._may_be_sent_to(account, role, where):
                 return None
@@ -236,6 +228,8 @@ class Planner:
             ptime=trunk.ptime if trunk is not None else 20,
             srtp=Mode(trunk.srtp if trunk is not None else self._config.media.srtp),
             redirect=redirect,
+            accepts_referral=lambda uri: transfer(uri) is not None,
+            transfer=transfer,
             accepted=self._accepted,
             at_home=role == "extension" or route.at_home,
         )

@@ -160,21 +160,20 @@ def check(
     public = not clicktocall.get("auth_required") and not authenticated
     whitelist = [pattern for pattern in clicktocall.get("whitelist") or [] if pattern]
     own = str(account.get("realm") or clicktocall.get("realm") or "")
-    switches = rules.switches | ({_host(own)} - {""})
+    home, host = _host(own), _host(read.host) if isinstance(read, Uri) else ""
+    switches = rules.switches | ({home} - {""})
     number = _number(read, switches, rules.region)
     if whitelist:
         forms = [*spellings(text, read), *dialled(read)]
-        if number is not None and isinstance(read, Uri) and _host(read.host) in switches:
+        if number is not None and isinstance(read, Uri) and host in switches:
             forms += spellings("", number)
         if not _passes(whitelist, forms):
             raise refuse("pattern", "The contact is not on the whitelist", "whitelist")
     at_home = (
-        isinstance(read, Uri)
-        and _host(read.host) == _host(own)
-        and hostport_text(_host(read.host), read.port) in rules.trunks
+        isinstance(read, Uri) and host == home and hostport_text(host, read.port) in rules.trunks
     )
     if isinstance(read, Uri):
-        known = _host(read.host) == _host(own) or _host(read.host) in map(_host, rules.sip_hosts)
+        known = host == home or host in map(_host, rules.sip_hosts)
         if public and not whitelist and not known:
             message = "A SIP URI of another realm must be on the whitelist"
             raise refuse("pattern", message, "host")

@@ -129,11 +129,11 @@ class Recorder:
             self._ringing.add(plan.role)
             self.state(f"{plan.role}_ringing")
 
-    def answered(self, plan: LegPlan, dialog: Mapping[str, Any]) -> None:
-        """A leg was answered. Its dialog is written down, so that after a crash it can still be hung up."""
+    def answered(self, plan: LegPlan) -> None:
+        """A leg was answered; :meth:`leg_pending` was told its dialog before its ACK left."""
         cdr = self._cdrs[plan.call_id]
         cdr["answered"] = self._wall()
-        self._ledger.update_cdr(cdr["id"], answered=cdr["answered"], dialog=dict(dialog))
+        self._ledger.update_cdr(cdr["id"], answered=cdr["answered"])
         if self._named[plan.role] is not cdr:
             self._name(cdr)
 
@@ -159,13 +159,10 @@ class Recorder:
     @property
     def legs(self) -> dict[str, LegFacts]:
         """What was seen of each leg that was dialled, by Call-ID, in the order in which they were."""
-        found = {}
-        for call_id, cdr in self._cdrs.items():
-            seen = self._seen.get(call_id) or LegFacts(cdr["role"], "")
-            found[call_id] = replace(
-                seen, created=cdr["created"], ringing=cdr["ringing"], answered=cdr["answered"]
-            )
-        return found
+        return {
+            call_id: self._seen.get(call_id) or LegFacts(cdr["role"], "", **_times(cdr))
+            for call_id, cdr in self._cdrs.items()
+        }
 
     def outcome(self, cause: str, status: int | None, explanation: str = "") -> None:
         """It is known that the two will not be connected, though the extension still hears a tone."""
@@ -198,7 +195,7 @@ class Recorder:
         cdr = self._cdrs[plan.call_id]
         ended = self._wall()
         if seen is not None:
-            self._seen[plan.call_id] = replace(seen, ended=ended, media=counters)
+            self._seen[plan.call_id] = replace(seen, ended=ended, media=counters, **_times(cdr))
         cdr["ended"] = ended
         answered = cdr["answered"]
         own_cause, own_status = cause, status
@@ -258,6 +255,10 @@ class Recorder:
 
 def _tell_nobody(_: object) -> None:
     """Nothing more is to come."""
+
+
+def _times(cdr: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: cdr[name] for name in ("created", "ringing", "answered")}
 
 
 def _seconds(start: float | None, end: float) -> int:

@@ -168,7 +168,8 @@ def destination(party: Party, realm: str, trunks: Sequence[Trunk], region: str) 
     :raises Refusal: of the kind ``unavailable``: it takes a trunk and there is none
     """
     if isinstance(party, Uri):
-        return Destination("direct", replace(party, headers=()), party)
+        uri = replace(party, headers=()) if party.headers else party
+        return Destination("direct", uri, party)
     trunk = choose_trunk(trunks, realm)
     if isinstance(party, Extension):
         host, port = _host_and_port(realm or trunk.domain)
@@ -540,7 +541,8 @@ def _display(shown: Shown) -> str:
 
 def _safe(text: str) -> str:
     """A text without what must not stand in a header, and not too long."""
-    return "".join(c for c in text if c.isprintable()).strip()[:MAX_DISPLAY_NAME]
+    shown = text if text.isprintable() else "".join(c for c in text if c.isprintable())
+    return shown.strip()[:MAX_DISPLAY_NAME]
 
 
 __all__ = [

@@ -145,19 +145,15 @@ def _fitting(dumped: Mapping[str, Any]) -> bytes:
     """``dumped`` in as few octets as a place has, without those other servers and early dialogs that make it too long;
     empty if it is too long all the same."""
     room = PLACE - _HEAD.size
-    body = _as_json(dumped)
+    body = _encode(dumped).encode()
     while len(body) > room:
         pending = dumped.get("pending") or {}
         less = next((name for name in ("others", "early") if pending.get(name)), None)
         if less is None:
             return b""
         dumped = {**dumped, "pending": {**pending, less: pending[less][:-1]}}
-        body = _as_json(dumped)
+        body = _encode(dumped).encode()
     return body
-
-
-def _as_json(dumped: Mapping[str, Any]) -> bytes:
-    return _encode(dumped).encode()
 
 
 __all__ = ["PLACE", "Standing", "path_of"]

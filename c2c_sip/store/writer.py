@@ -87,8 +87,9 @@ class Writer:
         self._database = database
         self._statements: dict[tuple[str, bool, tuple[str, ...]], str] = {}
         self._entries: deque[_Entry] = deque()
-        #: Held around the entries; the writer sleeps on it.
-        self._news = threading.Condition()
+        #: Held around the entries; the writer sleeps on its condition.
+        self._lock = threading.RLock()
+        self._news = threading.Condition(self._lock)
         self._asleep = False
         self._waited_for = 0
         #: Counts transactions with more in them than changes of single rows; before those who wait hear of it.
@@ -131,7 +132,7 @@ class Writer:
             log.error("the store is closed: %s of %s is lost", change.table, change.id)
 
     def _put(self, entry: _Entry) -> bool:
-        with self._news:
+        with self._lock:
             if self._closed:
                 return False
             self._entries.append(entry)
@@ -139,6 +140,7 @@ class Writer:
                 self._waited_for += 1
             # The first wakes the writer, which then waits for others; after that only one that is waited for does.
             if self._asleep or entry.future is not None:
+                self._asleep = False
                 self._news.notify()
         return True
 
@@ -178,8 +180,13 @@ class Writer:
                 pause = RETRY if self._failing else LINGER
                 closed = self._closed
                 self._news.wait_for(lambda: self._waited_for or self._closed > closed, pause)
-            entries = [self._entries.popleft() for _ in range(min(BATCH, len(self._entries)))]
-            self._waited_for -= sum(entry.future is not None for entry in entries)
+            if len(self._entries) <= BATCH:
+                entries = list(self._entries)
+                self._entries.clear()
+                self._waited_for = 0
+            else:
+                entries = [self._entries.popleft() for _ in range(BATCH)]
+                self._waited_for -= sum(entry.future is not None for entry in entries)
         return entries
 
     def _commit(self, entries: list[_Entry]) -> None:
@@ -215,22 +222,20 @@ class Writer:
                 self._database.close()
             self._not_written(entries, error, answers)
             return
-        self.written += any(not isinstance(entry.work, Change) for entry in entries)
+        self.written += not all([isinstance(entry.work, Change) for entry in entries])
         if self._failing:
             self._failing = False
             log.warning("the database can be written again")
-        for at, entry in enumerate(entries):
-            problem = failed.get(at)
-            if problem is not None and (
-                entry.future is None or not isinstance(problem, pw.IntegrityError)
-            ):
+        for at, problem in failed.items():
+            if entries[at].future is None or not isinstance(problem, pw.IntegrityError):
                 log.error("a write failed", exc_info=problem)
+        for at, entry in enumerate(entries):
             if entry.future is None:
                 continue
-            if problem is None:
-                entry.future.set_result(results[at])
+            if at in failed:
+                entry.future.set_exception(failed[at])
             else:
-                entry.future.set_exception(problem)
+                entry.future.set_result(results[at])
 
     def _not_written(self, entries: list[_Entry], error: Exception, answers: bool) -> None:
         """Tell those who wait, also those behind them in the queue, and put the rest back to its head."""
@@ -313,7 +318,7 @@ class Writer:
         if statement is None:
             statement = self._statements[key] = self._statement(*key)
         execute: Any = self._database.execute_sql
-        values = (value() if callable(value) else value for value in change.columns.values())
+        values = [value() if callable(value) else value for value in change.columns.values()]
         execute(statement, (*values, change.id))
         for other in change.also:
             self.execute(other)

@@ -24,6 +24,7 @@ import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from sipstack.literal import read_literal
 from sipstack.transport import Address
 
 #: Packets one right after the other before a source that was not described is believed.
@@ -85,7 +86,7 @@ class Latch:
     )
 
     def __init__(self, own: str, known: Collection[str] = ()) -> None:
-        self._own = ipaddress.ip_address(own)
+        self._own = _read(own)
         self._known = known
         #: What the peer's description says.
         self.signalled: Address | None = None
@@ -117,7 +118,7 @@ class Latch:
 
     def signal(self, address: Address | None) -> None:
         """The peer said where it is: an IP literal and a port, or nowhere. What differs from before begins anew."""
-        ip = ipaddress.ip_address(address[0]) if address is not None else None
+        ip = _read(address[0]) if address is not None else None
         if address is not None:
             address = (str(ip), address[1])
         if address != self.signalled:
@@ -208,7 +209,7 @@ class Latch:
         """Whether a source is of the described network, or where the signalling comes from."""
         assert self._signalled_ip is not None
         network = _network(self._signalled_ip)
-        return source[0] in self._known or _network(ipaddress.ip_address(source[0])) == network
+        return source[0] in self._known or _network(_read(source[0])) == network
 
     def _weigh(self, source: Address, sequence: int, ssrc: int, now: float) -> _Candidate | None:
         """What is known of a source with this packet; ``None`` while others take all the room."""
@@ -231,6 +232,12 @@ class Latch:
             del candidates[oldest]
         candidates[source] = _Candidate(ssrc, sequence, now, now)
         return candidates[source]
+
+
+def _read(host: str) -> _Ip:
+    ip = read_literal(host)
+    assert ip is not None, host
+    return ip
 
 
 def _network(ip: _Ip) -> int:

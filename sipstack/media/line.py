@@ -1,15 +1,15 @@
 """One leg as the relay has it: its sockets, what came from its peer, what its peer gets, and the figures of both."""
 
-import ipaddress
 import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from random import Random
 from typing import Protocol
 
+from sipstack.literal import read_literal
 from sipstack.media.dtmf import EventPacket, KeyReader, ToneFrame
 from sipstack.media.early import Early
 from sipstack.media.latch import Latch
@@ -271,7 +271,7 @@ class Line:
 
     def reachable(self, host: str, port: int) -> Address | None:
         """An address that a description names, if packets may go there: a name would have to be looked up."""
-        ip = _ip(host)
+        ip = read_literal(host)
         if ip is None or ip.version != self.ip_version or not port:
             return None
         if ip.is_multicast or ip.is_unspecified or host == _EVERYBODY:
@@ -390,17 +390,9 @@ def _milliseconds(seconds: float) -> float:
     return round(1000 * seconds, 3)
 
 
-@lru_cache(maxsize=1024)
-def _ip(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(address)
-    except ValueError:
-        return None
-
-
 def is_unspecified(address: str) -> bool:
     """Whether the address is 0.0.0.0 or ``::``, which once meant hold."""
-    ip = _ip(address)
+    ip = read_literal(address)
     return ip is not None and ip.is_unspecified
 
 

@@ -2,7 +2,15 @@
 
 from sipstack.message.errors import ParseError
 from sipstack.message.headers import CSeq, NameAddr, Via, delta_seconds
-from sipstack.message.message import METHODS, REASONS, Message, Request, Response, make_response
+from sipstack.message.message import (
+    METHODS,
+    REASONS,
+    Message,
+    Request,
+    Response,
+    make_request,
+    make_response,
+)
 from sipstack.message.parser import check_request, check_response, parse_datagram
 from sipstack.message.uri import Params, Uri
 
@@ -21,6 +29,7 @@ __all__ = [
     "check_request",
     "check_response",
     "delta_seconds",
+    "make_request",
     "make_response",
     "parse_datagram",
 ]

@@ -253,13 +253,15 @@ class NameAddr(Parametrized):
     are taken apart when they are asked for.
     """
 
-    __slots__ = ("_address", "_uri", "display_name")
+    __slots__ = ("_address", "_text", "_uri", "display_name")
 
     def __init__(self, display_name: str, uri: Uri, params: Params = ()) -> None:
         super().__init__(params)
         self.display_name = display_name
         self._uri: Uri | None = uri
         self._address = ""
+        #: As it is written, once it was.
+        self._text = ""
 
     @classmethod
     def parse(cls, text: str) -> "NameAddr":
@@ -278,6 +280,7 @@ class NameAddr(Parametrized):
                 name, known._address, known._after = usual.groups()
                 known.display_name = name or ""
                 known._uri = known._params = None
+                known._text = ""
             if len(text) < WORTH_REMEMBERING:
                 remember(_KNOWN, text, known)
         return known
@@ -317,8 +320,11 @@ class NameAddr(Parametrized):
         return self.display_name, self.uri, self.params
 
     def __str__(self) -> str:
-        name = f"{quote_string(self.display_name)} " if self.display_name else ""
-        return f"{name}<{self.uri}>{params_text(self.params)}"
+        text = self._text
+        if not text:
+            name = f"{quote_string(self.display_name)} " if self.display_name else ""
+            text = self._text = f"{name}<{self.uri}>{params_text(self.params)}"
+        return text
 
     @property
     def tag(self) -> str | None:

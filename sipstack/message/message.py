@@ -168,16 +168,26 @@ class Message:
     def add(self, name: str, value: str) -> None:
         """Append a header line."""
         self._headers.append((name, value))
-        self._index = None
-        if self._cache:
-            self._cache = {}
+        if self._index is None and not self._cache:
+            return
+        # What was read of other headers stays as it is.
+        known = canonical(name)
+        if self._index is not None:
+            self._index.setdefault(known, []).append(value)
+        self._cache.pop(known, None)
+        if known == "via":
+            self._cache.pop("vias", None)
 
     def _first(self, wanted: str) -> int | None:
         """Where the first header line of a canonical name stands."""
         for at, (name, _) in enumerate(self._headers):
-            if canonical(name) == wanted:
+            if (SPELLINGS.get(name) or canonical(name)) == wanted:
                 return at
         return None
+
+    def has(self, name: str) -> bool:
+        """Whether there is a header line of this name: a look at the first ones."""
+        return self._first(canonical(name)) is not None
 
     def insert_first(self, name: str, value: str) -> None:
         """Put a header line before the first of its name, or at the top."""
@@ -186,9 +196,12 @@ class Message:
 
     def push_via(self, via: Via) -> None:
         """Put a Via on top."""
-        self._headers.insert(0, ("Via", str(via)))
-        self._index = None
-        self._cache = {"via": via}
+        text = str(via)
+        self._headers.insert(0, ("Via", text))
+        if self._index is not None:
+            self._index.setdefault("via", []).insert(0, text)
+        self._cache.pop("vias", None)
+        self._cache["via"] = via
 
     def set(self, name: str, value: str) -> None:
         """Have one header line of this name: in the place of the first, or at the end."""
@@ -443,6 +456,35 @@ class Request(Message):
     def start_line(self) -> str:
         """Method, Request-URI and version."""
         return f"{self.method} {self.request_uri} SIP/2.0"
+
+
+def make_request(
+    method: str,
+    uri: Uri,
+    *,
+    routes: Iterable[NameAddr],
+    from_: NameAddr,
+    to: NameAddr,
+    call_id: str,
+    sequence: int,
+) -> Request:
+    """A request with what each has to have, but for the Via and the Contact (:rfc:`3261` §8.1.1)."""
+    cseq = CSeq(sequence, method)
+    request = Request(
+        method,
+        uri,
+        [
+            *[("Route", str(route)) for route in routes],
+            ("Max-Forwards", "70"),
+            ("From", str(from_)),
+            ("To", str(to)),
+            ("Call-ID", call_id),
+            ("CSeq", str(cseq)),
+        ],
+    )
+    # It need not be read again what these were made of.
+    request._cache = {"from": from_, "to": to, "call-id": call_id, "cseq": cseq}
+    return request
 
 
 class Response(Message):

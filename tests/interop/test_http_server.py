@@ -1,10 +1,12 @@
 """Clients that are slow, idle, many or rude: none of them keeps the others from being answered."""
 
+import gc
 import http.client
 import json
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -230,3 +232,97 @@ def test_a_request_that_is_for_several_hosts_is_refused(server: HttpServer, host
     connection = connect(server, b"GET / HTTP/1.0\r\n\r\n")
     assert connection.makefile("rb").readline() == b"HTTP/1.0 200 OK\r\n"
     connection.close()
+
+
+def until_closed(connection: socket.socket) -> bytes:
+    found = bytearray()
+    while chunk := connection.recv(1 << 16):
+        found += chunk
+    return bytes(found)
+
+
+def test_whoever_says_that_he_has_no_more_to_ask_gets_his_answer(server: HttpServer) -> None:
+    one = connect(server, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+    one.shutdown(socket.SHUT_WR)
+    assert until_closed(one).endswith(b"\r\n\r\n3")
+    one.close()
+
+
+def test_an_answer_by_http_1_0_ends_with_the_connection(server: HttpServer) -> None:
+    one = connect(server, b"GET /big HTTP/1.0\r\n\r\n")
+    assert until_closed(one).endswith(b"\r\n\r\n" + BIG)
+    one.close()
+
+
+def test_what_is_asked_ahead_is_answered_in_order_however_slowly_it_is_taken() -> None:
+    def count(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        start_response("200 OK", [])
+        number = environ["PATH_INFO"][1:].encode()
+        return [number * 100_000 if int(number) % 2 else number]
+
+    server = HttpServer(count, "127.0.0.1:0", 4, 1000, lambda path: False)
+    server.start()
+    numbers = [str(number).encode() for number in range(10, 30)]
+    asked = b"".join(b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in numbers)
+    connections = [connect(server, asked) for _ in range(8)]
+    for one in connections:
+        stream = one.makefile("rb", buffering=4096)
+        for number in numbers:
+            length = 0
+            assert stream.readline() == b"HTTP/1.1 200 OK\r\n"
+            while (line := stream.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.partition(b":")[2])
+            assert stream.read(length) == (number * 100_000 if int(number) % 2 else number)
+        stream.close()
+        one.close()
+    server.stop()
+
+
+def test_nobody_who_takes_his_time_keeps_the_server_busy(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = []
+    turn = server._turn
+    monkeypatch.setattr(server, "_turn", lambda patience: (turns.append(1), turn(patience)))
+    lazy = connect(server, b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+    half = connect(server, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+    until(lambda: len(turns) > 3, 20, "a second of waiting")
+    before = len(turns)
+    time.sleep(1)
+    # Five a second, and what the lazy one's own system takes at first.
+    assert len(turns) - before < 100
+    for one in (lazy, half):
+        one.close()
+
+
+def test_beyond_the_most_connections_the_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_CONNECTIONS", 10)
+    server = HttpServer(app, "127.0.0.1:0", 1, 1000, lambda path: False)
+    server.start()
+    early = [connect(server) for _ in range(12)]
+    until(lambda: server.connections >= 8, 20, "as many as it takes")
+    taken = server.connections
+    late = connect(server, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    time.sleep(0.5)
+    assert server.connections == taken
+    for one in early:
+        one.close()
+    assert b"200 OK" in until_closed(late)
+    server.stop()
+
+
+def test_a_connection_that_is_over_is_gone_without_the_cycle_collector(server: HttpServer) -> None:
+    gc.disable()
+    try:
+        one = connect(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200 OK" in one.recv(4096)
+        (channel,) = server._listening[0].active_channels.values()
+        seen = weakref.ref(channel)
+        del channel
+        one.close()
+        # The thread that has answered it forgets it with the next one.
+        until(lambda: not server.connections, 20, "its end")
+        until(lambda: ask(server)[0] == 200 and seen() is None, 20, "nothing of it")
+    finally:
+        gc.enable()

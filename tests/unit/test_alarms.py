@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sipstack.alarms import Alarm, Alarms
 from tests.simulation.clock import VirtualLoop
@@ -95,3 +97,75 @@ def test_an_alarm_may_be_set_anew_while_it_rings(bed: Bed) -> None:
     bed.alarms.set(alarm, 1001.0)
     bed.run(10)
     assert rings == [1001.0, 1002.0, 1003.0]
+
+
+def test_those_of_one_moment_ring_in_turn_but_for_those_that_were_moved(bed: Bed) -> None:
+    alarms = [Alarm() for _ in range(8)]
+    for alarm in alarms:
+        bed.alarms.set(alarm, 1002.0)
+    bed.alarms.set(alarms[7], 1004.0)
+    bed.alarms.set(alarms[0], None)
+    bed.alarms.set(alarms[3], 1001.0)
+    bed.alarms.set(alarms[5], 1001.0)
+    bed.alarms.set(alarms[5], 1002.0)
+    bed.alarms.set(alarms[6], None)
+    bed.alarms.set(alarms[6], 1002.0)
+    bed.run(10)
+    first, *rest = bed.rung
+    assert first == (1001.0, alarms[3])
+    assert rest[-1] == (1004.0, alarms[7])
+    assert sorted(alarms.index(alarm) for _, alarm in rest[:-1]) == [1, 2, 4, 5, 6]
+    assert {moment for moment, _ in rest[:-1]} == {1002.0}
+    assert all(alarm.due is alarm.listed is None for alarm in alarms)
+
+
+def test_one_that_fails_as_it_rings_keeps_no_other_from_it(bed: Bed) -> None:
+    one, other, later = Alarm(), Alarm(), Alarm()
+    rung: list[Alarm] = []
+
+    def ring(alarm: Alarm) -> None:
+        rung.append(alarm)
+        bed.alarms.set(later, None)
+        if alarm is one:
+            raise ValueError("one")
+
+    bed.alarms = Alarms(bed.loop, ring)
+    for alarm in (one, other, later):
+        bed.alarms.set(alarm, 1001.0)
+    bed.run(10)
+    assert rung == [one, other]
+    assert [str(error) for error in bed.loop.errors] == ["one"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(1, 6), st.integers(0, 1))))
+def test_whatever_is_set_and_moved_each_rings_once_at_its_moment(
+    steps: list[tuple[int, int | None, int]],
+) -> None:
+    loop = VirtualLoop()
+    rung: list[tuple[float, Alarm]] = []
+    alarms: Alarms[Alarm] = Alarms(loop, lambda alarm: rung.append((loop.time(), alarm)))
+    those = [Alarm() for _ in range(6)]
+    expected: list[tuple[float, Alarm]] = []
+
+    async def play() -> None:
+        due: dict[Alarm, float] = {}
+        for which, after, pause in steps:
+            moment = None if after is None else loop.time() + after / 2
+            alarms.set(those[which], moment)
+            due.pop(those[which], None)
+            if moment is not None:
+                due[those[which]] = moment
+            if pause:
+                await asyncio.sleep(0.75)
+                over = [alarm for alarm, when in due.items() if when <= loop.time()]
+                expected.extend((due.pop(alarm), alarm) for alarm in over)
+        await asyncio.sleep(10)
+        expected.extend((when, alarm) for alarm, when in due.items())
+
+    loop.run_until_complete(play())
+
+    def by_moment(one: tuple[float, Alarm]) -> tuple[float, int]:
+        return one[0], those.index(one[1])
+
+    assert sorted(rung, key=by_moment) == sorted(expected, key=by_moment)
+    assert [moment for moment, _ in rung] == sorted(moment for moment, _ in rung)

@@ -472,7 +472,7 @@ def test_a_clock_that_is_set_while_a_call_is_up_makes_it_no_longer_and_no_shorte
         live.recorder.ringing(leg)
     desk.line.clock += 4.0
     for leg in legs:
-        live.recorder.answered(leg, {})
+        live.recorder.answered(leg)
     live.recorder.connected()
     desk.now += step
     desk.line.clock += 90.0

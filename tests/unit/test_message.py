@@ -13,6 +13,7 @@ from sipstack.message import (
     Uri,
     Via,
     check_request,
+    make_request,
     make_response,
     parse_datagram,
 )
@@ -21,6 +22,7 @@ from sipstack.message import uri as uris
 from sipstack.message.headers import split_values
 from sipstack.message.uri import MOST_REMEMBERED, WORTH_REMEMBERING
 
+B = Uri.parse("sip:b@192.0.2.2")
 INVITE = (
     "INVITE sip:bob@biloxi.example.com;transport=udp SIP/2.0\r\n"
     "Via: SIP/2.0/UDP 192.0.2.1:5062;branch=z9hG4bKx;rport\r\n"
@@ -190,6 +192,66 @@ def test_splitting_reads_no_value_and_each_is_read_once() -> None:
         assert getattr(message, read) is getattr(message, read)
     message.set("To", "<sip:other@example.com>")
     assert message.to.uri.user == "other"
+
+
+def test_a_request_is_read_as_what_it_was_made_of() -> None:
+    who = NameAddr('A "b"', Uri.parse("sip:a@192.0.2.1;x=y"), (("tag", "1"),))
+    routes = [NameAddr.parse("<sip:p1;lr>"), NameAddr.parse("<sip:p2;lr>")]
+    made = make_request(
+        "BYE", B, routes=routes, from_=who, to=NameAddr("", B), call_id="c", sequence=7
+    )
+    read = parse_datagram(made.serialize())
+    assert isinstance(read, Request)
+    for each in (made, read):
+        assert (each.method, each.uri, each.max_forwards) == ("BYE", B, 70)
+        assert (each.from_, each.to, each.call_id) == (who, NameAddr("", B), "c")
+        assert (each.cseq, each.routes) == (CSeq(7, "BYE"), routes)
+
+
+#: What is done to a message in between, each with whatever header it is about.
+CHANGES = st.sampled_from(["add", "set", "insert_first", "remove", "remove_first", "push_via"])
+HEADERS = st.sampled_from(
+    [
+        *[("From", f"<sip:a@b>;tag={n}") for n in range(3)],
+        *[("f", "<sip:c@b>"), ("To", "<sip:d@b>"), ("Call-ID", "1"), ("i", "2"), ("CSeq", "1 BYE")],
+        *[("Via", f"SIP/2.0/UDP h;branch={n}") for n in range(3)],
+        *[("v", "SIP/2.0/TCP a, SIP/2.0/UDP b"), ("Contact", "<sip:e@b>, <sip:f@b>"), ("m", "*")],
+        *[("Route", "<sip:p;lr>"), ("Record-Route", "<sip:q;lr>, <sip:r;lr>"), ("X", "1")],
+    ]
+)
+
+
+def everything_in(message: Request) -> list[object]:
+    """What each question is answered with."""
+    found: list[object] = []
+    for name in ("via", "vias", "from_", "to", "call_id", "cseq", "contacts", "contact_star"):
+        try:
+            found.append(getattr(message, name))
+        except ParseError as error:
+            found.append(error.reason)
+    found += [message.routes, message.record_routes]
+    for name in ("From", "to", "v", "Via", "Contact", "CSeq", "i", "X"):
+        found += [message.get(name), message.get_all(name), message.has(name)]
+    return found
+
+
+@given(st.lists(st.tuples(CHANGES, HEADERS, st.booleans()), max_size=12))
+def test_whatever_was_asked_and_changed_before_the_headers_are_read_as_they_stand(
+    changes: list[tuple[str, tuple[str, str], bool]],
+) -> None:
+    message = make_request(
+        "BYE", B, routes=(), from_=NameAddr("", B), to=NameAddr("", B), call_id="c", sequence=7
+    )
+    for change, (name, value), is_asked in changes:
+        if is_asked:
+            everything_in(message)
+        if change in ("remove", "remove_first"):
+            getattr(message, change)(name)
+        elif change == "push_via":
+            message.push_via(Via("UDP", "h", None, (("branch", f"z{len(value)}"),)))
+        else:
+            getattr(message, change)(name, value)
+    assert everything_in(message) == everything_in(Request("BYE", B, message.headers))
 
 
 @pytest.mark.parametrize(
