@@ -5,6 +5,7 @@ and so are the Contact and the Record-Route of an answer, by which ACK and BYE g
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from sipstack.account import Account
 from sipstack.agent import Agent
@@ -51,16 +52,27 @@ class Fence:
     ) -> None:
         """See :meth:`sipstack.agent.Agent.locate`."""
 
-        def found(targets: Sequence[Target]) -> None:
-            if uri == self._home:
-                self._hosts_at_home.update(target.address[0] for target in targets)
-            accepted = [target for target in targets if self._may_be_sent_to(target.address[0])]
-            if accepted:
-                then(accepted)
-            else:
-                failed(f"{uri.host} is at an address that is not to be called")
+        if account is not None:
+            self._agent.locate(uri, account, then, failed)
+        else:
+            self._agent.locate(uri, None, partial(self._found, uri, then, failed), failed)
 
-        self._agent.locate(uri, account, found if account is None else then, failed)
-
-    def _may_be_sent_to(self, host: str) -> bool:
-        return host in self._hosts_at_home or self._accepted(host)
+    def _found(
+        self,
+        uri: Uri,
+        then: Callable[[Sequence[Target]], None],
+        failed: Callable[[str], None],
+        targets: Sequence[Target],
+    ) -> None:
+        at_home = self._hosts_at_home
+        if self._home is not None and uri == self._home:
+            at_home.update(target.address[0] for target in targets)
+        accepted = [
+            target
+            for target in targets
+            if target.address[0] in at_home or self._accepted(target.address[0])
+        ]
+        if accepted:
+            then(accepted)
+        else:
+            failed(f"{uri.host} is at an address that is not to be called")

@@ -147,7 +147,7 @@ class Uri:
     def param(self, name: str) -> str | None:
         """The value of a parameter (lower-case ``name``), its escapes undone."""
         for known, value in self.params:
-            if _unescaped(known).lower() == name:
+            if known == name or _unescaped(known).lower() == name:
                 return None if value is None else _unescaped(value)
         return None
 
