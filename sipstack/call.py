@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 from sipstack.account import Account, Attempt
 from sipstack.agent import (
@@ -246,8 +247,11 @@ class OutgoingCall:
         """What was seen so far that bears on why the call went as it did."""
         last = self._invitations[-1] if self._invitations else None
         agreed = self._timer.agreed
-        return replace(
-            self._refusal,
+        refusal = self._refusal
+        return Evidence(
+            refusal.refused_by,
+            refusal.reason,
+            refusal.warning,
             was_heard=last is not None and last.was_heard,
             target=_hostport(last.target) if last is not None else "",
             authenticated=last is not None and last.authenticated,
@@ -320,8 +324,8 @@ class OutgoingCall:
             request,
             target,
             Handlers(
-                lambda response, source: self._response(invitation, response, source),
-                lambda status: self._no_response(invitation, status),
+                partial(self._response, invitation),
+                partial(self._no_response, invitation),
                 lambda: self._on_pending(),
             ),
         )

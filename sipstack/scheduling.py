@@ -9,16 +9,12 @@ that takes much of it by system calls, for which it does not need the interprete
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 #: The processors that the process was given.
 PROCESSORS = frozenset(os.sched_getaffinity(0))
-
-#: Real-time priorities, which are before all ordinary threads. What runs longer than 95 % of a second is held back by the
-#: kernel itself. All but the relay are equals: whoever would come before others of them would only wait for the interpreter.
-OTHERS, RELAY = 1, 2
 
 #: By how much less of its time another processor must be taken by others before it is worth while to go there.
 WORTH_IT = 0.25
@@ -30,27 +26,43 @@ def come_first() -> bool:
     """Have the calling thread run as soon as there is something for it to do (``SCHED_RR``); whether it will.
 
     Not where there is a single processor, where it could keep everything else from running; nor without the right to: that of
-    root, ``CAP_SYS_NICE``, or a limit ``RTPRIO`` of at least 1; it is before the others of a process only if that is 2.
+    root, ``CAP_SYS_NICE``, or a limit ``RTPRIO`` of at least 1. What runs longer than 95 % of a second is held back by the
+    kernel itself.
     """
-    # Of this thread only: not of those that it starts, nor of other programs.
+    if len(PROCESSORS) < 2:
+        return False
+    # Of this thread only: not of those that it starts, nor of other programs. Any real-time priority is before all others.
     policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-    return _schedule(policy, RELAY) or _schedule(policy, OTHERS)
+    try:
+        os.sched_setscheduler(0, policy, os.sched_param(1))
+    except OSError:
+        return False
+    return True
 
 
 def all_come_first() -> bool:
-    """The same for the threads that the calling one starts from now on, and for itself.
+    """Give the calling thread, and those that it starts from now on, nearly all that they ask for; whether it may.
 
     For a process whose relay is a thread: that needs the interpreter, and would wait for as long as whichever thread has it
-    waits for a processor. Since only one of them can have it, the other processors are left to other programs.
+    waits for a processor. In real time, as the relay is, all of them are not: one that only computes would keep the others
+    waiting, and by the kernel's limit all would be held back together.
     """
-    return _schedule(os.SCHED_RR, OTHERS)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, -20)
+    except OSError:
+        return False
+    if os.getsid(0) == os.getpid():
+        # Sessions share the machine before their processes do (sched(7), autogroup); this one is all ours.
+        with suppress(OSError):
+            Path("/proc/self/autogroup").write_text("-20")
+    return True
 
 
 def come_last() -> None:
     """Have the calling thread run on any processor, as an ordinary one: it works for long without the interpreter."""
     roam()
-    if os.sched_getscheduler(0) != os.SCHED_OTHER:
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    if os.getpriority(os.PRIO_PROCESS, 0) < 0:
+        os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def roam() -> None:
@@ -67,16 +79,6 @@ def roaming() -> Iterator[None]:
         yield
     finally:
         _place(0, before)
-
-
-def _schedule(policy: int, priority: int) -> bool:
-    if len(PROCESSORS) < 2:
-        return False
-    try:
-        os.sched_setscheduler(0, policy, os.sched_param(priority))
-    except OSError:
-        return False
-    return True
 
 
 def _place(thread: int, processors: Iterable[int]) -> bool:
@@ -132,13 +134,8 @@ class OneProcessor:
     def gather(self) -> bool:
         """Have the calling thread, and those that it starts from now on, run on one processor; whether they will.
 
-        Not where there is but one. Nor where they are before ordinary threads and the relay cannot be before them: it
-        would have to wait until whoever works has nothing more to do.
+        Not where there is but one.
         """
-        if os.sched_getscheduler(0) == os.SCHED_RR:
-            if not _schedule(os.SCHED_RR, RELAY):
-                return False
-            _schedule(os.SCHED_RR, OTHERS)
         return len(PROCESSORS) > 1 and _place(0, {self.at})
 
     def tidy(self) -> None:

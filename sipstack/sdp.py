@@ -45,7 +45,7 @@ class Codec:
     def same_as(self, other: "Codec") -> bool:
         """Whether the encoding is the same, whatever its number."""
         return (
-            self.name.upper() == other.name.upper()
+            (self.name == other.name or self.name.upper() == other.name.upper())
             and self.clock_rate == other.clock_rate
             and self.channels == other.channels
         )
@@ -188,10 +188,11 @@ def _media(lines: Sequence[str]) -> MediaDescription:
     rtcp_port: int | None = None
     rtcp_address: str | None = None
     rtcp_mux = False
+    direction: str | None = None
     times: dict[str, int] = {}
     cryptos: list[str] = []
     for line in lines[1:]:
-        if not line.startswith("a="):
+        if line[0] != "a":
             continue
         name, _, value = line[2:].partition(":")
         if name == "rtpmap":
@@ -215,6 +216,8 @@ def _media(lines: Sequence[str]) -> MediaDescription:
             cryptos.append(value)
         elif name in ("ptime", "maxptime") and re.fullmatch("[0-9]{1,3}", value.strip()):
             times[name] = int(value)
+        elif line[2:].strip() in DIRECTIONS:
+            direction = line[2:].strip()
     codecs: list[Codec] = []
     if "RTP/" in protocol:
         for text in formats:
@@ -231,7 +234,7 @@ def _media(lines: Sequence[str]) -> MediaDescription:
         protocol=protocol,
         formats=tuple(formats),
         codecs=tuple(codecs),
-        direction=_direction(lines),
+        direction=direction,
         address=_address(lines),
         rtcp_port=rtcp_port,
         rtcp_address=rtcp_address,

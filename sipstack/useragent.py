@@ -117,6 +117,7 @@ class UserAgent:
         self._calls: dict[tuple[str, str], tuple[Dialogue, Context]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._secret = self.token().encode()
+        self._has_tcp = any(transport.name == "TCP" for transport in self._transports)
         self._no_stream: dict[Address, float] = {}
         self._pings: dict[bytes, tuple[Address, asyncio.Future[Binding]]] = {}
         self._acquaintance = Acquaintance()
@@ -301,7 +302,7 @@ class UserAgent:
 
     def _by_stream(self, request: Request, target: Target) -> Target | None:
         """The TCP target for a request that is too large for UDP, if one may be there."""
-        if target.transport != "UDP" or not any(t.name == "TCP" for t in self._transports):
+        if target.transport != "UDP" or not self._has_tcp:
             return None
         if len(request.serialize()) + _VIA <= LARGEST_DATAGRAM:
             return None

@@ -2,8 +2,6 @@
 
 import logging
 import os
-import sqlite3
-import time
 
 import peewee as pw
 
@@ -13,22 +11,6 @@ log = logging.getLogger(__name__)
 
 #: What SQLite says of a file that is none of its own, or that it cannot read through.
 _DAMAGED = ("file is not a database", "malformed", "file is encrypted")
-
-#: Steps of a query after which others may work: a millisecond of it.
-_STEPS = 100_000
-
-
-class _File(pw.SqliteDatabase):
-    """One whose long queries make way for other threads, which have only one processor together (:mod:`sipstack.scheduling`)."""
-
-    def _initialize_connection(self, conn: sqlite3.Connection) -> None:
-        super()._initialize_connection(conn)  # type: ignore[misc]
-        conn.set_progress_handler(_make_way, _STEPS)
-
-
-def _make_way() -> None:
-    # The shortest sleep: a yield is none where threads are in real time.
-    time.sleep(1e-6)
 
 
 def connect(path: str) -> pw.Database:
@@ -42,7 +24,7 @@ def connect(path: str) -> pw.Database:
     except OSError as error:
         raise StoreError(f"the database cannot be opened: {path}: {error.strerror}") from error
     # FULL: a record that was promised is on disk, not only in the write-ahead log's cache.
-    return _File(
+    return pw.SqliteDatabase(
         path,
         pragmas={
             "journal_mode": "wal",

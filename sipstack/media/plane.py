@@ -227,7 +227,7 @@ class _Thread:
         return line.counters() if line is not None else LegCounters()
 
     def remove(self, number: int) -> LegCounters:
-        self.tell("remove", number)
+        self.tell("end", number)
         return self._lines[number].counters()
 
     def drop(self, number: int) -> None:
@@ -524,9 +524,8 @@ def _bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for number in (port, port + 1):
-            fresh = socket.socket(family, socket.SOCK_DGRAM)
+            fresh = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             sockets.append(fresh)
-            fresh.setblocking(False)
             try:
                 fresh.bind((address, number))
             except OSError as error:

@@ -269,7 +269,11 @@ class Relay:
         return line.counters() if line is not None else None
 
     def remove(self, number: int) -> LegCounters:
-        """End a line and close its sockets."""
+        """End a line, close its sockets, and say what it has counted."""
+        return self.end(number).counters()
+
+    def end(self, number: int) -> Line:
+        """The same for who has the line, and looks for itself."""
         line = self._lines.pop(number)
         if line.packets_sent or line.has_reported:
             self._report(line, self._clock(), leaving=True)
@@ -281,7 +285,7 @@ class Relay:
             del held[used.fileno()]
             self._poller.unregister(used.fileno())
             used.close()
-        return line.counters()
+        return line
 
     def close(self) -> None:
         """End all lines."""

@@ -285,8 +285,12 @@ class Message:
         """All Via values, topmost first."""
         found: list[Via] | None = self._cache.get("vias")
         if found is None:
-            values = self.values("via")
-            found = [self.via, *map(Via.parse, values[1:])] if values else []
+            lines = self._indexed().get("via", ())
+            if len(lines) == 1 and "," not in lines[0]:  # as nearly always
+                found = [self.via]
+            else:
+                values = self.values("via")
+                found = [self.via, *map(Via.parse, values[1:])] if values else []
             self._cache["vias"] = found
         return found
 

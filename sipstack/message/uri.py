@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 from urllib.parse import unquote
 
@@ -60,6 +60,8 @@ class Uri:
     params: Params = ()
     headers: Params = ()
     opaque: str = ""
+    #: As it is written, once it was.
+    _text: str = field(default="", init=False, repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> "Uri":
@@ -112,6 +114,13 @@ class Uri:
         return cls(scheme, user, password, host, port, _params(param_texts), headers)
 
     def __str__(self) -> str:
+        text = self._text
+        if not text:
+            text = self._written()
+            object.__setattr__(self, "_text", text)
+        return text
+
+    def _written(self) -> str:
         if self.scheme not in ("sip", "sips"):
             return f"{self.scheme}:{self.opaque}"
         text = hostport_text(self.host, self.port)

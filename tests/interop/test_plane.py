@@ -344,7 +344,7 @@ def test_what_is_told_while_the_relay_works_is_done_by_its_thread_in_order(
     (driver,) = threaded._relays
     relay = driver._relay  # type: ignore[attr-defined]
     done: list[tuple[str, str]] = []
-    for name in ("add", "remove"):
+    for name in ("add", "end"):
 
         def noted(*given: object, name: str = name, real: object = getattr(relay, name)) -> object:
             done.append((name, threading.current_thread().name))
@@ -356,7 +356,7 @@ def test_what_is_told_while_the_relay_works_is_done_by_its_thread_in_order(
         leg.close()
         assert not done
     until(lambda: len(done) == 2)
-    assert done == [("add", "relay"), ("remove", "relay")]
+    assert done == [("add", "relay"), ("end", "relay")]
     until(lambda: not relay.size)
     assert threaded.ports_in_use == 0
 

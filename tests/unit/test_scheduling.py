@@ -53,25 +53,39 @@ def test_without_the_right_or_on_one_processor_all_goes_on_as_usual(
 def test_all_that_a_process_starts_may_come_first_with_it() -> None:
     found: list[tuple[bool, int, int, int]] = []
 
+    def mine() -> int:
+        return os.getpriority(os.PRIO_PROCESS, 0)
+
     def work() -> None:
         all_ = scheduling.all_come_first()
-        mine = os.sched_getscheduler(0)
         others: list[int] = []
-        thread = threading.Thread(target=lambda: others.append(os.sched_getscheduler(0)))
+
+        def last() -> None:
+            others.append(mine())
+            scheduling.come_last()
+            others.append(mine())
+
+        thread = threading.Thread(target=last)
         thread.start()
         thread.join()
-        # The relay is before them.
-        first = scheduling.come_first()
-        found.append((all_, mine, others[0], os.sched_getparam(0).sched_priority if first else 0))
+        found.append((all_, mine(), *others))
 
-    usual = os.sched_getscheduler(0)
+    usual = mine()
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    all_, mine, other, relay = found[0]
-    assert (mine, other) == ((os.SCHED_RR, os.SCHED_RR) if all_ else (usual, usual))
-    assert relay in (0, 1, 2) and (relay == 0) is not all_
-    assert os.sched_getscheduler(0) == usual
+    all_, own, other, last = found[0]
+    assert (own, other) == ((-20, -20) if all_ else (usual, usual))
+    assert last == max(0, usual)
+    assert mine() == usual
+
+
+def test_without_the_right_to_all_do_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    assert not scheduling.all_come_first()
 
 
 def use(
@@ -245,14 +259,11 @@ def test_what_is_in_use_is_read_from_the_system() -> None:
         assert os.sched_getaffinity(0) == {here}
         scheduling.come_last()
         assert os.sched_getaffinity(0) == scheduling.PROCESSORS
-        assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
     in_another(work)
 
 
-def test_nobody_gathers_where_there_is_one_processor_or_no_order(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_nobody_gathers_where_there_is_one_processor(monkeypatch: pytest.MonkeyPatch) -> None:
     def one() -> None:
         with monkeypatch.context() as alone:
             alone.setattr(scheduling, "PROCESSORS", frozenset({0}))
@@ -260,19 +271,3 @@ def test_nobody_gathers_where_there_is_one_processor_or_no_order(
             assert os.sched_getaffinity(0) != {0}
 
     in_another(one)
-
-    def equal() -> None:
-        real = os.sched_setscheduler
-
-        def limited(thread: int, policy: int, param: os.sched_param) -> None:
-            if param.sched_priority > 1:
-                raise PermissionError(1, "Operation not permitted")
-            real(thread, policy, param)
-
-        monkeypatch.setattr(os, "sched_setscheduler", limited)
-        if scheduling.all_come_first():
-            assert not OneProcessor().gather()
-            assert os.sched_getscheduler(0) == os.SCHED_RR
-            assert os.sched_getaffinity(0) == scheduling.PROCESSORS
-
-    in_another(equal)

@@ -9,7 +9,7 @@ import peewee as pw
 import psycopg
 import pytest
 
-from c2c_sip.store import Store, StoreError, file, migrations
+from c2c_sip.store import Store, StoreError, migrations
 from tests.unit.stores import WHOLE, account, activation, ask
 
 
@@ -128,15 +128,3 @@ def test_two_stores_in_one_process_do_not_share_anything(tmp_path: Path, cheap: 
     assert one.accounts() and not two.accounts()
     one.close()
     two.close()
-
-
-def test_a_long_query_makes_way_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made_way: list[float] = []
-    monkeypatch.setattr(file.time, "sleep", made_way.append)
-    database = file.connect(str(tmp_path / "c2c.db"))
-    numbers = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < ?) SELECT sum(x) FROM n"
-    with database.connection_context():
-        assert database.execute_sql(numbers, (100,)).fetchone() == (5050,)
-        assert not made_way
-        assert database.execute_sql(numbers, (200_000,)).fetchone() == (20_000_100_000,)
-    assert len(made_way) > 10
