@@ -206,21 +206,19 @@ def dump(
     :param offset: seconds to add to each time
     """
     parts: list[bytes] = []
+    #: In JSON, what the messages of one leg have in common.
+    ways: dict[tuple[str, Address, Address], str] = {}
     for entry in messages:
         data = without_secrets(entry.data)
-        facts = [
-            entry.time + offset,
-            int(entry.sent),
-            entry.transport,
-            *entry.local[:2],
-            *entry.remote[:2],
-            len(data),
-        ]
-        parts += [json.dumps(facts).encode(), b"\n", data]
+        way = entry.transport, entry.local, entry.remote
+        if way not in ways:
+            ways[way] = json.dumps([entry.transport, *entry.local[:2], *entry.remote[:2]])[1:-1]
+        facts = f"[{entry.time + offset!r}, {entry.sent:d}, {ways[way]}, {len(data)}]\n"
+        parts += [facts.encode(), data]
     for head in heads:
         ends = [*head.source[:2], *head.destination[:2]]
-        facts = [head.time + offset, head.length, _HEAD, *ends, len(head.data)]
-        parts += [json.dumps(facts).encode(), b"\n", head.data]
+        seen = [head.time + offset, head.length, _HEAD, *ends, len(head.data)]
+        parts += [json.dumps(seen).encode(), b"\n", head.data]
     return zlib.compress(b"".join(parts), 1)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import falcon
@@ -150,7 +151,13 @@ def _object(name: str, value: Any) -> dict[str, Any]:
 
 def kind_of(req: falcon.Request) -> str:
     """The media type of the body, without parameters."""
-    return (req.content_type or "").partition(";")[0].strip().lower()
+    # No type of ours is as long as that.
+    return _kind((req.content_type or "")[:200])
+
+
+@lru_cache(256)
+def _kind(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 def _is_json(req: falcon.Request) -> bool:

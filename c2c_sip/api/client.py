@@ -9,8 +9,8 @@ import falcon
 
 log = logging.getLogger(__name__)
 
-#: Characters of an address: of IPv6 with all its digits, the last of them written as IPv4.
-LONGEST = 45
+#: Characters of an address with all that may stand around it; what is longer is none.
+LONGEST = 100
 
 
 def address_reader(trusted: tuple[str, ...]) -> Callable[[falcon.Request], str]:
@@ -77,19 +77,18 @@ def is_local(req: falcon.Request) -> bool:
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """An address in any of the ways that proxies write it: also in brackets, and with a port."""
+    return _read(text) if len(text) <= LONGEST else None
+
+
+@lru_cache(1024)
+def _read(text: str) -> IPv4Address | IPv6Address | None:
     text = text.strip().strip('"')
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
-    text = text.partition("%")[0]
-    return _literal(text) if len(text) <= LONGEST else None
-
-
-@lru_cache(1024)
-def _literal(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        found = ip_address(text)
+        found = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     # Of a socket for both families: it is the IPv4 address that anybody would write down.

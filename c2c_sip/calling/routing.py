@@ -11,6 +11,7 @@ import ipaddress
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 from urllib.parse import quote, unquote
 
@@ -490,6 +491,7 @@ def _hosts_of(trunk: Trunk) -> list[str]:
     return hosts
 
 
+@lru_cache(1024)
 def _host_and_port(text: str) -> tuple[str, int | None]:
     """The host and port of a trunk's domain, a realm, or an outbound proxy's URI."""
     text = text.strip()

@@ -30,6 +30,8 @@ def fill(variables: Mapping[str, str], parameter: Callable[[str], str]) -> dict[
     :param parameter: a parameter of the request by its name; empty where it has none such
     :raises Refusal: of the kind ``validation``: what the request has is no line of text, or too long
     """
+    if not variables:
+        return {}
     given: dict[str, str] = {}
     for name in dict.fromkeys(name for value in variables.values() for name in references(value)):
         given[name] = parameter(name)

@@ -201,14 +201,14 @@ class Writer:
                 self._database.connect()
             answers = True
             try:
-                with self._database.atomic():
+                with self._database.transaction():
                     results = self._write(entries)
                 failed: dict[int, BaseException] = {}
             except pw.OperationalError:
                 raise  # the database itself is in trouble, not one of the writes
             except Exception:
                 # One that fails must not take the others with it: all again, each by itself.
-                with self._database.atomic():
+                with self._database.transaction():
                     results, failed = self._write_apart(entries)
         except Exception as error:
             if not self._failing:
@@ -271,9 +271,9 @@ class Writer:
 
     def _write(self, entries: Sequence[_Entry]) -> list[Any]:
         """Do a batch, the changes of one row together."""
-        results: list[Any] = []
+        results: list[Any] = [None] * len(entries)
         waiting: dict[tuple[str, str], Change] = {}
-        for entry in entries:
+        for at, entry in enumerate(entries):
             work = entry.work
             if isinstance(work, Change):
                 held = waiting.get((work.table, work.id))
@@ -283,12 +283,11 @@ class Writer:
                 else:
                     held.columns.update(work.columns)
                     held.also += work.also
-                results.append(None)
                 continue
             for change in waiting.values():
                 self.execute(change)
             waiting.clear()
-            results.append(work())
+            results[at] = work()
         for change in waiting.values():
             self.execute(change)
         return results
