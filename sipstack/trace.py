@@ -146,16 +146,17 @@ class Trace:
         entry = TracedMessage(time, sent, transport, local, remote, data)
         if self.watcher is not None:
             self.watcher(entry, self._subjects.get(call_id, ""))
+        octets = len(data)
         kept = self._by_call.get(call_id)
         if kept is None:
             kept = self._others.get(call_id)
             if kept is None:
                 kept = self._others[call_id] = []
-            self._octets_of_others += len(data)
+            self._octets_of_others += octets
         else:
-            if self._octets + len(data) > self._most_octets:
+            if self._octets + octets > self._most_octets:
                 return
-            self._octets += len(data)
+            self._octets += octets
         if len(kept) < self._most_messages:
             kept.append(entry)
         while self._octets_of_others > MOST_OF_OTHERS and self._others:

@@ -204,9 +204,9 @@ class Line:
         # What the peer gets: one stream, whatever it is made of. The numbers are those of its last packet.
         self.destination: Address | None = None
         self.transmit: Callable[[Packet], object]
-        self.ssrc = rng.getrandbits(32)
-        self.sequence = rng.getrandbits(16)
-        self.timestamp = rng.getrandbits(32)
+        drawn = rng.getrandbits(80)
+        self.ssrc, self.timestamp = drawn >> 48, drawn >> 16 & 0xFFFFFFFF
+        self.sequence = drawn & 0xFFFF
         self.rate = 8000
         #: The encoding of what it got last, by either law of G.711 as they sound the same; "" before that.
         self.sent_codec = ""

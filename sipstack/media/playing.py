@@ -71,8 +71,9 @@ class Player:
     def due(self) -> float:
         """When the next frame is, while there is one."""
         # Nobody is to be sent anything for the groups that are empty: one tone wakes up 50 times a second.
+        groups = self._groups
         for moment in range(self._moment, self._moment + GROUPS):
-            if self._group(moment):
+            if groups[moment % GROUPS]:
                 break
         return self._epoch + moment * TICK / GROUPS
 

@@ -20,6 +20,11 @@ class Routes:
         self._clock = clock
         self._known: dict[str, tuple[float, str]] = {}
 
+    @property
+    def is_one(self) -> bool:
+        """Whether there is one address for all, which is that of ``host``."""
+        return self._bound is not None
+
     def towards(self, destination: Address) -> str:
         """The local IP literal from which ``destination`` is reached.
 

@@ -52,6 +52,8 @@ class UdpTransport:
             raise
         bound = self._socket.getsockname()
         self.local_address: Address = (bound[0], bound[1])
+        #: What we are on every route, where that is one address.
+        self._everywhere = (host, bound[1]) if self._routes.is_one else None
         loop.add_reader(self._socket.fileno(), self._readable)
 
     def _readable(self) -> None:
@@ -101,7 +103,7 @@ class UdpTransport:
 
     def address_towards(self, destination: Address) -> Address:
         """Our address on the route to ``destination``, found by asking the kernel."""
-        return self._routes.towards(destination), self.local_address[1]
+        return self._everywhere or (self._routes.towards(destination), self.local_address[1])
 
     def close(self) -> None:
         """Stop reading and close the socket."""
