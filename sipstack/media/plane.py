@@ -237,15 +237,20 @@ class _Thread:
         """Do something at the relay: here and now if its thread waits for packets, for waking that costs more than most
         of what there is to do; else the thread does it, after what came before."""
         hands = self._relay.hands
-        self._commands.append(work)
         if hands.acquire(blocking=False):
             try:
-                self._obey()
+                if self._commands:
+                    self._commands.append(work)
+                    self._obey()
+                else:
+                    self._do(work)
                 late = self._relay.oversleeps
             finally:
                 hands.release()
             if not late:
                 return
+        else:
+            self._commands.append(work)
         if not self._woken:
             # Once for all that it has not looked at yet.
             self._woken = True
@@ -269,12 +274,15 @@ class _Thread:
 
     def _obey(self) -> None:
         while self._commands:
-            work = self._commands.popleft()
-            try:
-                work()
-            except Exception:
-                # One leg's fault must not silence all the others.
-                log.exception("the relay could not do what it was told")
+            self._do(self._commands.popleft())
+
+    @staticmethod
+    def _do(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except Exception:
+            # One leg's fault must not silence all the others.
+            log.exception("the relay could not do what it was told")
 
 
 class MediaPlane:
