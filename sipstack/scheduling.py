@@ -8,6 +8,7 @@ that takes much of it by system calls, for which it does not need the interprete
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -167,9 +168,18 @@ def much_in_calls() -> None:
 
 
 def _use() -> Use:
-    """What :class:`Use` says, as it is now. See :manpage:`proc(5)`."""
-    busy, had, threads, placed = {}, {}, {}, set()
-    for line in Path("/proc/stat").read_text().splitlines():
+    """What :class:`Use` says, as it is now. See :manpage:`proc(5)`.
+
+    Where only processes are to be seen, as under systemd's ``ProcSubset=pid``, all processors look alike.
+    """
+    now = int(time.monotonic() * os.sysconf("SC_CLK_TCK"))
+    busy, had = dict.fromkeys(PROCESSORS, 0), dict.fromkeys(PROCESSORS, now)
+    threads, placed = {}, set()
+    try:
+        lines = Path("/proc/stat").read_text().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
         name, *rest = line.split()
         if name.startswith("cpu") and name != "cpu" and int(name[3:]) in PROCESSORS:
             # user nice system idle iowait irq softirq steal; guests are in user and nice. Who is nice makes room for us.

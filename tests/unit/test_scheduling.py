@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -271,3 +272,34 @@ def test_nobody_gathers_where_there_is_one_processor(monkeypatch: pytest.MonkeyP
             assert os.sched_getaffinity(0) != {0}
 
     in_another(one)
+
+
+def test_where_only_processes_are_to_be_seen_nobody_moves_and_the_relay_still_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = Path.read_text
+
+    def hidden(path: Path) -> str:
+        if path == Path("/proc/stat"):
+            raise FileNotFoundError(2, "No such file or directory")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+
+    def work() -> None:
+        here, _ = two()
+        processor = OneProcessor()
+        processor.at = here
+        assert processor.gather()
+        scheduling.much_in_calls()
+        processor.tidy()
+        end = time.monotonic() + 10
+        while os.sched_getaffinity(0) == {here} and time.monotonic() < end:
+            spun = time.thread_time() + 0.3
+            while time.thread_time() < spun:
+                pass
+            processor.tidy()
+        assert os.sched_getaffinity(0) == scheduling.PROCESSORS
+        assert processor.at == here
+
+    in_another(work)
