@@ -62,7 +62,9 @@ def come_last() -> None:
     """Have the calling thread run on any processor, as an ordinary one: it works for long without the interpreter."""
     roam()
     if os.getpriority(os.PRIO_PROCESS, 0) < 0:
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        # Whoever started us with that may have forbidden to change it, as by a filter of system calls.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def roam() -> None:
@@ -134,16 +136,25 @@ class OneProcessor:
     def gather(self) -> bool:
         """Have the calling thread, and those that it starts from now on, run on one processor; whether they will.
 
-        Not where there is but one.
+        Not where there is but one, nor where it cannot be seen what others take of it (``/proc/stat``, which some containers
+        and systemd's ``ProcSubset=pid`` hide): it could not be left then.
         """
-        return len(PROCESSORS) > 1 and _place(0, {self.at})
+        return len(PROCESSORS) > 1 and self._seen() is not None and _place(0, {self.at})
+
+    def _seen(self) -> Use | None:
+        """How much is in use; ``None`` where that is hidden, or is told of other processors than ours (lxcfs counts its own)."""
+        try:
+            use = self._look()
+        except (OSError, ValueError):
+            return None
+        return use if self.at in use.busy else None
 
     def tidy(self) -> None:
         """Go to a better one if there is any, and let go of who takes much of it by system calls. To be called every few
         seconds."""
-        before, now = self._before, self._look()
+        before, now = self._before, self._seen()
         self._before = now
-        if before is None:
+        if before is None or now is None:
             return
         to = where_to(self.at, before, now)
         if to != self.at and _place(0, {to}):
