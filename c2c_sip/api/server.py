@@ -96,11 +96,15 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _ErrorTask
 
     def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:
-        others = sum(1 for channel in server.active_channels.values() if channel.addr[0] == addr[0])
+        others = sum(
+            1 for channel in list(server.active_channels.values()) if channel.addr[0] == addr[0]
+        )
         super().__init__(server, sock, addr, adj, map=map)
         #: Since when a request is being read, an answer being taken; ``None`` where neither is.
         self.reading: float | None = None
         self.sending: float | None = None
+        #: Bytes of answers that were taken since.
+        self.taken = 0
         if others >= MOST_OF_ONE and not adj.is_proxy(addr[0]):
             self.will_close = True
         self._poll: select.epoll = adj.poll
@@ -116,7 +120,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """What is waited for, once; nothing while a request is being answered, unless there is much to send."""
         if self.requests and self.total_outbufs_len < self.adj.send_bytes and not self.will_close:
             return 0
-        reads = select.EPOLLIN | select.EPOLLPRI if self.readable() else 0
+        # Not EPOLLPRI, as waitress does: an urgent octet is never read, and would be told of for ever.
+        reads = select.EPOLLIN if self.readable() else 0
         writes = select.EPOLLOUT if self.writable() else 0
         return (reads | writes) and reads | writes | select.EPOLLONESHOT
 
@@ -136,9 +141,13 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self.wait()
 
     def _flush_some(self, do_close: bool = True) -> bool:
-        # Of the thread that has just answered a request, and the one that hears that more can be sent.
+        # Of the thread that has just answered a request, and the one that hears that more can be sent. Neither closes: that
+        # the other end is gone is told to the server's thread, and no other changes its lists of sockets under it.
         with self.outbuf_lock:
-            return bool(super()._flush_some(do_close))
+            before = self.total_outbufs_len
+            sent = bool(super()._flush_some(do_close=False))
+            self.taken += before - self.total_outbufs_len
+            return sent
 
     def received(self, data: bytes) -> bool:
         if self.reading is None:
@@ -155,15 +164,21 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.sending = None
         elif self.sending is None:
             self.sending = now
+            self.taken = 0
         if self.reading is not None:
             # A request before this one is still being answered: it is not the client that takes so long.
             if self.requests:
                 self.reading = now
             request = self.request
-            length = getattr(request, "content_length", 0) if request is not None else 0
+            # In chunks nobody knows how long it gets.
+            length = (
+                max(request.content_length, request.body_bytes_received)
+                if request is not None
+                else 0
+            )
             return now - self.reading > HEADER_TIME + length / SLOWEST
         if self.sending is not None:
-            return bool(now - self.sending > HEADER_TIME + unsent / SLOWEST)
+            return bool(now - self.sending > HEADER_TIME + (self.taken + unsent) / SLOWEST)
         if self.requests:
             return False
         return now - float(self.last_activity) > (IDLE_TIME / 60 if crowded else IDLE_TIME)
