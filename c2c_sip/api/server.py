@@ -8,6 +8,7 @@ is woken at the end of each request to do so; here a connection says that itself
 
 import contextlib
 import copy
+import errno
 import json
 import logging
 import select
@@ -36,6 +37,10 @@ IDLE_TIME = 30.0
 SLOWEST = 8 * 1024
 #: Bytes of an answer that is not through yet which are worth a packet: its head and its body mostly go together.
 PACKET = 16 * 1024
+#: Seconds for which nobody is accepted once there are no descriptors left.
+PAUSE = 0.5
+
+log = logging.getLogger(__name__)
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -239,6 +244,10 @@ class HttpServer:
         ]
         for server in self._listening:
             server.channel_class = _Channel
+            server.accept = self._accepting(server.accept)
+        #: Which of them are waited for, and until when none is.
+        self._open = set(self._listening)
+        self._paused = 0.0
         for descriptor in self._sockets:
             self._poll.register(descriptor, select.EPOLLIN)
         host = listen.rpartition(":")[0]
@@ -275,7 +284,7 @@ class HttpServer:
         swept = 0.0
         while not self._ends.is_set():
             # Somebody who connects wakes it, and whoever is too slow is looked for only where there is somebody.
-            self._turn(0.2 if self.connections else 5.0)
+            self._turn(0.2 if self.connections or len(self._open) < len(self._listening) else 5.0)
             now = time.time()
             if now - swept > 0.5:
                 swept = now
@@ -287,12 +296,31 @@ class HttpServer:
         wasyncore.close_all(map=self._sockets, ignore_all=True)
         self._poll.close()
 
+    def _accepting(self, accept: Callable[[], Any]) -> Callable[[], Any]:
+        """Accept a connection. Whoever cannot be, since there are no descriptors, still waits: not to be told of at once again."""
+
+        def take() -> Any:
+            try:
+                return accept()
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+            now = time.monotonic()
+            if now - self._paused > 60 or not self._paused:
+                log.warning("no connection can be accepted: there are too many open files")
+            self._paused = now + PAUSE
+            return None
+
+        return take
+
     def _turn(self, patience: float) -> None:
         """Do what has come, or comes within so many seconds."""
+        paused = self._paused > time.monotonic()
         for server in self._listening:
-            was_full = server.in_connection_overflow
-            accepts = server.readable()
-            if accepts == was_full:  # there are too many connections, or no longer
+            # Not while there are too many connections.
+            accepts = server.readable() and not paused
+            if accepts != (server in self._open):
+                (self._open.add if accepts else self._open.discard)(server)
                 self._poll.modify(server.socket.fileno(), select.EPOLLIN if accepts else 0)
         for descriptor, flags in self._poll.poll(patience):
             found = self._sockets.get(descriptor)

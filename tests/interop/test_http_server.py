@@ -1,5 +1,6 @@
 """Clients that are slow, idle, many or rude: none of them keeps the others from being answered."""
 
+import errno
 import gc
 import http.client
 import json
@@ -405,3 +406,25 @@ def test_only_the_server_s_thread_lets_go_of_a_connection(monkeypatch: pytest.Mo
     until(lambda: not server.connections, 20, "its end")
     assert set(closers) == {"http"}
     server.stop()
+
+
+def test_without_descriptors_nobody_is_accepted_for_a_while(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (listening,) = server._listening
+    tries = []
+    taken = socket.socket.accept
+
+    def refuse(made: socket.socket) -> Any:
+        tries.append(1)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as full:
+        full.setattr(socket.socket, "accept", refuse)
+        one = connect(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        until(lambda: tries, 20, "a try")
+        time.sleep(1.2)
+        assert len(tries) < 10
+    assert socket.socket.accept is taken and listening.socket is not None
+    assert b"200 OK" in one.recv(4096)
+    one.close()
