@@ -149,10 +149,17 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         # Of the thread that has just answered a request, and the one that hears that more can be sent. Neither closes: that
         # the other end is gone is told to the server's thread, and no other changes its lists of sockets under it.
         with self.outbuf_lock:
+            if self._fileno is None:
+                return False  # closed since it was decided to send
             before = self.total_outbufs_len
             sent = bool(super()._flush_some(do_close=False))
             self.taken += before - self.total_outbufs_len
             return sent
+
+    def handle_close(self) -> None:
+        # Whole, or not yet, for whoever is about to send.
+        with self.outbuf_lock:
+            super().handle_close()
 
     def received(self, data: bytes) -> bool:
         if self.reading is None:

@@ -428,3 +428,18 @@ def test_without_descriptors_nobody_is_accepted_for_a_while(
     assert socket.socket.accept is taken and listening.socket is not None
     assert b"200 OK" in one.recv(4096)
     one.close()
+
+
+def test_what_is_answered_while_the_client_leaves_is_no_error(
+    server: HttpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = connect(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"200 OK" in one.recv(4096)
+    (channel,) = server._listening[0].active_channels.values()
+    one.close()
+    until(lambda: not server.connections, 20, "its end")
+    # As a thread has it that is just about to send.
+    channel.outbufs[-1].append(b"x")
+    channel.total_outbufs_len = 1
+    channel._look()
+    assert not caplog.records
