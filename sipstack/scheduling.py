@@ -63,7 +63,9 @@ def come_last() -> None:
     """Have the calling thread run on any processor, as an ordinary one: it works for long without the interpreter."""
     roam()
     if os.getpriority(os.PRIO_PROCESS, 0) < 0:
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
+        # Whoever started us with that may have forbidden to change it, as by a filter of system calls.
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
 
 
 def roam() -> None:
@@ -135,16 +137,24 @@ class OneProcessor:
     def gather(self) -> bool:
         """Have the calling thread, and those that it starts from now on, run on one processor; whether they will.
 
-        Not where there is but one.
+        Not where there is but one, nor where it cannot be seen which threads there are (``/proc``).
         """
-        return len(PROCESSORS) > 1 and _place(0, {self.at})
+        return len(PROCESSORS) > 1 and self._seen() is not None and _place(0, {self.at})
+
+    def _seen(self) -> Use | None:
+        """How much is in use; ``None`` where that is hidden, or cannot be made sense of."""
+        try:
+            use = self._look()
+        except (OSError, ValueError):
+            return None
+        return use if self.at in use.busy else None
 
     def tidy(self) -> None:
         """Go to a better one if there is any, and let go of who takes much of it by system calls. To be called every few
         seconds."""
-        before, now = self._before, self._look()
+        before, now = self._before, self._seen()
         self._before = now
-        if before is None:
+        if before is None or now is None:
             return
         to = where_to(self.at, before, now)
         if to != self.at and _place(0, {to}):
@@ -170,7 +180,8 @@ def much_in_calls() -> None:
 def _use() -> Use:
     """What :class:`Use` says, as it is now. See :manpage:`proc(5)`.
 
-    Where only processes are to be seen, as under systemd's ``ProcSubset=pid``, all processors look alike.
+    Where only processes are to be seen (systemd's ``ProcSubset=pid``), or other processors than ours (lxcfs counts from 0), all
+    look alike: nobody moves, and the system has to have others make room.
     """
     now = int(time.monotonic() * os.sysconf("SC_CLK_TCK"))
     busy, had = dict.fromkeys(PROCESSORS, 0), dict.fromkeys(PROCESSORS, now)

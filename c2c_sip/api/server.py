@@ -8,6 +8,7 @@ is woken at the end of each request to do so; here a connection says that itself
 
 import contextlib
 import copy
+import errno
 import json
 import logging
 import select
@@ -36,6 +37,10 @@ IDLE_TIME = 30.0
 SLOWEST = 8 * 1024
 #: Bytes of an answer that is not through yet which are worth a packet: its head and its body mostly go together.
 PACKET = 16 * 1024
+#: Seconds for which nobody is accepted once there are no descriptors left.
+PAUSE = 0.5
+
+log = logging.getLogger(__name__)
 
 
 class _Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -96,11 +101,15 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _ErrorTask
 
     def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:
-        others = sum(1 for channel in server.active_channels.values() if channel.addr[0] == addr[0])
+        others = sum(
+            1 for channel in list(server.active_channels.values()) if channel.addr[0] == addr[0]
+        )
         super().__init__(server, sock, addr, adj, map=map)
         #: Since when a request is being read, an answer being taken; ``None`` where neither is.
         self.reading: float | None = None
         self.sending: float | None = None
+        #: Bytes of answers that were taken since.
+        self.taken = 0
         if others >= MOST_OF_ONE and not adj.is_proxy(addr[0]):
             self.will_close = True
         self._poll: select.epoll = adj.poll
@@ -116,7 +125,8 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """What is waited for, once; nothing while a request is being answered, unless there is much to send."""
         if self.requests and self.total_outbufs_len < self.adj.send_bytes and not self.will_close:
             return 0
-        reads = select.EPOLLIN | select.EPOLLPRI if self.readable() else 0
+        # Not EPOLLPRI, as waitress does: an urgent octet is never read, and would be told of for ever.
+        reads = select.EPOLLIN if self.readable() else 0
         writes = select.EPOLLOUT if self.writable() else 0
         return (reads | writes) and reads | writes | select.EPOLLONESHOT
 
@@ -136,9 +146,20 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         self.wait()
 
     def _flush_some(self, do_close: bool = True) -> bool:
-        # Of the thread that has just answered a request, and the one that hears that more can be sent.
+        # Of the thread that has just answered a request, and the one that hears that more can be sent. Neither closes: that
+        # the other end is gone is told to the server's thread, and no other changes its lists of sockets under it.
         with self.outbuf_lock:
-            return bool(super()._flush_some(do_close))
+            if self._fileno is None:
+                return False  # closed since it was decided to send
+            before = self.total_outbufs_len
+            sent = bool(super()._flush_some(do_close=False))
+            self.taken += before - self.total_outbufs_len
+            return sent
+
+    def handle_close(self) -> None:
+        # Whole, or not yet, for whoever is about to send.
+        with self.outbuf_lock:
+            super().handle_close()
 
     def received(self, data: bytes) -> bool:
         if self.reading is None:
@@ -155,15 +176,21 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             self.sending = None
         elif self.sending is None:
             self.sending = now
+            self.taken = 0
         if self.reading is not None:
             # A request before this one is still being answered: it is not the client that takes so long.
             if self.requests:
                 self.reading = now
             request = self.request
-            length = getattr(request, "content_length", 0) if request is not None else 0
+            # In chunks nobody knows how long it gets.
+            length = (
+                max(request.content_length, request.body_bytes_received)
+                if request is not None
+                else 0
+            )
             return now - self.reading > HEADER_TIME + length / SLOWEST
         if self.sending is not None:
-            return bool(now - self.sending > HEADER_TIME + unsent / SLOWEST)
+            return bool(now - self.sending > HEADER_TIME + (self.taken + unsent) / SLOWEST)
         if self.requests:
             return False
         return now - float(self.last_activity) > (IDLE_TIME / 60 if crowded else IDLE_TIME)
@@ -224,6 +251,10 @@ class HttpServer:
         ]
         for server in self._listening:
             server.channel_class = _Channel
+            server.accept = self._accepting(server.accept)
+        #: Which of them are waited for, and until when none is.
+        self._open = set(self._listening)
+        self._paused = 0.0
         for descriptor in self._sockets:
             self._poll.register(descriptor, select.EPOLLIN)
         host = listen.rpartition(":")[0]
@@ -260,7 +291,7 @@ class HttpServer:
         swept = 0.0
         while not self._ends.is_set():
             # Somebody who connects wakes it, and whoever is too slow is looked for only where there is somebody.
-            self._turn(0.2 if self.connections else 5.0)
+            self._turn(0.2 if self.connections or len(self._open) < len(self._listening) else 5.0)
             now = time.time()
             if now - swept > 0.5:
                 swept = now
@@ -272,12 +303,31 @@ class HttpServer:
         wasyncore.close_all(map=self._sockets, ignore_all=True)
         self._poll.close()
 
+    def _accepting(self, accept: Callable[[], Any]) -> Callable[[], Any]:
+        """Accept a connection. Whoever cannot be, since there are no descriptors, still waits: not to be told of at once again."""
+
+        def take() -> Any:
+            try:
+                return accept()
+            except OSError as error:
+                if error.errno not in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                    raise
+            now = time.monotonic()
+            if now - self._paused > 60 or not self._paused:
+                log.warning("no connection can be accepted: there are too many open files")
+            self._paused = now + PAUSE
+            return None
+
+        return take
+
     def _turn(self, patience: float) -> None:
         """Do what has come, or comes within so many seconds."""
+        paused = self._paused > time.monotonic()
         for server in self._listening:
-            was_full = server.in_connection_overflow
-            accepts = server.readable()
-            if accepts == was_full:  # there are too many connections, or no longer
+            # Not while there are too many connections.
+            accepts = server.readable() and not paused
+            if accepts != (server in self._open):
+                (self._open.add if accepts else self._open.discard)(server)
                 self._poll.modify(server.socket.fileno(), select.EPOLLIN if accepts else 0)
         for descriptor, flags in self._poll.poll(patience):
             found = self._sockets.get(descriptor)

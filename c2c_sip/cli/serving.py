@@ -82,17 +82,20 @@ def serve(path: str | None, lab: bool, lab_script: str | None, verbose: bool) ->
     notify("READY=1")
     for line in service.welcome():
         click.echo(line, err=True)
-    while not ending.is_set():
-        if woken.wait(TIDY):
-            woken.clear()
-        if reading.is_set():
-            reading.clear()
-            _read_again(service, logs, path)
-        collecting.tidy()
-        if gathered:
-            processor.tidy()
-    notify("STOPPING=1")
-    service.stop()
+    try:
+        while not ending.is_set():
+            if woken.wait(TIDY):
+                woken.clear()
+            if reading.is_set():
+                reading.clear()
+                _read_again(service, logs, path)
+            collecting.tidy()
+            if gathered:
+                processor.tidy()
+    finally:
+        # Also after a fault of ours: a process whose other threads went on could not be ended properly any more.
+        notify("STOPPING=1")
+        service.stop()
 
 
 def _read_again(service: "Service", logs: Logs, path: str | None) -> None:

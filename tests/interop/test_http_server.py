@@ -1,9 +1,11 @@
 """Clients that are slow, idle, many or rude: none of them keeps the others from being answered."""
 
+import errno
 import gc
 import http.client
 import json
 import socket
+import struct
 import threading
 import time
 import weakref
@@ -326,3 +328,118 @@ def test_a_connection_that_is_over_is_gone_without_the_cycle_collector(server: H
         until(lambda: ask(server)[0] == 200 and seen() is None, 20, "nothing of it")
     finally:
         gc.enable()
+
+
+def test_an_urgent_octet_keeps_nobody_busy(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns = []
+    turn = server._turn
+    monkeypatch.setattr(server, "_turn", lambda patience: (turns.append(1), turn(patience)))
+    rude = connect(server)
+    rude.send(b"x", socket.MSG_OOB)
+    until(lambda: len(turns) > 1, 20, "a turn")
+    before = len(turns)
+    time.sleep(1)
+    assert len(turns) - before < 20
+    rude.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"200 OK" in rude.recv(4096)
+    rude.close()
+
+
+def test_an_answer_that_is_taken_as_fast_as_it_must_be_comes_whole(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The answer may take 4 s; what is left of it in the fourth, less than one.
+    monkeypatch.setattr(module, "SLOWEST", 2_000_000)
+    server._listening[0].adj.socket_options = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)]
+    one = connect(server, b"GET /big HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    stream = one.makefile("rb", buffering=64 * 1024)
+    received, began = 0, time.monotonic()
+    while chunk := stream.read(64 * 1024):
+        received += len(chunk)
+        time.sleep(max(0.0, began + received / 2_200_000 - time.monotonic()))
+    assert received > len(BIG)
+    stream.close()
+    one.close()
+
+
+def test_a_body_in_chunks_may_take_longer_the_longer_it_is(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SLOWEST", 1000)
+    one = connect(server, b"POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(20):
+        one.sendall(b"c8\r\n" + b"x" * 200 + b"\r\n")
+        time.sleep(0.12)
+    one.sendall(b"0\r\n\r\n")
+    assert b"200 OK" in one.recv(4096)
+    one.close()
+
+
+def test_only_the_server_s_thread_lets_go_of_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, leave = threading.Event(), threading.Event()
+
+    def slow(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+        inside.set()
+        leave.wait(10)
+        return app(environ, start_response)
+
+    closers: list[str] = []
+    close = module._Channel.handle_close
+    monkeypatch.setattr(
+        module._Channel,
+        "handle_close",
+        lambda channel: (closers.append(threading.current_thread().name), close(channel)),
+    )
+    server = HttpServer(slow, "127.0.0.1:0", 1, 1000, lambda path: False)
+    server.start()
+    one = connect(
+        server,
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+        b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    )
+    assert inside.wait(10)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    one.close()
+    leave.set()
+    until(lambda: not server.connections, 20, "its end")
+    assert set(closers) == {"http"}
+    server.stop()
+
+
+def test_without_descriptors_nobody_is_accepted_for_a_while(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (listening,) = server._listening
+    tries = []
+    taken = socket.socket.accept
+
+    def refuse(made: socket.socket) -> Any:
+        tries.append(1)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as full:
+        full.setattr(socket.socket, "accept", refuse)
+        one = connect(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        until(lambda: tries, 20, "a try")
+        time.sleep(1.2)
+        assert len(tries) < 10
+    assert socket.socket.accept is taken and listening.socket is not None
+    assert b"200 OK" in one.recv(4096)
+    one.close()
+
+
+def test_what_is_answered_while_the_client_leaves_is_no_error(
+    server: HttpServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = connect(server, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert b"200 OK" in one.recv(4096)
+    (channel,) = server._listening[0].active_channels.values()
+    one.close()
+    until(lambda: not server.connections, 20, "its end")
+    # As a thread has it that is just about to send.
+    channel.outbufs[-1].append(b"x")
+    channel.total_outbufs_len = 1
+    channel._look()
+    assert not caplog.records

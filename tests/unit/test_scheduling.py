@@ -188,6 +188,7 @@ def test_threads_gather_and_go_together_where_there_is_less_to_do() -> None:
         here, there = two()
         processor = OneProcessor(lambda: uses.pop(0))
         processor.at = here
+        uses.append(Use({here: 0, there: 0}, {here: 0, there: 0}, {}))
         assert processor.gather()
         threading.Thread(target=stay, args=("child",)).start()
         assert begun.wait(30)
@@ -218,6 +219,7 @@ def test_who_says_that_it_is_much_in_calls_may_leave_by_itself() -> None:
         here, there = two()
         processor = OneProcessor(lambda: uses.pop(0))
         processor.at = here
+        uses.append(Use({here: 0, there: 0}, {here: 0, there: 0}, {}))
         assert processor.gather()
         scheduling.much_in_calls()
         me = threading.get_native_id()
@@ -303,3 +305,51 @@ def test_where_only_processes_are_to_be_seen_nobody_moves_and_the_relay_still_le
         assert processor.at == here
 
     in_another(work)
+
+
+def test_where_what_others_take_cannot_be_seen_no_processor_is_chosen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    placed: list[object] = []
+    monkeypatch.setattr(scheduling, "PROCESSORS", frozenset({0, 1}))
+    monkeypatch.setattr(scheduling, "_place", lambda *arguments: placed.append(arguments) or True)
+
+    def hidden() -> Use:
+        raise FileNotFoundError(2, "No such file or directory", "/proc/stat")
+
+    for look in (hidden, lambda: Use({}, {}, {1: 0})):
+        processor = OneProcessor(look)
+        assert not processor.gather()
+        for _ in range(3):
+            processor.tidy()
+    assert not placed
+
+
+def test_what_can_be_seen_no_longer_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "PROCESSORS", frozenset({0, 1}))
+    monkeypatch.setattr(scheduling, "_place", lambda *arguments: True)
+    seen = [use((0, 0), 0, {}), use((0, 0), 0, {}), None, use((90, 90), 100, {})]
+
+    def look() -> Use:
+        found = seen.pop(0)
+        if found is None:
+            raise PermissionError(13, "Permission denied")
+        return found
+
+    processor = OneProcessor(look)
+    assert processor.gather()
+    for _ in range(3):
+        processor.tidy()
+    assert not seen
+
+
+def test_who_may_not_change_how_nice_it_is_works_nonetheless(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "getpriority", lambda *arguments: -5)
+    monkeypatch.setattr(os, "setpriority", refuse)
+    monkeypatch.setattr(scheduling, "_place", lambda *arguments: True)
+    scheduling.come_last()
