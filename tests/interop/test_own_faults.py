@@ -29,7 +29,7 @@ def test_a_service_ends_as_a_whole_and_says_why(tmp_path: Path) -> None:
         f'[http]\nlisten = "{HOST}:0"\n[database]\nurl = "sqlite:///{tmp_path}/c2c.db"\n'
         f'[sip]\nlisten = ["udp:{HOST}:0"]\n'
     )
-    command = [sys.executable, "-c", _FAULTY, "serve", "--config", str(config)]
+    command = [sys.executable, "-c", _FAULTY, "serve", "--lab", "--config", str(config)]
     done = subprocess.run(
         command, cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60
     )
