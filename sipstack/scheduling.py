@@ -16,6 +16,8 @@ from pathlib import Path
 
 #: The processors that the process was given.
 PROCESSORS = frozenset(os.sched_getaffinity(0))
+#: How nice it was begun, at least as an ordinary one.
+_NICE = max(0, os.getpriority(os.PRIO_PROCESS, 0))
 
 #: By how much less of its time another processor must be taken by others before it is worth while to go there.
 WORTH_IT = 0.25
@@ -65,7 +67,7 @@ def come_last() -> None:
     if os.getpriority(os.PRIO_PROCESS, 0) < 0:
         # Whoever started us with that may have forbidden to change it, as by a filter of system calls.
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, 0)
+            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
 
 
 def roam() -> None:
