@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The processors that the process was given.
-PROCESSORS = frozenset(os.sched_getaffinity(0))
+#: The processors that the process was given; where the system does not tell, there is nothing to choose.
+PROCESSORS = frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0})
 #: How nice it was begun, at least as an ordinary one.
 _NICE = max(0, os.getpriority(os.PRIO_PROCESS, 0))
 
@@ -78,7 +78,7 @@ def roam() -> None:
 @contextmanager
 def roaming() -> Iterator[None]:
     """Processes that are started meanwhile run on any processor."""
-    before = os.sched_getaffinity(0)
+    before = os.sched_getaffinity(0) if len(PROCESSORS) > 1 else PROCESSORS
     roam()
     try:
         yield
@@ -88,6 +88,8 @@ def roaming() -> Iterator[None]:
 
 def _place(thread: int, processors: Iterable[int]) -> bool:
     """Have a thread run on some processors only; whether it will. Those may have been taken from us meanwhile."""
+    if len(PROCESSORS) < 2:
+        return False
     try:
         os.sched_setaffinity(thread, processors)
     except OSError:

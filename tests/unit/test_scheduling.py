@@ -1,6 +1,8 @@
 """The relay's thread is scheduled before others, where that may be, and what needs the interpreter is on one processor."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -353,3 +355,21 @@ def test_who_may_not_change_how_nice_it_is_works_nonetheless(
     monkeypatch.setattr(os, "setpriority", refuse)
     monkeypatch.setattr(scheduling, "_place", lambda *arguments: True)
     scheduling.come_last()
+
+
+def test_it_is_no_matter_where_the_system_knows_nothing_of_places() -> None:
+    program = (
+        "import os\n"
+        "for name in ('sched_getaffinity', 'sched_setaffinity', 'sched_setscheduler', 'SCHED_RR'):\n"
+        "    delattr(os, name)\n"
+        "from sipstack import scheduling\n"
+        "assert not scheduling.come_first()\n"
+        "assert not scheduling.OneProcessor().gather()\n"
+        "scheduling.come_last()\n"
+        "with scheduling.roaming():\n"
+        "    print('works')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "works\n", done.stderr
