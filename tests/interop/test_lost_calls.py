@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -169,6 +170,8 @@ class Gone:
         self.wire.to = contact.port
         self.lost = self.call(f"sip:customer@{HOST}:{self.wire.port}")
         until(lambda: self.is_up(*self.lost), 20, "the call")
+        # It is to be heard before it is gone, which it begins to be with our ACK: nothing tells of that while the call is up.
+        time.sleep(2.0)
         # Nobody says that it is gone either, as the kernel would.
         self.wire.cut()
         contact.kill()
