@@ -101,9 +101,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     error_task_class = _ErrorTask
 
     def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:
-        others = sum(
-            1 for channel in list(server.active_channels.values()) if channel.addr[0] == addr[0]
-        )
+        others = sum(1 for channel in server.active_channels.values() if channel.addr[0] == addr[0])
         super().__init__(server, sock, addr, adj, map=map)
         #: Since when a request is being read, an answer being taken; ``None`` where neither is.
         self.reading: float | None = None
@@ -134,7 +132,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """Have what happens next be told. From any thread."""
         wanted, descriptor = self._wanted(), self._fileno
         if wanted and descriptor is not None:
-            # Closed meanwhile, by another thread. Should the number be another connection's by now, that one is told of
+            # Closed meanwhile, by the server's thread. Should the number be another connection's by now, that one is told of
             # something that has not happened, which does no harm.
             with contextlib.suppress(OSError):
                 self._poll.modify(descriptor, wanted)

@@ -281,12 +281,18 @@ def test_what_is_asked_ahead_is_answered_in_order_however_slowly_it_is_taken() -
     server.stop()
 
 
+def counted(server: HttpServer, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The turns of the server's thread from now on."""
+    turns: list[float] = []
+    turn = server._turn
+    monkeypatch.setattr(server, "_turn", lambda patience: (turns.append(patience), turn(patience)))
+    return turns
+
+
 def test_nobody_who_takes_his_time_keeps_the_server_busy(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns = []
-    turn = server._turn
-    monkeypatch.setattr(server, "_turn", lambda patience: (turns.append(1), turn(patience)))
+    turns = counted(server, monkeypatch)
     lazy = connect(server, b"GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
     half = connect(server, b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")
     until(lambda: len(turns) > 3, 20, "a second of waiting")
@@ -333,9 +339,7 @@ def test_a_connection_that_is_over_is_gone_without_the_cycle_collector(server: H
 def test_an_urgent_octet_keeps_nobody_busy(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turns = []
-    turn = server._turn
-    monkeypatch.setattr(server, "_turn", lambda patience: (turns.append(1), turn(patience)))
+    turns = counted(server, monkeypatch)
     rude = connect(server)
     rude.send(b"x", socket.MSG_OOB)
     until(lambda: len(turns) > 1, 20, "a turn")
