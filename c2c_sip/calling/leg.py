@@ -74,7 +74,6 @@ class Leg:
         if direct and not all(map(self.plan.accepted, (remote.address, remote.rtcp_address))):
             remote = replace(remote, withheld=True)
         self.remote = remote
-        self.media.secure(remote.agreement)
         self.media.set_remote(remote, self.local.receive_codecs)
 
     def facts(self) -> LegFacts:
