@@ -414,14 +414,6 @@ class Message:
         octets = len(text.encode("utf-8", "surrogateescape")) + len(length) + len(self.body)
         return octets + len(": \r\n") * len(self._headers)
 
-    @property
-    def size(self) -> int:
-        """Octets of the message on the wire, without writing it out for that."""
-        text = "".join([self.start_line(), *map("".join, self._headers)])
-        length = f"\r\nContent-Length: {len(self.body)}\r\n\r\n"
-        octets = len(text.encode("utf-8", "surrogateescape")) + len(length) + len(self.body)
-        return octets + len(": \r\n") * len(self._headers)
-
     def serialize(self) -> bytes:
         """The message for the wire; Content-Length says what the body has, whatever was set.
 
