@@ -293,18 +293,19 @@ class UserAgent:
 
     def _send_by(self, request: Request, target: Target, handlers: Handlers) -> None:
         try:
-            self._add_via(request, target)
+            transport = self._ways.transport_for(target)
+            self._add_via(request, transport, target)
         except OSError as error:
             self._unsendable(error, handlers)
             return
         handlers.leaving()
-        self._running.begin(request, self._ways.transport_for(target), target, handlers)
+        self._running.begin(request, transport, target, handlers)
 
     def _by_stream(self, request: Request, target: Target) -> Target | None:
         """The TCP target for a request that is too large for UDP, if one may be there."""
         if target.transport != "UDP" or not self._has_tcp:
             return None
-        if len(request.serialize()) + _VIA <= LARGEST_DATAGRAM:
+        if request.size + _VIA <= LARGEST_DATAGRAM:
             return None
         if self._no_stream.get(target.address, 0.0) > self._loop.time():
             return None
@@ -353,9 +354,10 @@ class UserAgent:
     def send(self, message: Message, target: Target) -> None:
         """Send an ACK of a 2xx: a transaction by itself, with a Via of its own."""
         try:
+            transport = self._ways.transport_for(target)
             if not message.has("Via"):
-                self._add_via(message, target)
-            self._transmit(message, self._ways.transport_for(target), target)
+                self._add_via(message, transport, target)
+            self._transmit(message, transport, target)
         except OSError as error:
             # The 2xx comes again, and so does the ACK.
             log.warning("cannot send to %s: %s", target.address[0], error)
@@ -389,8 +391,7 @@ class UserAgent:
         """
         return self._ways.own_host(target)
 
-    def _add_via(self, message: Message, target: Target) -> None:
-        transport = self._ways.transport_for(target)
+    def _add_via(self, message: Message, transport: Transport, target: Target) -> None:
         host, port = self._ways.own_address(transport, target.address)
         branch = f"z9hG4bK{self.token()}"
         via = Via(transport.name, host, port, (("rport", None), ("branch", branch)))
@@ -402,16 +403,7 @@ class UserAgent:
         if isinstance(message, Request):
             self._acquaintance.know(destination[0])
         transport.send(octets, destination, target.server_name)
-        if self.trace is not None:
-            self.trace.add(
-                message.call_id,
-                octets,
-                time=self._loop.time(),
-                sent=True,
-                transport=transport.name,
-                local=transport.address_towards(destination),
-                remote=destination,
-            )
+        self._record(message, octets, destination, transport, sent=True)
 
     def _unsendable(self, error: OSError, handlers: Handlers) -> None:
         log.warning("cannot send: %s", error)
@@ -431,11 +423,12 @@ class UserAgent:
         ):
             return
         try:
-            if not octets.strip(b"\r\n\0 "):
-                return  # a keep-alive
-            if may_be_stun(octets):
-                self._receive_answer(octets, source)
-                return
+            if not octets[:1].isalpha():  # as nearly each message begins
+                if not octets.strip(b"\r\n\0 "):
+                    return  # a keep-alive
+                if may_be_stun(octets):
+                    self._receive_answer(octets, source)
+                    return
             message = parse_datagram(octets)
             if isinstance(message, Response):
                 self._receive_response(message, octets, source, transport)
@@ -621,17 +614,23 @@ class UserAgent:
             log.debug("no answer to %s: %s", source[0], error)
 
     def _record(
-        self, message: Message, octets: bytes, source: Address, transport: Transport
+        self,
+        message: Message,
+        octets: bytes,
+        remote: Address,
+        transport: Transport,
+        *,
+        sent: bool = False,
     ) -> None:
         if self.trace is not None:
             self.trace.add(
                 message.call_id,
                 octets,
                 time=self._loop.time(),
-                sent=False,
+                sent=sent,
                 transport=transport.name,
-                local=transport.address_towards(source),
-                remote=source,
+                local=transport.address_towards(remote),
+                remote=remote,
             )
 
 

@@ -49,6 +49,7 @@ _USUAL_ADDRESS = re.compile(rf'(?:"([^"\\]*+)"[ \t]*+)?<({USUAL_URI})>' + _PARAM
 _USUAL_VIA = re.compile(
     rf"SIP/2\.0/([A-Za-z0-9!%*_+`'~.-]++) ([A-Za-z0-9._-]++)(?::({PORT}))?" + _PARAMS
 )
+_BRANCH = re.compile(r";branch(?:=([^;]*))?(?=;|\Z)", re.IGNORECASE)
 _VIA_HEAD = re.compile(
     r"[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]*/[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]*"
     r"/[ \t]*([A-Za-z0-9!%*_+`'~.-]+)[ \t]+([^ \t].*)\Z"
@@ -421,6 +422,10 @@ class Via(Parametrized):
     @property
     def branch(self) -> str | None:
         """The transaction's branch."""
+        if self._params is None:
+            # Of most nothing else is asked for: they need not be cut apart.
+            found = _BRANCH.search(self._after)
+            return found.group(1) if found is not None else None
         return self.param("branch")
 
     @property
