@@ -26,7 +26,7 @@ from c2c_sip.api.traffic import Traffic
 from c2c_sip.calling.address import is_forbidden
 from c2c_sip.calling.diagnosis import cut_off
 from c2c_sip.calling.door import Calling
-from c2c_sip.calling.engine import Engine, Presence, own_servers
+from c2c_sip.calling.engine import Engine, Presence, knows_more, own_servers
 from c2c_sip.calling.guard import networks_of
 from c2c_sip.calling.notices import LAST, Notices, facts_of
 from c2c_sip.calling.recording import Tape
@@ -42,7 +42,7 @@ from c2c_sip.outgoing import post
 from c2c_sip.reloading import Reload, reload
 from c2c_sip.store import Store, claim
 from c2c_sip.store.row import Row
-from c2c_sip.store.standing import Standing, path_of
+from c2c_sip.store.standing import Standing, as_text, path_of
 from c2c_sip.store.store import CUT_OFF
 from c2c_sip.store.writer import Change
 from sipstack.account import Account, proxy_uri
@@ -164,9 +164,10 @@ class Service:
         self._standing = Standing(path_of(url, chosen, os.environ))
         left = dict(self._standing.left)
         for dumped in self.store.open_dialogs(before):
-            if dumped["call_id"] not in left:
-                left[dumped["call_id"]] = dumped
-                self._standing.keep(dumped)
+            call_id = dumped["call_id"]
+            if call_id not in left or knows_more(dumped, left[call_id]):
+                left[call_id] = dumped
+                self._standing.keep(call_id, as_text(dumped))
         return list(left.values())
 
     def _cut_off(self, row: Row) -> tuple[Change, ...]:

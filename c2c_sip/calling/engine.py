@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
 from c2c_sip.calling.leg import Leg, LegError, Way
 from c2c_sip.calling.plan import LegPlan
+from c2c_sip.store.standing import as_text
 from sipstack.account import Account, account_at
 from sipstack.agent import Agent
 from sipstack.call import Event, OutgoingCall
@@ -47,10 +48,10 @@ T = TypeVar("T")
 
 
 class Keeper(Protocol):
-    """Where it is kept what it takes to end the legs that are up, should we be killed: see :meth:`Leg.dialog`."""
+    """Where it is kept what it takes to end the legs that are up, should we be killed: see :func:`left_of`."""
 
-    def keep(self, dumped: Mapping[str, Any]) -> None:
-        """This is what is known of the leg of its ``call_id``."""
+    def keep(self, call_id: str, text: str) -> None:
+        """This is what is known of the leg, in JSON."""
 
     def over(self, call_id: str) -> None:
         """Nothing is left to be ended of that leg."""
@@ -59,12 +60,14 @@ class Keeper(Protocol):
 class _Forgetful:
     """Keeps nothing."""
 
-    def keep(self, dumped: Mapping[str, Any]) -> None:
+    def keep(self, call_id: str, text: str) -> None:
         """See :class:`Keeper`."""
 
     def over(self, call_id: str) -> None:
         """See :class:`Keeper`."""
 
+
+_NOWHERE = _Forgetful()
 
 #: Builds the user agent inside the running loop, where its sockets belong.
 UserAgentFactory = Callable[[asyncio.AbstractEventLoop], Awaitable[UserAgent]]
@@ -82,7 +85,7 @@ class SipDesk:
         rng: random.Random,
         media_address: str = "",
         session_interval: int = USUAL,
-        keeper: Keeper = _Forgetful(),
+        keeper: Keeper = _NOWHERE,
     ) -> None:
         self._agent = agent
         self._keeper = keeper
@@ -161,15 +164,15 @@ class SipDesk:
             redirect=plan.redirect,
             accepts_referral=plan.accepts_referral,
             session_interval=self._session_interval,
-            on_pending=lambda: leg.on_pending(leg.stands()),
-            on_finished=lambda: self._over(leg),
+            on_pending=leg.stands,
+            on_finished=partial(self._over, leg),
         )
         leg.keep = self._keeper.keep
-        leg.attach(call, lambda: call.dial(targets))
+        leg.attach(call, targets)
         return leg
 
     def _over(self, leg: Leg) -> None:
-        leg.keep = _Forgetful().keep
+        leg.keep = _NOWHERE.keep
         self._keeper.over(leg.plan.call_id)
 
 
@@ -199,7 +202,7 @@ class Engine:
         rng: random.Random,
         session_interval: int = USUAL,
         left_up: Sequence[Mapping[str, Any]] = (),
-        keeper: Keeper = _Forgetful(),
+        keeper: Keeper = _NOWHERE,
         accepted: Callable[[str], bool] = lambda host: True,
     ) -> None:
         """``session_interval`` is that of the calls' session timers in seconds, 0 for none.
@@ -434,11 +437,11 @@ def hang_up_what_was_left(
     accounts: Mapping[str, Account],
     left_up: Sequence[Mapping[str, Any]],
     accepted: Callable[[str], bool],
-    keeper: Keeper = _Forgetful(),
+    keeper: Keeper = _NOWHERE,
 ) -> None:
     """End the calls that a crash has left up; ``accounts`` are known by name.
 
-    ``left_up`` are the legs' dialogs, or the INVITEs of those that were not answered: see :meth:`Leg.dialog`. Those that
+    ``left_up`` are the legs' dialogs, or the INVITEs of those that were not answered: see :func:`left_of`. Those that
     went through no trunk are led no further than when they were made: ``accepted`` says of an IP literal whether
     packets may go there. ``keeper`` has them until they are over: another crash meanwhile changes nothing.
     """
@@ -464,6 +467,15 @@ def hang_up_what_was_left(
         log.warning("%d legs of the last run were still up: hanging up", len(left_up))
 
 
+def knows_more(written: Mapping[str, Any], kept: Mapping[str, Any]) -> bool:
+    """Whether the database has ``written`` more of an INVITE than what is ``kept`` of it from before it left: that it was heard
+    of, and which dialogs have come of it."""
+    one, other = written.get("pending"), kept.get("pending")
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return False
+    return bool(one.get("provisional")) and one.get("headers") == other.get("headers")
+
+
 def _end(
     agent: Agent,
     account: Account | None,
@@ -487,7 +499,7 @@ def _changed(keeper: Keeper, dumped: Mapping[str, Any], dialog: Dialog | None) -
         keeper.over(str(dumped.get("call_id")))
     else:
         more = {name: dumped[name] for name in ("trunk", "home") if name in dumped}
-        keeper.keep(dialog.dump() | more)
+        keeper.keep(dialog.call_id, as_text(dialog.dump() | more))
 
 
 def _not_hung_up(error: Exception) -> None:

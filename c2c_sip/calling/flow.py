@@ -238,7 +238,7 @@ class Flow:
         self.legs[plan.call_id] = leg
         self._recorder.leg_dialled(plan)
         self.plan.watch(leg.media)
-        leg.on_pending = lambda dumped: self._recorder.leg_pending(plan, dumped)
+        leg.on_pending = partial(self._recorder.leg_pending, plan)
         leg.dial()
         return leg
 
@@ -369,7 +369,7 @@ class Flow:
             case HangUp(cause, why):
                 raise Over(Ending(cause, why=why))
             case Renegotiated() | Refreshed() if source is not None:
-                self._recorder.dialog_changed(source.plan, source.stands())
+                source.stands()
             case Referred(_, referral) if not self.connected:
                 referral.notify(603, "Decline", final=True)
         ending = self._ending(source, event)

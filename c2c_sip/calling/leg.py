@@ -1,17 +1,21 @@
 """One leg of a click-to-call: its SIP call and its RTP ports, which end together."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
 
 from c2c_sip.calling.diagnosis import LegFacts, Outcome
 from c2c_sip.calling.plan import LegPlan
+from c2c_sip.store.standing import as_text
+from sipstack.account import Account
 from sipstack.agent import Agent
 from sipstack.call import Ended, Failed, OutgoingCall
+from sipstack.dialog import Dialog
 from sipstack.media import LegCounters, MediaLeg, Source
 from sipstack.media.dtmf import Key, to_info
 from sipstack.message.uri import hostport_text
+from sipstack.pending import Pending
 from sipstack.resolver import Target
 from sipstack.sdp import Codec, LocalMedia, RemoteMedia
 
@@ -45,42 +49,34 @@ class Leg:
         self.call: OutgoingCall
         self.remote: RemoteMedia | None = None
         self.closed = False
-        #: Called with each news of what it takes to hang it up without us; see :meth:`dialog`.
-        self.on_pending: Callable[[Mapping[str, Any]], None] = lambda dumped: None
-        #: Keeps that where it outlives us.
-        self.keep: Callable[[Mapping[str, Any]], None] = lambda dumped: None
+        #: Called with each news of what it takes to hang it up without us, or with what makes that, see :func:`left_of`.
+        self.on_pending: Callable[[str | Callable[[], str]], None] = _nothing
+        #: Keeps that by its Call-ID where it outlives us.
+        self.keep: Callable[[str, str], None] = _nothing
         self._final: LegCounters | None = None
-        self._dial: Callable[[], None]
+        self._targets: Sequence[Target] = ()
 
-    def attach(self, call: OutgoingCall, dial: Callable[[], None]) -> None:
-        """Give the leg its call and the way to dial it."""
+    def attach(self, call: OutgoingCall, targets: Sequence[Target]) -> None:
+        """Give the leg its call, and whom to dial."""
         self.call = call
-        self._dial = dial
+        self._targets = targets
 
     def dial(self) -> None:
         """Send the INVITE."""
-        self._dial()
+        self.call.dial(self._targets)
 
-    def dialog(self) -> dict[str, Any]:
-        """What it takes to hang the leg up without us: its dialog, or before there is one its INVITE; and its trunk, or
-        where else it may lead."""
-        dialog, account = self.call.dialog, self.call.outbound.account
-        dumped = dialog.dump() if dialog is not None else {}
-        pending = self.call.pending
-        if pending is not None:
-            dumped["pending"] = pending.dump()
-        if account is None and self.plan.at_home:
-            dumped["home"] = str(self.plan.outbound.uri)
-        return dumped | {
-            "call_id": self.plan.call_id,
-            "trunk": account.name if account is not None else None,
-        }
-
-    def stands(self) -> dict[str, Any]:
-        """The same, which is kept from now on."""
-        dumped = self.dialog()
-        self.keep(dumped)
-        return dumped
+    def stands(self) -> None:
+        """It takes something else than before to hang the leg up without us, which is kept from now on."""
+        plan, call = self.plan, self.call
+        pending = call.pending
+        left = partial(left_of, plan, call.outbound.account, call.dialog, pending)
+        if pending is not None and pending.provisional:
+            # What is kept of the INVITE takes it back too, some seconds later: that it rings need not be there at once.
+            self.on_pending(left)
+            return
+        text = left()
+        self.keep(plan.call_id, text)
+        self.on_pending(text)
 
     def described(self, remote: RemoteMedia) -> None:
         """The peer's media was agreed on, for the first time or anew."""
@@ -123,7 +119,7 @@ class Leg:
     def close(self, reason: str = "") -> LegCounters:
         """Hang up, and give the ports back."""
         self.closed = True
-        self.on_pending = lambda dumped: None  # which holds the flow
+        self.on_pending = _nothing  # which holds the flow
         self.call.hang_up(reason)
         if self._final is None:
             self._final = self.media.close()
@@ -198,6 +194,25 @@ class Leg:
     def hears(self) -> bool:
         """Whether the peer may be expected to send audio: not while it holds us or refuses to send."""
         return self.remote is not None and self.remote.direction == "sendrecv"
+
+
+def left_of(
+    plan: LegPlan, account: Account | None, dialog: Dialog | None, pending: Pending | None
+) -> str:
+    """What it takes to hang a leg up without us, in JSON: its dialog, or before there is one its INVITE; and its trunk, or
+    where else it may lead."""
+    dumped = dialog.dump() if dialog is not None else {}
+    if pending is not None:
+        dumped["pending"] = pending.dump()
+    if account is None and plan.at_home:
+        dumped["home"] = str(plan.outbound.uri)
+    dumped["call_id"] = plan.call_id
+    dumped["trunk"] = account.name if account is not None else None
+    return as_text(dumped)
+
+
+def _nothing(*_: object) -> None:
+    """Nobody is told."""
 
 
 def voices(codecs: Sequence[Codec]) -> tuple[Codec, ...]:

@@ -1,8 +1,10 @@
 """Writes down what happens to one activation: its history record and one CDR a leg that was dialled."""
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from c2c_sip.calling.diagnosis import LegFacts
@@ -25,7 +27,7 @@ class Ledger(Protocol):
         """Add a leg's CDR."""
 
     def update_cdr(self, id: str, **changes: Any) -> None:
-        """Change a leg's CDR."""
+        """Change a leg's CDR. Its ``media`` and its ``dialog`` are in JSON, or come from a function."""
 
 
 #: Where an activation names its two legs and their CDRs; others' are found by the activation's id.
@@ -71,7 +73,7 @@ class Recorder:
         self._outcome: tuple[str, int | None, str] | None = None
         #: What was seen of the legs that are over, by Call-ID.
         self._seen: dict[str, LegFacts] = {}
-        #: By Call-ID.
+        #: By Call-ID, with when each rang besides.
         self._cdrs: dict[str, dict[str, Any]] = {}
         #: The CDR that stands for each role in the record: of several that ring, the first, until one has answered.
         self._named: dict[str, dict[str, Any]] = {}
@@ -99,19 +101,19 @@ class Recorder:
             "created": self._wall(),
             "answered": None,
             "ended": None,
-            "ringing": None,
         }
         self._cdrs[plan.call_id] = cdr
-        self._ledger.add_cdr({k: v for k, v in cdr.items() if k != "ringing"})
+        self._ledger.add_cdr(cdr)
         if plan.role not in self._named:
             self._name(cdr)
 
-    def leg_pending(self, plan: LegPlan, dialog: Mapping[str, Any]) -> None:
-        """A leg's INVITE leaves, was heard of for the first time, or was answered: after a crash it can be ended.
+    def leg_pending(self, plan: LegPlan, dialog: str | Callable[[], str]) -> None:
+        """A leg's INVITE leaves, was heard of for the first time, or was answered, or its peer has moved: after a crash it can
+        be ended.
 
         Mostly the row itself is not written yet, so that this is no write of its own.
         """
-        self._ledger.update_cdr(self._cdrs[plan.call_id]["id"], dialog=dict(dialog))
+        self._ledger.update_cdr(self._cdrs[plan.call_id]["id"], dialog=dialog)
 
     def _name(self, cdr: dict[str, Any]) -> None:
         self._named[cdr["role"]] = cdr
@@ -123,7 +125,7 @@ class Recorder:
     def ringing(self, plan: LegPlan) -> None:
         """A leg rings; told once, and the state once of all that ring at the same time."""
         cdr = self._cdrs[plan.call_id]
-        if cdr["ringing"] is None:
+        if "ringing" not in cdr:
             cdr["ringing"] = self._wall()
         if plan.role not in self._ringing:
             self._ringing.add(plan.role)
@@ -141,10 +143,6 @@ class Recorder:
         """Of several that have answered, this leg has the call."""
         if self._named[plan.role] is not self._cdrs[plan.call_id]:
             self._name(self._cdrs[plan.call_id])
-
-    def dialog_changed(self, plan: LegPlan, dialog: Mapping[str, Any]) -> None:
-        """The peer of a leg has moved."""
-        self._ledger.update_cdr(self._cdrs[plan.call_id]["id"], dialog=dict(dialog))
 
     def connected(self) -> None:
         """The two are connected."""
@@ -197,7 +195,7 @@ class Recorder:
         if seen is not None:
             self._seen[plan.call_id] = replace(seen, ended=ended, media=counters, **_times(cdr))
         cdr["ended"] = ended
-        answered = cdr["answered"]
+        answered, rang = cdr["answered"], cdr.get("ringing")
         own_cause, own_status = cause, status
         if guilty is not None and guilty is not plan:
             # The other leg's failure is not this one's.
@@ -210,13 +208,13 @@ class Recorder:
             ended=ended,
             duration_seconds=_seconds(cdr["created"], ended),
             billing_seconds=_seconds(answered, ended),
-            ringing_seconds=_seconds(cdr["ringing"], answered or ended),
+            ringing_seconds=_seconds(rang, answered or ended),
             cause=own_cause,
             sip_status=own_status if own_status is not None else (200 if answered else None),
             hangup_by="peer" if guilty is plan and not by_us else "local",
-            media=shown(counters, now),
+            # In the writer's thread, and only if nothing overtakes it.
+            media=partial(_figures, counters, now),
         )
-        rang = cdr["ringing"]
         self._tally.leg_ended(
             plan.role, max(0.0, (answered or ended) - rang) if rang is not None else None, counters
         )
@@ -258,7 +256,11 @@ def _tell_nobody(_: object) -> None:
 
 
 def _times(cdr: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: cdr[name] for name in ("created", "ringing", "answered")}
+    return {name: cdr.get(name) for name in ("created", "ringing", "answered")}
+
+
+def _figures(counters: LegCounters, now: float) -> str:
+    return json.dumps(shown(counters, now))
 
 
 def _seconds(start: float | None, end: float) -> int:

@@ -23,10 +23,11 @@ log = logging.getLogger(__name__)
 PLACE = 4096
 #: The mark of a place that is taken, the length of what is in it, and its checksum.
 _HEAD = struct.Struct("<4sII")
+_ROOM = PLACE - _HEAD.size
 _TAKEN = b"leg1"
 _FREE = bytes(_HEAD.size)
 #: Made once: json.dumps with separators makes an encoder each time.
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+as_text = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Standing:
@@ -74,15 +75,16 @@ class Standing:
             log.error("%s: what is at %d cannot be read", self._path, place * PLACE)
         heappush(self._free, place)
 
-    def keep(self, dumped: Mapping[str, Any]) -> None:
-        """Have ``dumped``, which names its ``call_id``, be what is known of that leg. Does not raise."""
+    def keep(self, call_id: str, text: str) -> None:
+        """Have ``text``, a JSON object that names the ``call_id`` too, be what is known of that leg. Does not raise."""
         if self._file < 0:
             return
-        call_id = dumped["call_id"]
-        body = _fitting(dumped)
-        if not body:
-            log.error("call %s: too long to be kept for a crash", call_id)
-            return
+        body = text.encode()
+        if len(body) > _ROOM:
+            body = _fitting(json.loads(text))
+            if not body:
+                log.error("call %s: too long to be kept for a crash", call_id)
+                return
         place = self._places.get(call_id)
         if place is None:
             place = self._places[call_id] = heappop(self._free) if self._free else self._count
@@ -144,16 +146,15 @@ def path_of(url: str, chosen: str, environ: Mapping[str, str]) -> str:
 def _fitting(dumped: Mapping[str, Any]) -> bytes:
     """``dumped`` in as few octets as a place has, without those other servers and early dialogs that make it too long;
     empty if it is too long all the same."""
-    room = PLACE - _HEAD.size
-    body = _encode(dumped).encode()
-    while len(body) > room:
+    body = as_text(dumped).encode()
+    while len(body) > _ROOM:
         pending = dumped.get("pending") or {}
         less = next((name for name in ("others", "early") if pending.get(name)), None)
         if less is None:
             return b""
         dumped = {**dumped, "pending": {**pending, less: pending[less][:-1]}}
-        body = _encode(dumped).encode()
+        body = as_text(dumped).encode()
     return body
 
 
-__all__ = ["PLACE", "Standing", "path_of"]
+__all__ = ["PLACE", "Standing", "as_text", "path_of"]

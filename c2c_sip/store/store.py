@@ -7,7 +7,6 @@ import secrets as random_source
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 import peewee as pw
@@ -538,14 +537,11 @@ class Store:
 
     def add_cdr(self, row: Mapping[str, Any]) -> None:
         """Add a leg's CDR. Does not wait."""
-        self._writer.change(new_row("cdr", _NO_SECONDS | dict(row)))
+        self._writer.change(new_row("cdr", {**_NO_SECONDS, **row}))
 
     def update_cdr(self, id: str, **changes: Any) -> None:
-        """Change a leg's CDR. Does not wait."""
-        for name in ("media", "dialog"):
-            if changes.get(name) is not None:
-                # In the writer's thread, and only what is not overtaken by then.
-                changes[name] = partial(json.dumps, changes[name])
+        """Change a leg's CDR, whose ``media`` and ``dialog`` are in JSON, or made by a function when they are written. Does not
+        wait."""
         self._writer.change(Change("cdr", id, changes))
 
     def _left(self, before: float) -> tuple[Any, Any]:

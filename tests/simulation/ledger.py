@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,8 +49,12 @@ class Ledger:
         self.cdrs[row["id"]] = dict(row)
 
     def update_cdr(self, id: str, **changes: Any) -> None:
-        if not self.abandoned:
-            self.cdrs[id] |= changes
+        if self.abandoned:
+            return
+        for name in {"dialog", "media"} & changes.keys():
+            given = changes[name]() if callable(changes[name]) else changes[name]
+            changes[name] = json.loads(given) if given is not None else None
+        self.cdrs[id] |= changes
 
     def leg(self, role: str) -> dict[str, Any]:
         (found,) = [cdr for cdr in self.cdrs.values() if cdr["role"] == role]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from c2c_sip.calling.engine import hang_up_what_was_left
+from c2c_sip.calling.engine import hang_up_what_was_left, knows_more
 from c2c_sip.calling.flow import Flow
 from sipstack.call import Outbound, OutgoingCall
 from sipstack.dialog import Dialog
@@ -278,7 +278,8 @@ def test_a_server_that_was_given_up_may_have_the_call_too() -> None:
         await asyncio.sleep(0.1)
         assert call.outgoing.pending is not None
         kept = Kept()
-        kept.keep({"call_id": "ours", "trunk": "t", "pending": call.outgoing.pending.dump()})
+        dumped = {"call_id": "ours", "trunk": "t", "pending": call.outgoing.pending.dump()}
+        kept.keep("ours", json.dumps(dumped))
         call.network.crash(US)
         call.agent.close()
         call.agent = UserAgent([call.network.transport(US)], loop=call.loop, rng=random.Random(3))
@@ -300,6 +301,34 @@ def test_a_server_that_was_given_up_may_have_the_call_too() -> None:
     play(work)
 
 
+def test_of_an_invite_that_rings_the_file_has_enough_and_the_database_more() -> None:
+    """With that it is taken back at once, and not only after some seconds."""
+    kept = Kept()
+    seen: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def meddle(loop: VirtualLoop, flow: Flow, outcome: Outcome) -> None:
+        flow._desk._keeper = kept  # type: ignore[attr-defined]
+
+        def look() -> None:
+            (leg,), (cdr,) = kept.legs.values(), outcome.ledger.cdrs.values()
+            seen.append((cdr["dialog"], leg))
+
+        loop.call_later(0.5, look)
+
+    activate(scripts.NEVER_ANSWERS, LATE, meddle=meddle)
+    ((written, left),) = seen
+    assert (left["pending"]["provisional"], written["pending"]["provisional"]) == (False, True)
+    assert not left["pending"]["early"] and written["pending"]["early"]
+    assert knows_more(written, left)
+    assert not knows_more(left, written)
+    # Of another INVITE, of one that was answered, and what nobody can read.
+    other = left["pending"] | {"headers": [["Via", "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKother"]]}
+    for more in ({"pending": other}, {"pending": None}, {"pending": "x"}):
+        assert not knows_more(written, left | more)
+        assert not knows_more(left | more, written)
+    assert not kept.legs
+
+
 # -- at each step --------------------------------------------------------------------------------
 
 
@@ -310,9 +339,10 @@ class Kept:
         self.legs: dict[str, Any] = dict(legs)
         self.is_dead = False
 
-    def keep(self, dumped: Mapping[str, Any]) -> None:
+    def keep(self, call_id: str, text: str) -> None:
         if not self.is_dead:
-            self.legs[dumped["call_id"]] = json.loads(json.dumps(dumped))
+            self.legs[call_id] = json.loads(text)
+            assert self.legs[call_id]["call_id"] == call_id
 
     def over(self, call_id: str) -> None:
         if not self.is_dead:

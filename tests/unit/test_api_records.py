@@ -1,5 +1,6 @@
 """History, CDRs and live legs."""
 
+import json
 import secrets
 import struct
 from typing import Any
@@ -135,7 +136,7 @@ def test_a_cdr_says_all_of_its_leg(api: Api) -> None:
         cause="NORMAL_CLEARING",
         sip_status=200,
         hangup_by="peer",
-        media={"packets_sent": 7},
+        media=json.dumps({"packets_sent": 7}),
     )
     api.store.flush()
     expected = {

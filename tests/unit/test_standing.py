@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from c2c_sip.store.standing import PLACE, Standing, path_of
+from c2c_sip.store.standing import PLACE, Standing, as_text, path_of
 
 
-def leg(call_id: str, **more: Any) -> dict[str, Any]:
-    return {"call_id": call_id, "trunk": None} | more
+def leg(call_id: str, **more: Any) -> tuple[str, str]:
+    return call_id, as_text({"call_id": call_id, "trunk": None} | more)
 
 
 def left(path: Path) -> dict[str, Any]:
@@ -30,10 +30,11 @@ def path(tmp_path: Path) -> Path:
 def test_what_is_kept_is_there_after_a_kill(path: Path) -> None:
     program = (
         "import os, signal, sys\n"
-        "from c2c_sip.store.standing import Standing\n"
+        "from c2c_sip.store.standing import Standing, as_text\n"
         "legs = Standing(sys.argv[1])\n"
-        "for n in range(5): legs.keep({'call_id': f'c{n}', 'trunk': None, 'n': 1})\n"
-        "legs.keep({'call_id': 'c3', 'trunk': None, 'n': 2})\n"
+        "def keep(call_id, n): legs.keep(call_id, as_text({'call_id': call_id, 'trunk': None, 'n': n}))\n"
+        "for n in range(5): keep(f'c{n}', 1)\n"
+        "keep('c3', 2)\n"
         "legs.over('c1')\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -51,8 +52,8 @@ def test_what_is_kept_is_there_after_a_kill(path: Path) -> None:
 def test_it_is_its_owner_s_only_and_no_longer_than_the_most_legs_that_were_up(path: Path) -> None:
     legs = Standing(str(path))
     for n in range(300):
-        legs.keep(leg(f"c{n}"))
-        legs.keep(leg(f"c{n}", more="x" * 500))
+        legs.keep(*leg(f"c{n}"))
+        legs.keep(*leg(f"c{n}", more="x" * 500))
         legs.over(f"c{n - 2}")
     assert path.stat().st_size <= 3 * PLACE
     assert path.stat().st_mode & 0o777 == 0o600
@@ -63,13 +64,13 @@ def test_it_is_its_owner_s_only_and_no_longer_than_the_most_legs_that_were_up(pa
 
 def test_a_leg_that_was_left_stays_until_it_is_over_and_an_empty_file_is_empty(path: Path) -> None:
     legs = Standing(str(path))
-    legs.keep(leg("c1"))
-    legs.keep(leg("c2"))
+    legs.keep(*leg("c1"))
+    legs.keep(*leg("c2"))
     legs.close()
     legs = Standing(str(path))
     legs.over("c1")
     legs.over("never heard of")
-    legs.keep(leg("c3"))
+    legs.keep(*leg("c3"))
     legs.close()
     legs = Standing(str(path))
     assert set(legs.left) == {"c2", "c3"}
@@ -84,7 +85,7 @@ def test_what_was_written_by_half_or_by_somebody_else_keeps_nothing_else_from_be
 ) -> None:
     legs = Standing(str(path))
     for n in range(4):
-        legs.keep(leg(f"c{n}"))
+        legs.keep(*leg(f"c{n}"))
     legs.close()
     octets = bytearray(path.read_bytes())
     octets[PLACE + 20] ^= 0xFF
@@ -93,7 +94,7 @@ def test_what_was_written_by_half_or_by_somebody_else_keeps_nothing_else_from_be
     legs = Standing(str(path))
     assert set(legs.left) == {"c0"}
     for n in range(10, 14):
-        legs.keep(leg(f"c{n}"))
+        legs.keep(*leg(f"c{n}"))
     legs.close()
     assert set(left(path)) == {"c0", "c10", "c11", "c12", "c13"}
 
@@ -104,8 +105,8 @@ def test_of_many_who_ring_as_many_are_kept_as_there_is_room_for(
     legs = Standing(str(path))
     early = [{"remote": f"<sip:{n}@example.net>", "text": "x" * 500} for n in range(16)]
     others = [{"uri": "sip:a@b", "early": early}]
-    legs.keep(leg("c1", pending={"uri": "sip:a@b", "early": early, "others": others}))
-    legs.keep(leg("c2", route_set=["x" * PLACE]))
+    legs.keep(*leg("c1", pending={"uri": "sip:a@b", "early": early, "others": others}))
+    legs.keep(*leg("c2", route_set=["x" * PLACE]))
     legs.close()
     found = left(path)
     assert set(found) == {"c1"}
@@ -119,15 +120,15 @@ def test_a_file_that_cannot_be_used_is_told_of_and_is_in_nobody_s_way(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     legs = Standing(str(tmp_path / "nowhere" / "legs"))
-    legs.keep(leg("c1"))
+    legs.keep(*leg("c1"))
     legs.over("c1")
     legs.close()
     assert "nowhere/legs cannot be used (No such file or directory)" in caplog.text
     held = Standing(str(tmp_path / "legs"))
-    held.keep(leg("c1"))
+    held.keep(*leg("c1"))
     other = Standing(str(tmp_path / "legs"))
     assert other.left == {}
-    other.keep(leg("c2"))
+    other.keep(*leg("c2"))
     other.close()
     held.close()
     assert set(left(tmp_path / "legs")) == {"c1"}
@@ -137,7 +138,7 @@ def test_a_full_disk_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
     legs = Standing("")
     legs._file = os.open("/dev/full", os.O_WRONLY)
     for n in range(3):
-        legs.keep(leg(f"c{n}"))
+        legs.keep(*leg(f"c{n}"))
     assert caplog.text.count("No space left on device") == 1
     legs.over("c0")
 

@@ -1,5 +1,6 @@
 """Click-to-calls, history and CDRs in the store: whose they are, in which order, and how they are found again."""
 
+import json
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +70,7 @@ def test_a_cdr_s_media_figures_come_back_as_they_were(fresh: Store) -> None:
     made = fresh.create_clicktocall(one, {"name": "n", "extension": "1"})["id"]
     dialled = leg(fresh, one, activation(fresh, one, made)["id"])
     media = {"packets_sent": 3, "codec": None, "loss": 0.25}
-    fresh.update_cdr(dialled["id"], media=media, cause="NORMAL_CLEARING")
+    fresh.update_cdr(dialled["id"], media=json.dumps(media), cause="NORMAL_CLEARING")
     fresh.flush()
     found = fresh.cdr(one, dialled["id"])
     assert found is not None and found["media"] == media and found["cause"] == "NORMAL_CLEARING"

@@ -1,5 +1,6 @@
 """A database that goes away and comes back, and several nodes on one."""
 
+import json
 import sqlite3
 import threading
 import time
@@ -143,7 +144,7 @@ def test_a_start_ends_what_is_its_node_s_and_leaves_the_others_calls_alone(
         for name, store, created in (("own", one, 90.0), ("other", two, 90.0), ("old", two, 10.0)):
             rows[name] = activation(store, made["id"], definition, created=created)
             dialled = leg(store, made["id"], rows[name]["id"])
-            store.update_cdr(dialled["id"], dialog={"of": name})
+            store.update_cdr(dialled["id"], dialog=json.dumps({"of": name}))
             store.flush()
         assert sorted(each["of"] for each in one.open_dialogs(50.0)) == ["old", "own"]
         assert one.close_open_activations(100.0, before=50.0) == 2
