@@ -104,7 +104,6 @@ class MediaDescription:
 class SessionDescription:
     """A whole description, as far as an audio call needs it."""
 
-    origin: str
     address: str | None
     direction: str | None
     media: tuple[MediaDescription, ...]
@@ -136,12 +135,10 @@ class SessionDescription:
                 sections[-1].append(line)
             else:
                 session.append(line)
-        origin = next((line[2:] for line in session if line[0] == "o"), "")
         return cls(
-            origin=origin,
             address=_address(session),
             direction=_direction(session),
-            media=tuple(_media(section) for section in sections),
+            media=tuple([_media(section) for section in sections]),
         )
 
 
@@ -454,12 +451,13 @@ class LocalMedia:
             raise SdpError(400, "SDP without c= line")
         if not _can_be_sent_to(address, ":" in self.address):
             raise SdpError(488, "Audio at an address that we cannot send to")
-        pairs: list[tuple[Codec, Codec]] = []
+        ours, receive, send = self._ours, list[Codec](), list[Codec]()
         for theirs in media.codecs:
-            own = next((codec for codec in self._ours if codec.same_as(theirs)), None)
-            if own is not None and all(own is not known for known, _ in pairs):
-                pairs.append((own, theirs))
-        if not any(own.name != "telephone-event" for own, _ in pairs):
+            own = next((codec for codec in ours if codec.same_as(theirs)), None)
+            if own is not None and own not in receive:
+                receive.append(own)
+                send.append(theirs)
+        if not [own for own in receive if own.name != "telephone-event"]:
             raise SdpError(488, "No codec in common")
         direction = media.direction or description.direction or "sendrecv"
         if address in ("0.0.0.0", "::"):  # noqa: S104 - hold in the style of RFC 2543
@@ -469,13 +467,13 @@ class LocalMedia:
             port=media.port,
             rtcp_address=media.rtcp_address or address,
             rtcp_port=media.rtcp_port or min(media.port + 1, 65535),
-            codecs=tuple(theirs for _, theirs in pairs),
+            codecs=tuple(send),
             direction=direction,
             ptime=media.ptime,
             maxptime=media.maxptime,
             rtcp_mux=media.rtcp_mux,
         )
-        return remote, tuple(own for own, _ in pairs)
+        return remote, tuple(receive)
 
     def _section(
         self,
@@ -484,7 +482,7 @@ class LocalMedia:
         plan: Plan,
         rtcp_mux: bool = True,
     ) -> list[str]:
-        numbers = " ".join(str(codec.payload_type) for codec in codecs)
+        numbers = " ".join([str(codec.payload_type) for codec in codecs])
         other = self._other
         port = other.port if other is not None else self.port
         lines = [f"m=audio {port} {plan.protocol} {numbers}"]
@@ -509,7 +507,7 @@ class LocalMedia:
 
     def _describe(self, sections: list[list[str]]) -> bytes:
         place = self._other.address if self._other is not None else self.address
-        body = "\r\n".join(line for section in sections for line in section)
+        body = "\r\n".join(["\r\n".join(section) for section in sections])
         if (place, body) != self._last:
             # §8 of RFC 3264: the version goes up by one when, and only when, the description changes.
             self._version += 1

@@ -107,6 +107,8 @@ class Flow:
         self._events: Inbox[tuple[Leg | None, _Occurrence]] = Inbox()
         #: Those that are not over, by Call-ID.
         self.legs: dict[str, Leg] = {}
+        #: The ways that are known of those who are not dialled yet, by Call-ID.
+        self._found: dict[str, asyncio.Future[Way]] = {}
         self._asked: set[str] = set()
         #: Of the last transfer in vain: who asked for it, what became of it, and when.
         self._in_vain: tuple[LegPlan, Ending, float] | None = None
@@ -201,8 +203,12 @@ class Flow:
         for plan in plans:
             if plan.outbound.account is not None:
                 return
+            search = self._desk.locate(plan)
+            if search.done():
+                # It is at an address, and will be there when it is dialled.
+                self._found[plan.call_id] = search
             try:
-                await self._desk.locate(plan)
+                await search
                 return
             except LegError as error:
                 log.warning("the %s cannot be called: %s", plan.role, error)
@@ -255,7 +261,7 @@ class Flow:
         """
         group = RingGroup(plans)
         until = self._desk.now() + max([plan.timeout for plan in plans])
-        searches = [self._desk.locate(plan) for plan in plans]
+        searches = [self._found.get(plan.call_id) or self._desk.locate(plan) for plan in plans]
 
         def dial(plan: LegPlan, search: asyncio.Future[Way]) -> None:
             if search.cancelled():
@@ -429,7 +435,9 @@ class Flow:
         # is what this one decodes: its parameters are asked for.
         ours = dict.fromkeys((*leg.codecs, *self.plan.codecs))
         first = tuple(
-            codec if codec.name == EVENT else replace(codec, fmtp=theirs.fmtp)
+            codec
+            if codec.name == EVENT or codec.fmtp == theirs.fmtp
+            else replace(codec, fmtp=theirs.fmtp)
             for codec in ours
             for theirs in shared
             if codec.same_as(theirs)

@@ -22,6 +22,8 @@ from sipstack.sdp import Codec, LocalMedia, RemoteMedia
 log = logging.getLogger(__name__)
 
 EVENT = "telephone-event"
+#: The relay makes one of the other.
+_G711 = frozenset({"PCMU", "PCMA"})
 
 
 class LegError(Exception):
@@ -222,8 +224,10 @@ def voices(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
 
 def passes(some: Sequence[Codec], others: Sequence[Codec]) -> bool:
     """Whether what comes in one of these can be sent on to who takes the others."""
-    return any(
-        codec.same_as(other) or {codec.name.upper(), other.name.upper()} <= {"PCMU", "PCMA"}
-        for codec in some
-        for other in others
-    )
+    for codec in some:
+        for other in others:
+            if codec.same_as(other) or (
+                codec.name.upper() in _G711 and other.name.upper() in _G711
+            ):
+                return True
+    return False
