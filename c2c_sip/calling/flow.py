@@ -567,7 +567,7 @@ class Flow:
 
     def _leave(self, leg: Leg, ending: Ending) -> None:
         """End one leg, and write down why."""
-        seen = leg.facts()
+        outcome = leg.call.outcome
         counters = leg.close(_reason(ending))
         now = self._desk.now()
         self._recorder.leg_ended(
@@ -577,7 +577,7 @@ class Flow:
             ending.plan,
             counters,
             now,
-            seen,
+            partial(leg.facts, outcome),
             # What ends for a reason of ours is hung up by us, whoever it is about.
             by_us=bool(ending.why),
         )

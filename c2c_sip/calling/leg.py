@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from c2c_sip.calling.diagnosis import LegFacts, Outcome
 from c2c_sip.calling.plan import LegPlan
@@ -50,6 +51,8 @@ class Leg:
         self.codecs = codecs
         self.call: OutgoingCall
         self.remote: RemoteMedia | None = None
+        #: What both can say something in, the peer's choice first.
+        self.voices: tuple[Codec, ...] = ()
         self.closed = False
         #: Called with each news of what it takes to hang it up without us, or with what makes that, see :func:`left_of`.
         self.on_pending: Callable[[str | Callable[[], str]], None] = _nothing
@@ -85,13 +88,13 @@ class Leg:
         direct = self.call.outbound.account is None and not self.plan.at_home
         if direct and not all(map(self.plan.accepted, (remote.address, remote.rtcp_address))):
             remote = replace(remote, withheld=True)
-        self.remote = remote
+        self.remote, self.voices = remote, voices(remote.codecs)
         self.media.set_remote(remote, self.local.receive_codecs)
 
-    def facts(self) -> LegFacts:
-        """What was seen of it, but for the times and the audio."""
+    def facts(self, outcome: Ended | Failed | None, **more: Any) -> LegFacts:
+        """What was seen of it until its ``outcome``, or until we ended it; ``more`` are the times and the audio."""
         uri, account = self.plan.outbound.uri, self.plan.outbound.account
-        outcome, evidence = self.call.outcome, self.call.evidence
+        evidence = self.call.evidence
         match outcome:
             case Ended(by):
                 ended_by: Outcome = by
@@ -116,6 +119,7 @@ class Leg:
             # Past us nothing is heard.
             is_to_be_heard=self.hears() and not self.local.stands_for_another,
             q850=outcome.q850 if isinstance(outcome, (Ended, Failed)) else None,
+            **more,
         )
 
     def close(self, reason: str = "") -> LegCounters:
@@ -149,7 +153,7 @@ class Leg:
         """
         if self.remote is None or other.remote is None or self.call.session is None:
             return
-        ours, theirs = voices(self.remote.codecs), voices(other.remote.codecs)
+        ours, theirs = self.voices, other.voices
         fits = passes(ours[:1], theirs) and passes(theirs[:1], ours)
         if self.local.ptime > (other.remote.maxptime or self.local.ptime):
             self.local.ptime = other.remote.packet_time(self.local.ptime)
@@ -167,8 +171,8 @@ class Leg:
 
         A phone may offer more in the call than it took in the beginning.
         """
-        theirs = voices(other.remote.codecs) if other.remote is not None else ()
-        shared = tuple(c for c in self.codecs if c.name == EVENT or passes((c,), theirs))
+        theirs = other.voices
+        shared = tuple([c for c in self.codecs if c.name == EVENT or passes((c,), theirs)])
         if not voices(shared):
             return False
         self.local.restrict(shared)
@@ -187,7 +191,7 @@ class Leg:
             and session is not None
             and session.takes_info
             and self.remote is not None
-            and len(voices(self.remote.codecs)) == len(self.remote.codecs)
+            and len(self.voices) == len(self.remote.codecs)
         ):
             session.inform(*to_info(key))
         else:

@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -182,18 +181,18 @@ class Recorder:
         guilty: LegPlan | None,
         counters: LegCounters,
         now: float,
-        seen: LegFacts | None = None,
+        seen: Callable[..., LegFacts] | None = None,
         by_us: bool = False,
     ) -> None:
         """A leg is over; ``guilty`` is the leg for whose sake the call ended, ``None`` when none is, and ``by_us`` that nobody
         there did anything, as where it rang in vain.
 
-        ``now`` is on the media plane's clock; ``seen`` is what is known of the leg besides.
+        ``now`` is on the media plane's clock; ``seen`` tells what is known of the leg, given its times and its audio.
         """
         cdr = self._cdrs[plan.call_id]
         ended = self._wall()
         if seen is not None:
-            self._seen[plan.call_id] = replace(seen, ended=ended, media=counters, **_times(cdr))
+            self._seen[plan.call_id] = seen(ended=ended, media=counters, **_times(cdr))
         cdr["ended"] = ended
         answered, rang = cdr["answered"], cdr.get("ringing")
         own_cause, own_status = cause, status
