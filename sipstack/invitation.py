@@ -28,7 +28,7 @@ class Invitation:
     @property
     def is_out(self) -> bool:
         """Whether it was sent, and has no final answer."""
-        return not self.over and self.request.lines[0][0] == "Via"
+        return not self.over and self.request.has_via
 
     def pending(self, others: Sequence["Invitation"] = ()) -> Pending:
         """What has to be known to take it back, and the ``others`` with it."""

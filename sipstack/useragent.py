@@ -31,7 +31,7 @@ from sipstack.message import (
 )
 from sipstack.resolver import ResolveError, Resolver, Target, kinds_of, literal_target
 from sipstack.running import Client, Running, Server
-from sipstack.session import about_us, capabilities, refusal, unsupported
+from sipstack.session import CAPABILITIES, about_us, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
 from sipstack.tally import Tally
 from sipstack.trace import Trace
@@ -355,7 +355,7 @@ class UserAgent:
         """Send an ACK of a 2xx: a transaction by itself, with a Via of its own."""
         try:
             transport = self._ways.transport_for(target)
-            if not message.has("Via"):
+            if not message.has_via:
                 self._add_via(message, transport, target)
             self._transmit(message, transport, target)
         except OSError as error:
@@ -393,9 +393,7 @@ class UserAgent:
 
     def _add_via(self, message: Message, transport: Transport, target: Target) -> None:
         host, port = self._ways.own_address(transport, target.address)
-        branch = f"z9hG4bK{self.token()}"
-        via = Via(transport.name, host, port, (("rport", None), ("branch", branch)))
-        message.push_via(via)
+        message.push_via(Via.of_ours(transport.name, host, port, f"z9hG4bK{self.token()}"))
 
     def _transmit(self, message: Message, transport: Transport, target: Target) -> None:
         octets = message.serialize()
@@ -447,7 +445,7 @@ class UserAgent:
             note_source(request, source)
         except ParseError as error:
             log.debug("from %s: %s: nothing can be noted in it", source[0], error.reason)
-        headers = capabilities() if wrong.status == 501 else ()
+        headers = CAPABILITIES if wrong.status == 501 else ()
         self._answer(request, wrong.status, wrong.reason, source, transport, headers)
 
     def _receive_answer(self, octets: bytes, source: Address) -> None:
@@ -586,8 +584,7 @@ class UserAgent:
             self._answer(request, 403, None, source, transport)
         else:
             refused = refusal(request)
-            headers = capabilities()
-            self._answer(request, refused.status, None, source, transport, headers)
+            self._answer(request, refused.status, None, source, transport, CAPABILITIES)
 
     def _answer(
         self,

@@ -185,9 +185,10 @@ class Message:
                 return at
         return None
 
-    def has(self, name: str) -> bool:
-        """Whether there is a header line of this name: a look at the first ones."""
-        return self._first(canonical(name)) is not None
+    @property
+    def has_via(self) -> bool:
+        """Whether a message of ours has its Via, which is put on top of it."""
+        return self._headers[0][0] == "Via"
 
     def insert_first(self, name: str, value: str) -> None:
         """Put a header line before the first of its name, or at the top."""
@@ -509,8 +510,9 @@ def make_request(
     to: NameAddr,
     call_id: str,
     sequence: int,
+    headers: Iterable[tuple[str, str]] = (),
 ) -> Request:
-    """A request with what each has to have, but for the Via and the Contact (:rfc:`3261` §8.1.1)."""
+    """A request with what each has to have, but for the Via and the Contact (:rfc:`3261` §8.1.1), and with ``headers``."""
     cseq = CSeq(sequence, method)
     request = Request(
         method,
@@ -521,7 +523,8 @@ def make_request(
             ("From", str(from_)),
             ("To", str(to)),
             ("Call-ID", call_id),
-            ("CSeq", str(cseq)),
+            ("CSeq", f"{sequence} {method}"),
+            *headers,
         ],
     )
     # It need not be read again what these were made of.

@@ -231,7 +231,7 @@ def everything_in(message: Request) -> list[object]:
             found.append(error.reason)
     found += [message.routes, message.record_routes]
     for name in ("From", "to", "v", "Via", "Contact", "CSeq", "i", "X"):
-        found += [message.get(name), message.get_all(name), message.has(name)]
+        found += [message.get(name), message.get_all(name)]
     return found
 
 
