@@ -368,7 +368,7 @@ class Calling:
                 minutes.start(self._wall())
             if minutes is not None and state == "ended" and recorder.is_connected:
                 minutes.stop(self._wall())
-            if state in ("extension_answered", "connected"):
+            if live.lines > 2 and state in ("extension_answered", "connected"):
                 self._answered(live)
             if state in ("connected", "failed", "ended") and not settled.is_set():
                 settled.set()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -221,15 +222,24 @@ class Flow:
         search: asyncio.Future[Way],
         codecs: tuple[Codec, ...],
         beside: Leg | None,
+        rings: Callable[[LegPlan], None],
     ) -> Leg:
-        """Dial a leg whose way was searched for.
+        """Dial a leg whose way was searched for; ``rings`` is called when it rings or is heard before its answer.
 
         :raises Over: it cannot be placed
         """
         leg: Leg | None = None
+        # The log knows by it which call it is about.
+        context = copy_context()
 
         def on_event(event: Event) -> None:
-            self._events.put((leg, event))
+            if leg is None or leg.closed:
+                return
+            if isinstance(event, (Ringing, EarlyMedia)):
+                # Which changes nothing: the call need not be woken up for it.
+                context.run(rings, plan)
+            else:
+                self._events.put((leg, event))
 
         try:
             leg = self._desk.open_leg(plan, search.result(), codecs, on_event, beside)
@@ -267,7 +277,7 @@ class Flow:
             if search.cancelled():
                 return
             try:
-                dialled(self._dial(plan, search, codecs, other))
+                dialled(self._dial(plan, search, codecs, other, self._recorder.ringing))
             except Over as over:
                 self._events.put((None, over.ending))
             except Exception:
@@ -284,10 +294,6 @@ class Flow:
                     search.add_done_callback(partial(dial, plan))
             while True:
                 source, event = await self._take(until)
-                if isinstance(event, (Ringing, EarlyMedia)):
-                    if source is not None and source.plan in group:
-                        self._recorder.ringing(source.plan)
-                    continue
                 ending = self._ending(source, event)
                 if ending is not None and ending.plan in group:
                     leg = source or self.legs.get(ending.plan.call_id if ending.plan else "")
@@ -514,10 +520,16 @@ class Flow:
             search = self._desk.locate(plan)
             with suppress(LegError):  # which is told below
                 await search
-            new = self._dial(plan, search, self._codecs_of(staying), staying)
+            new = self._dial(
+                plan,
+                search,
+                self._codecs_of(staying),
+                staying,
+                lambda plan: referred.referral.notify(180, "Ringing", final=False),
+            )
             staying.media.bridge(new.media)
             staying.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
-            await self._transferred(new, leaving, referred)
+            await self._transferred(new, leaving)
         except Over as over:
             if over.ending.plan is not plan:
                 raise
@@ -547,7 +559,7 @@ class Flow:
         self._follow_hold(staying, new)
         return new
 
-    async def _transferred(self, new: Leg, leaving: Leg, referred: Referred) -> None:
+    async def _transferred(self, new: Leg, leaving: Leg) -> None:
         """Wait for the new leg's answer; the one that leaves may hang up meanwhile."""
         until = self._desk.now() + new.plan.timeout
         try:
@@ -557,9 +569,7 @@ class Flow:
                     self._leave(leaving, Ending("NORMAL_CLEARING", None, leaving.plan))
                     continue
                 self._judge(source, event)
-                if source is new and isinstance(event, (Ringing, EarlyMedia)):
-                    referred.referral.notify(180, "Ringing", final=False)
-                elif source is new and isinstance(event, Answered):
+                if source is new and isinstance(event, Answered):
                     self._recorder.answered(new.plan)
                     return
         except TimeoutError:
