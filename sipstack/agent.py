@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from sipstack.account import Account
@@ -189,7 +188,5 @@ def has_foreign_body(message: Message) -> bool:
 
 def supports(message: Message, extension: str) -> bool:
     """Whether the peer names ``extension`` in Supported or Require."""
-    named = [
-        tag for name in ("Supported", "Require") for tag in readable(partial(message.values, name))
-    ]
+    named = [tag for name in ("Supported", "Require") for tag in readable(message.values, name)]
     return any(tag.strip().lower() == extension for tag in named)

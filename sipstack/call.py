@@ -37,7 +37,7 @@ from sipstack.events import (
     q850_cause,
 )
 from sipstack.invitation import Early, Invitation
-from sipstack.lenient import readable
+from sipstack.lenient import CONTACTS, readable
 from sipstack.message import (
     REASONS,
     NameAddr,
@@ -53,9 +53,9 @@ from sipstack.reliable import is_reliable
 from sipstack.resolver import Target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
 from sipstack.session import (
+    CAPABILITIES,
     Session,
     about_us,
-    capabilities,
     describe,
     locate_peer,
     prack,
@@ -246,6 +246,7 @@ class OutgoingCall:
     def evidence(self) -> Evidence:
         """What was seen so far that bears on why the call went as it did."""
         last = self._invitations[-1] if self._invitations else None
+        _, acknowledged = next(iter(self._acks.values()), (None, None))
         agreed = self._timer.agreed
         refusal = self._refusal
         return Evidence(
@@ -253,12 +254,12 @@ class OutgoingCall:
             refusal.reason,
             refusal.warning,
             was_heard=last is not None and last.was_heard,
-            target=_hostport(last.target) if last is not None else "",
+            target=hostport_text(*last.target.address) if last is not None else "",
             authenticated=last is not None and last.authenticated,
             unknown_realm=self._attempt.unknown_realm,
             redirections=len(self._visited) - 1,
             repeated_answers=self._repeated_answers,
-            acknowledged_at=_hostport(next(iter(self._acks.values()))[1]) if self._acks else "",
+            acknowledged_at=hostport_text(*acknowledged.address) if acknowledged else "",
             not_acknowledged=self._not_acknowledged,
             lost_by=self.session.lost_by if self.session is not None else "",
             unusable=self.session.unusable if self.session is not None else "",
@@ -296,6 +297,13 @@ class OutgoingCall:
         ]
         self._sequence = max([self._sequence, *used]) + 1
         routes = account.routes if account is not None else ()
+        contact = secured(contact, self.outbound.uri, *[route.uri for route in routes[:1]])
+        headers = [
+            (name, value)
+            for name, value in self._headers
+            # Who calls is told to whom the caller chose to trust with it, not to where that one sends us (RFC 3325 §5).
+            if account is self._account or name.lower() not in _IN_CONFIDENCE
+        ]
         request = make_request(
             "INVITE",
             self.outbound.uri,
@@ -304,18 +312,14 @@ class OutgoingCall:
             to=self._to,
             call_id=self.call_id,
             sequence=self._sequence,
+            headers=[
+                ("Contact", str(contact)),
+                *headers,
+                *CAPABILITIES,
+                *self._timer.ask(),
+                ("Accept", SDP),
+            ],
         )
-        contact = secured(contact, self.outbound.uri, *[route.uri for route in routes[:1]])
-        request.add("Contact", str(contact))
-        headers = [
-            (name, value)
-            for name, value in self._headers
-            # Who calls is told to whom the caller chose to trust with it, not to where that one sends us (RFC 3325 §5).
-            if account is self._account or name.lower() not in _IN_CONFIDENCE
-        ]
-        for name, value in (*headers, *capabilities(), *self._timer.ask()):
-            request.add(name, value)
-        request.add("Accept", SDP)
         describe(request, self._media.offer())
         shown = self._attempt.authorize(request, target.address)
         invitation = Invitation(request, target, contact, authenticated=shown)
@@ -456,7 +460,7 @@ class OutgoingCall:
     def _follow(self, response: Response, failure: Failed) -> None:
         """Take the places that a 3xx names before those that are left, best q first (:rfc:`3261` §8.1.3.4)."""
         places: list[Outbound] = []
-        for contact in sorted(readable(lambda: response.contacts), key=preference, reverse=True):
+        for contact in sorted(readable(CONTACTS, response), key=preference, reverse=True):
             if len(self._visited) > REDIRECTIONS or contact.uri in self._visited:
                 continue
             outbound = self._redirect(contact.uri)
@@ -654,7 +658,7 @@ class OutgoingCall:
     def _early_update(self, early: Early, request: Request, responder: Responder) -> None:
         """An UPDATE before the answer (:rfc:`3311`): another offer, such as of an announcement's server."""
         contact = str(self._invitations[-1].contact)
-        response = make_response(request, 200, headers=[("Contact", contact), *capabilities()])
+        response = make_response(request, 200, headers=[("Contact", contact), *CAPABILITIES])
         remote: RemoteMedia | None = None
         if has_sdp(request):
             if not early.answer and early.updated is None:
@@ -702,10 +706,6 @@ class OutgoingCall:
         self._accepts_referral = accept_nothing
         if self.session is not None:
             self.session.release()
-
-
-def _hostport(target: Target) -> str:
-    return hostport_text(*target.address)
 
 
 __all__ = [

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sipstack.lenient import readable
+from sipstack.lenient import CONTACTS, RECORD_ROUTES, readable
 from sipstack.message import NameAddr, ParseError, Request, Response, Uri, make_request
 
 #: Forks of one INVITE that are followed; no call rings more phones, and a hostile peer may invent tags.
@@ -42,8 +42,8 @@ class Dialog:
 
         :raises ParseError: To cannot be read.
         """
-        contacts = readable(lambda: response.contacts)
-        routes = readable(lambda: response.record_routes)
+        contacts = readable(CONTACTS, response)
+        routes = readable(RECORD_ROUTES, response)
         target = contacts[0].uri if contacts else request.uri
         return cls(
             call_id=request.call_id,
@@ -148,7 +148,7 @@ class Dialog:
 
     def refresh_target(self, message: Request | Response) -> None:
         """Take the Contact of a target refresh request, or of the 2xx to one (re-INVITE, UPDATE)."""
-        contacts = readable(lambda: message.contacts)
+        contacts = readable(CONTACTS, message)
         if contacts:
             self.remote_target = contacts[0].uri
 
@@ -160,7 +160,7 @@ def secured(contact: NameAddr, *way: Uri) -> NameAddr:
     Those that say so are the Request-URI, and of what we send the first Route (:rfc:`3261` §8.1.1.8), of what comes the
     first Record-Route or where there is none the Contact (§12.1.1).
     """
-    if all(uri.scheme != "sips" for uri in way):
+    if "sips" not in [uri.scheme for uri in way]:
         return contact
     # Which says already what the transport is.
     params = tuple(param for param in contact.uri.params if param[0] != "transport")

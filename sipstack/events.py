@@ -156,7 +156,7 @@ Event = (
 
 def q850_cause(message: Message) -> int | None:
     """The Q.850 cause of a Reason header (:rfc:`3326`), if there is one."""
-    for value in readable(lambda: message.values("Reason")):
+    for value in readable(message.values, "Reason"):
         protocol, *params = value.split(";")
         if protocol.strip().upper() != "Q.850":
             continue

@@ -29,7 +29,7 @@ from sipstack.message import (
 from sipstack.pending_answer import PendingAnswer
 from sipstack.reliable import Sent
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
-from sipstack.session import Session, about_us, capabilities, describe
+from sipstack.session import CAPABILITIES, Session, about_us, describe
 from sipstack.session_timer import MIN_SE, SessionTimer
 
 
@@ -224,7 +224,7 @@ class IncomingCall:
             responder.respond(make_response(request, 200))
             self._give_up(Failed(487, REASONS[487], q850_cause(request)))
         elif request.method == "UPDATE" and has_sdp(request) and self._agreed_early:
-            headers = [("Contact", str(self._contact)), *capabilities()]
+            headers = [("Contact", str(self._contact)), *CAPABILITIES]
             self._take_offer(request, responder, headers)
         elif request.method == "UPDATE" and has_sdp(request):
             # Our answer to the INVITE's offer is not out yet, or not acknowledged (RFC 3311 §5.2).
@@ -234,7 +234,7 @@ class IncomingCall:
             headers = [("Contact", str(self._contact)), *about_us()]
             responder.respond(make_response(request, 200, headers=headers))
         elif request.method in ("UPDATE", "INFO"):
-            headers = [("Contact", str(self._contact)), *capabilities()]
+            headers = [("Contact", str(self._contact)), *CAPABILITIES]
             responder.respond(make_response(request, 200, headers=headers))
         else:
             responder.respond(make_response(request, 481))
@@ -267,7 +267,7 @@ class IncomingCall:
     # --- inside
 
     def _response(self, status: int) -> Response:
-        headers = [("Contact", str(self._contact)), *capabilities()]
+        headers = [("Contact", str(self._contact)), *CAPABILITIES]
         return make_response(self.invite, status, to_tag=self.local_tag, headers=headers)
 
     def _describe(self, response: Response) -> None:

@@ -1,6 +1,6 @@
 """The INVITEs of an outgoing call, each with the dialogs that come of it before the answer (:rfc:`3261` §12.1, §13.2)."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sipstack.dialog import Dialog
@@ -28,16 +28,16 @@ class Invitation:
     @property
     def is_out(self) -> bool:
         """Whether it was sent, and has no final answer."""
-        return not self.over and self.request.has("Via")
+        return not self.over and self.request.has_via
 
-    def pending(self, others: Iterable["Invitation"] = ()) -> Pending:
+    def pending(self, others: Sequence["Invitation"] = ()) -> Pending:
         """What has to be known to take it back, and the ``others`` with it."""
         target, transport = self.target, self.request.via.transport
         if transport != target.transport:
             # One that is too large for a datagram went by another transport than its target names.
             target = replace(target, transport=transport)
         early = tuple([early.dialog for early in self.early.values()])
-        more = tuple([other.pending() for other in others])
+        more = tuple([other.pending() for other in others]) if others else ()
         return Pending(self.request, target, self.provisional, early, more)
 
 

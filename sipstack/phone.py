@@ -592,7 +592,6 @@ class PhoneCall:
 
     def _described(self, remote: RemoteMedia) -> None:
         if self._leg is not None and self._local is not None and self._counters is None:
-            self._leg.secure(remote.agreement)
             self._leg.set_remote(remote, self._local.receive_codecs)
 
     def _pressed(self, key: str) -> None:

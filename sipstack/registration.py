@@ -12,7 +12,7 @@ from typing import Literal
 from sipstack.account import Account, Attempt, proxy_uri
 from sipstack.agent import Agent, Handlers, preference, retry_after, supports
 from sipstack.dialog import as_request_uri
-from sipstack.lenient import readable
+from sipstack.lenient import CONTACTS, readable
 from sipstack.message import (
     REASONS,
     NameAddr,
@@ -485,7 +485,7 @@ class Registration:
         ours = request.contacts[0].uri
         exact: list[int] = []
         similar: list[int] = []  # some registrars name the port that they see
-        named = readable(lambda: response.contacts)
+        named = readable(CONTACTS, response)
         only = named[0].param("expires") if len(named) == 1 else None
         for contact in named:
             value = contact.param("expires")
@@ -557,7 +557,7 @@ def places_of(response: Response, source: Address, account: Account) -> list[Pla
     so."""
     if response.status not in (*_MOVED, _USE_PROXY) or not account.owns(source):
         return []
-    contacts = sorted(readable(lambda: response.contacts), key=preference, reverse=True)
+    contacts = sorted(readable(CONTACTS, response), key=preference, reverse=True)
     uris = [contact.uri for contact in contacts[:10] if contact.uri.scheme in ("sip", "sips")]
     if response.status == _USE_PROXY:
         return [Place(account.domain, (NameAddr("", proxy_uri(str(uri)), ()),)) for uri in uris]

@@ -63,9 +63,10 @@ class Sent:
 
 def is_reliable(response: Response) -> bool:
     """Whether a provisional response has to be acknowledged."""
-    return 100 < response.status < 200 and any(
-        tag.strip().lower() == "100rel" for tag in readable(lambda: response.values("Require"))
-    )
+    if response.status == 100 or response.status >= 200:
+        return False
+    required = readable(response.values, "Require")
+    return "100rel" in [tag.strip().lower() for tag in required]
 
 
 def _number(text: str | None) -> int | None:

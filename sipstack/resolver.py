@@ -10,6 +10,7 @@ import random
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 import dns.asyncresolver
@@ -102,6 +103,7 @@ def transport_of(uri: Uri, default: str = "UDP") -> str:
     return named.upper() if named else default
 
 
+@lru_cache(maxsize=256)
 def literal_target(uri: Uri, default: str = "UDP") -> Target | None:
     """The target of a URI whose host is an IP literal; ``None`` where DNS has to be asked."""
     host = uri.param("maddr") or uri.host

@@ -142,7 +142,8 @@ class Running:
 
     def receive_response(self, entry: "Client", response: Response, source: Address) -> None:
         """A response has come for a transaction of ours."""
-        self._go_on(entry, entry.machine.receive(response, self._loop.time()), source)
+        effects = entry.machine.receive(response, self._loop.time())
+        self._go_on(entry, effects, source)
 
     def receive_again(self, entry: "Server", request: Request, source: Address) -> None:
         """The request of a transaction has come again, or the ACK that ends it."""
@@ -160,10 +161,14 @@ class Running:
                         self._ways.note_trouble(entry.transport.name, entry.target.address, why)
                         failed = entry.machine.transport_failed(self._loop.time())
                         self._run(entry, failed, None)
-                case Deliver(message):
-                    if isinstance(message, Response) and message.status >= 200:
-                        self._conclude(entry, message.status)
-                    entry.deliver(message, source)
+                case Deliver(Response() as response):
+                    if response.status >= 200:
+                        self._conclude(entry, response.status)
+                    assert isinstance(entry, Client) and source is not None
+                    entry.handlers.response(response, source)
+                case Deliver(Request() as request):
+                    assert isinstance(entry, Server)
+                    entry.receive(request)
                 case TimedOut():
                     self._conclude(entry, "timeout")
                     entry.failed(408)
@@ -233,16 +238,12 @@ class Client(_Entry):
     ) -> None:
         super().__init__(transport, target)
         self.machine = machine
-        self._handlers = handlers
-
-    def deliver(self, message: Message, source: Address | None) -> None:
-        """A response, for whoever sent the request."""
-        assert isinstance(message, Response)
-        self._handlers.response(message, source or self.target.address)
+        #: Whoever sent the request.
+        self.handlers = handlers
 
     def failed(self, status: int) -> None:
-        """None will come; ``status`` stands for it."""
-        self._handlers.failure(status)
+        """No response will come; ``status`` stands for it."""
+        self.handlers.failure(status)
 
 
 class Server(_Entry):
@@ -261,16 +262,15 @@ class Server(_Entry):
         self.merged: Merged = ("", None, 0)
         self._running = running
 
-    def deliver(self, message: Message, source: Address | None) -> None:
-        """A request, for its call."""
-        assert isinstance(message, Request)
-        if message.method == "ACK":
-            self.call.acknowledged(message)
+    def receive(self, request: Request) -> None:
+        """The request, or its ACK, for its call."""
+        if request.method == "ACK":
+            self.call.acknowledged(request)
             return
         try:
-            self.call.receive(message, self)
+            self.call.receive(request, self)
         except ParseError as error:
-            self.respond(make_response(message, error.status, error.reason))
+            self.respond(make_response(request, error.status, error.reason))
 
     def respond(self, response: Response) -> None:
         """Send a response through the transaction."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sipstack import sdes
-from sipstack.literal import read_literal
+from sipstack.literal import family_of
 from sipstack.message import ParseError
 from sipstack.sdes import MOST, Agreement, Mode, Plan
 
@@ -527,8 +527,7 @@ class LocalMedia:
 
 def _can_be_sent_to(address: str, six: bool) -> bool:
     """Whether it is an IP literal of our family (``six``: IPv6), and of one host; 0.0.0.0 is one that is on hold."""
-    ip = read_literal(address)
-    return ip is not None and ip.version == (6 if six else 4) and not ip.is_multicast
+    return family_of(address) == (6 if six else 4)
 
 
 def _network(address: str) -> str:

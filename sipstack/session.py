@@ -68,7 +68,8 @@ _TOLD = 16
 #: Times that one offer of ours is repeated because of glare.
 _GLARES = 5
 
-_CAPABILITIES = (("Allow", ALLOW), ("Supported", ", ".join(SUPPORTED)))
+#: What we can do, as headers.
+CAPABILITIES = (("Allow", ALLOW), ("Supported", ", ".join(SUPPORTED)))
 
 Then = Callable[[int, Response | None], None]
 
@@ -135,7 +136,7 @@ class Session:
     def start(self, answer: Message) -> None:
         """Begin, once our ACK is out, or the peer's is in; ``answer`` is the peer's 2xx, or its INVITE."""
         self._started = True
-        allowed = [name.strip() for name in readable(lambda: answer.values("Allow"))]
+        allowed = [name.strip() for name in readable(answer.values, "Allow")]
         self._peer_updates = "UPDATE" in allowed
         self.takes_info = "INFO" in allowed
         self._watch()
@@ -280,7 +281,7 @@ class Session:
             return
         self.dialog.refresh_target(request)
         response = make_response(
-            request, 200, headers=[("Contact", str(self._contact)), *capabilities(), *timing]
+            request, 200, headers=[("Contact", str(self._contact)), *CAPABILITIES, *timing]
         )
         describe(response, body)
         if request.method == "INVITE":
@@ -350,7 +351,7 @@ class Session:
         self._send(
             "INVITE",
             lambda status, response: self._reinvited(status, response, direction),
-            headers=[("Accept", SDP), *capabilities(), *self._timer.ask()],
+            headers=[("Accept", SDP), *CAPABILITIES, *self._timer.ask()],
             body=self._media.offer(direction),
         )
 
@@ -435,7 +436,7 @@ class Session:
         if not self._peer_updates:
             self.offer(self._media.direction)
             return
-        headers = [*capabilities(), *self._timer.ask()]
+        headers = [*CAPABILITIES, *self._timer.ask()]
         self._send("UPDATE", self._refreshed, headers=headers)
 
     def _refreshed(self, status: int, response: Response | None) -> None:
@@ -656,14 +657,9 @@ def prack(agent: Agent, dialog: Dialog, account: Account | None, rack: str) -> N
     )
 
 
-def capabilities() -> list[tuple[str, str]]:
-    """What we can do, as headers."""
-    return list(_CAPABILITIES)
-
-
 def about_us() -> list[tuple[str, str]]:
     """What OPTIONS are answered with, within a dialog and outside of one (:rfc:`3261` §11.2)."""
-    return [*BODIES, ("Accept-Language", "en"), *capabilities()]
+    return [*BODIES, ("Accept-Language", "en"), *CAPABILITIES]
 
 
 def describe(message: Message, body: bytes) -> None:
@@ -689,7 +685,6 @@ def refusal(request: Request) -> Response:
 __all__ = [
     "Session",
     "about_us",
-    "capabilities",
     "describe",
     "locate_peer",
     "prack",

@@ -109,8 +109,7 @@ def _seconds(text: str | None) -> int | None:
 def _session_expires(message: Message) -> tuple[int, str | None] | None:
     """(interval in seconds, the refresher if named); ``None`` where there is none that can be read."""
     text = message.get("Session-Expires")
-    interval = _seconds(text)
-    if text is None or interval is None:
+    if text is None or (interval := _seconds(text)) is None:
         return None
     for param in text.split(";")[1:]:
         name, _, value = param.partition("=")

@@ -26,16 +26,9 @@ class Tally:
 
     def concluded(self, side: str, method: str, status: int | str) -> None:
         """A transaction has its outcome."""
-        self.transactions[side, method_name(method), status_name(status)] += 1
-
-
-def method_name(method: str) -> str:
-    """A method, or ``other``: not everything that somebody sends is to be kept."""
-    return method if method in METHODS else "other"
-
-
-def status_name(status: int | str) -> str:
-    """A status that the RFCs know, or its class, as ``4xx``."""
-    if isinstance(status, str) or status in REASONS:
-        return str(status)
-    return f"{status // 100}xx"
+        # Not everything that somebody sends is to be kept: what the RFCs do not know is taken together.
+        if method not in METHODS:
+            method = "other"
+        if isinstance(status, int):
+            status = str(status) if status in REASONS else f"{status // 100}xx"
+        self.transactions[side, method, status] += 1

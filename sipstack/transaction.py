@@ -60,16 +60,14 @@ class Timers:
     t1: float = 0.5
     t2: float = 4.0
     t4: float = 5.0
+    #: 64*T1: how long either side waits before it gives up (B, F, H, J, L, M).
+    transaction: float = field(init=False)
+    #: Timer D: never below 32 s, since the server's H runs on the server's own T1.
+    d: float = field(init=False)
 
-    @property
-    def transaction(self) -> float:
-        """64*T1: how long either side waits before it gives up (B, F, H, J, L, M)."""
-        return 64 * self.t1
-
-    @property
-    def d(self) -> float:
-        """Timer D: never below 32 s, since the server's H runs on the server's own T1."""
-        return max(32.0, 64 * self.t1)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "transaction", 64 * self.t1)
+        object.__setattr__(self, "d", max(32.0, 64 * self.t1))
 
 
 # -- effects -------------------------------------------------------------------------------------
@@ -210,13 +208,17 @@ class Chart:
     timers: Mapping[Timer, Runs]
     #: The timers that run in each state.
     running: Mapping[State, Mapping[Timer, Runs]] = field(init=False)
+    #: The states in which all that is left is to know copies of what has come, for a time.
+    rests: frozenset[State] = field(init=False)
 
     def __post_init__(self) -> None:
         running = {
             state: {timer: runs for timer, runs in self.timers.items() if state in runs.states}
             for state in State
         }
+        rests = {state for state, timers in running.items() if timers and timers.keys() <= _RESTS}
         object.__setattr__(self, "running", running)
+        object.__setattr__(self, "rests", frozenset(rests))
 
 
 def _in(*states: State) -> frozenset[State]:
@@ -387,6 +389,53 @@ NON_INVITE_SERVER = Chart(
 )
 
 
+# -- finding the machine of a message -------------------------------------------------------------
+
+
+def client_key(message: Message) -> Key:
+    """The client transaction of a request that we send, or of a response: :rfc:`3261` §17.1.3.
+
+    The branch of the top Via and the method in CSeq; the method, since CANCEL has the branch of
+    the request it cancels.
+    """
+    return ((message.via.branch or "").lower(), message.cseq.method)
+
+
+def server_key(request: Request) -> Key:
+    """The server transaction of a request, :rfc:`3261` §17.2.3.
+
+    Branch, sent-by and method; an ACK has the key of the INVITE it acknowledges. An ACK of a 2xx
+    has a branch of its own and so finds no transaction. Where the branch is not of RFC 3261, the
+    fields that RFC 2543 compared; To is left out of them, since an ACK has the tag of the
+    response and an INVITE has not, and CSeq already tells a re-INVITE from the first one.
+    """
+    return _server_key(request, "INVITE" if request.method == "ACK" else request.method)
+
+
+def cancelled_key(cancel: Request) -> Key:
+    """The key of the INVITE server transaction that a CANCEL is about, :rfc:`3261` §9.2."""
+    return _server_key(cancel, "INVITE")
+
+
+def _server_key(request: Request, method: str) -> Key:
+    via = request.via
+    branch = (via.branch or "").lower()
+    # The same port whether or not it was written: a copy is byte for byte the same, but the ACK
+    # or CANCEL of some stacks is written by other code.
+    sent_by = f"{via.host.lower()}:{via.port or 5060}"
+    if branch.startswith(MAGIC_COOKIE) and len(branch) > len(MAGIC_COOKIE):
+        return (branch, sent_by, method)
+    return (
+        branch,
+        sent_by,
+        method,
+        request.request_uri,
+        (request.from_.tag or ""),
+        request.call_id,
+        str(request.cseq.number),
+    )
+
+
 # -- how a machine runs --------------------------------------------------------------------------
 
 
@@ -398,13 +447,15 @@ class Transaction:
     """
 
     chart: ClassVar[Chart]
+    #: What names the transaction of a request.
+    key_of: ClassVar[Callable[[Request], Key]]
 
     def __init__(self, request: Request, reliable: bool, timers: Timers = Timers()) -> None:
         self.request = request
         self.reliable = reliable
         self.timers = timers
         self.state = self.chart.initial
-        self.key: Key = self._make_key(request)
+        self.key: Key = type(self).key_of(request)
         self._due: dict[Timer, float] = {}
         self._interval: dict[Timer, float] = {}
         self._response: Response | None = None
@@ -420,7 +471,7 @@ class Transaction:
     @property
     def rests(self) -> bool:
         """Whether all that is left is to know copies of what has come, until the :attr:`deadline`."""
-        return self._due.keys() <= _RESTS
+        return self.state in self.chart.rests
 
     def tick(self, now: float) -> list[Effect]:
         """Fire all timers that are due. A late tick sends one retransmission, not a burst."""
@@ -441,44 +492,40 @@ class Transaction:
         """The transport could not send what was last given to it."""
         return self._happen(Event.TRANSPORT_ERROR, None, now)
 
-    def _make_key(self, request: Request) -> Key:
-        raise NotImplementedError
-
     def _happen(
         self, event: Event | Timer, message: Request | Response | None, now: float
     ) -> list[Effect]:
         actions, state = self.chart.moves.get((self.state, event), ((), self.state))
         effects: list[Effect] = []
         for action in actions:
-            effects += self._perform(action, message)
+            match action, message:
+                case Do.PASS_UP, Request() | Response():  # by far the most
+                    effects.append(Deliver(message))
+                case Do.SEND, Response():
+                    self._response = message
+                    # The TU has spoken, so nobody need say 100 in its place.
+                    self._due.pop(Timer.TRYING, None)
+                    effects.append(Transmit(message))
+                case Do.SEND_REQUEST, _:
+                    effects.append(Transmit(self.request))
+                case Do.SEND_RESPONSE, _:
+                    if self._response is not None:
+                        effects.append(Transmit(self._response))
+                case Do.SEND_TRYING, _:
+                    self._response = make_response(self.request, 100)
+                    effects.append(Transmit(self._response))
+                case Do.SEND_ACK, Response():
+                    effects.append(Transmit(make_ack(self.request, message)))
+                case Do.SAY_TIMED_OUT, _:
+                    effects.append(TimedOut())
+                case Do.SAY_FAILED, _:
+                    effects.append(TransportFailed())
+                case _:
+                    raise AssertionError(f"{action} has no message")
         if state is not self.state:
             self.state = state
             effects += self._set_timers(now)
         return effects
-
-    def _perform(self, action: Do, message: Request | Response | None) -> list[Effect]:
-        match action, message:
-            case Do.PASS_UP, Request() | Response():  # by far the most
-                return [Deliver(message)]
-            case Do.SEND, Response():
-                self._response = message
-                # The TU has spoken, so nobody need say 100 in its place.
-                self._due.pop(Timer.TRYING, None)
-                return [Transmit(message)]
-            case Do.SEND_REQUEST, _:
-                return [Transmit(self.request)]
-            case Do.SEND_RESPONSE, _:
-                return [] if self._response is None else [Transmit(self._response)]
-            case Do.SEND_TRYING, _:
-                self._response = make_response(self.request, 100)
-                return [Transmit(self._response)]
-            case Do.SEND_ACK, Response():
-                return [Transmit(make_ack(self.request, message))]
-            case Do.SAY_TIMED_OUT, _:
-                return [TimedOut()]
-            case Do.SAY_FAILED, _:
-                return [TransportFailed()]
-        raise AssertionError(f"{action} has no message")
 
     def _set_timers(self, now: float) -> list[Effect]:
         """Stop and start the timers for the state just entered."""
@@ -503,8 +550,7 @@ class Transaction:
 class ClientTransaction(Transaction):
     """The side that sends the request."""
 
-    def _make_key(self, request: Request) -> Key:
-        return client_key(request)
+    key_of = client_key
 
     def start(self, now: float) -> list[Effect]:
         """Send the request and start the timers of the first state."""
@@ -526,8 +572,7 @@ class ClientTransaction(Transaction):
 class ServerTransaction(Transaction):
     """The side that answers the request."""
 
-    def _make_key(self, request: Request) -> Key:
-        return server_key(request)
+    key_of = server_key
 
     @property
     def last_response(self) -> Response | None:
@@ -577,7 +622,7 @@ class NonInviteServer(ServerTransaction):
     chart = NON_INVITE_SERVER
 
 
-# -- ACK, and finding the machine of a message ---------------------------------------------------
+# -- ACK and CANCEL -------------------------------------------------------------------------------
 
 
 def make_ack(request: Request, response: Response) -> Request:
@@ -611,47 +656,3 @@ def make_cancel(invite: Request, reason: str = "") -> Request:
     if reason:
         cancel.add("Reason", reason)
     return cancel
-
-
-def client_key(message: Message) -> Key:
-    """The client transaction of a request that we send, or of a response: :rfc:`3261` §17.1.3.
-
-    The branch of the top Via and the method in CSeq; the method, since CANCEL has the branch of
-    the request it cancels.
-    """
-    return ((message.via.branch or "").lower(), message.cseq.method)
-
-
-def server_key(request: Request) -> Key:
-    """The server transaction of a request, :rfc:`3261` §17.2.3.
-
-    Branch, sent-by and method; an ACK has the key of the INVITE it acknowledges. An ACK of a 2xx
-    has a branch of its own and so finds no transaction. Where the branch is not of RFC 3261, the
-    fields that RFC 2543 compared; To is left out of them, since an ACK has the tag of the
-    response and an INVITE has not, and CSeq already tells a re-INVITE from the first one.
-    """
-    return _server_key(request, "INVITE" if request.method == "ACK" else request.method)
-
-
-def cancelled_key(cancel: Request) -> Key:
-    """The key of the INVITE server transaction that a CANCEL is about, :rfc:`3261` §9.2."""
-    return _server_key(cancel, "INVITE")
-
-
-def _server_key(request: Request, method: str) -> Key:
-    via = request.via
-    branch = (via.branch or "").lower()
-    # The same port whether or not it was written: a copy is byte for byte the same, but the ACK
-    # or CANCEL of some stacks is written by other code.
-    sent_by = f"{via.host.lower()}:{via.port or 5060}"
-    if branch.startswith(MAGIC_COOKIE) and len(branch) > len(MAGIC_COOKIE):
-        return (branch, sent_by, method)
-    return (
-        branch,
-        sent_by,
-        method,
-        request.request_uri,
-        (request.from_.tag or ""),
-        request.call_id,
-        str(request.cseq.number),
-    )

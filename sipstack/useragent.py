@@ -31,7 +31,7 @@ from sipstack.message import (
 )
 from sipstack.resolver import ResolveError, Resolver, Target, kinds_of, literal_target
 from sipstack.running import Client, Running, Server
-from sipstack.session import about_us, capabilities, refusal, unsupported
+from sipstack.session import CAPABILITIES, about_us, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
 from sipstack.tally import Tally
 from sipstack.trace import Trace
@@ -293,18 +293,19 @@ class UserAgent:
 
     def _send_by(self, request: Request, target: Target, handlers: Handlers) -> None:
         try:
-            self._add_via(request, target)
+            transport = self._ways.transport_for(target)
+            self._add_via(request, transport, target)
         except OSError as error:
             self._unsendable(error, handlers)
             return
         handlers.leaving()
-        self._running.begin(request, self._ways.transport_for(target), target, handlers)
+        self._running.begin(request, transport, target, handlers)
 
     def _by_stream(self, request: Request, target: Target) -> Target | None:
         """The TCP target for a request that is too large for UDP, if one may be there."""
         if target.transport != "UDP" or not self._has_tcp:
             return None
-        if len(request.serialize()) + _VIA <= LARGEST_DATAGRAM:
+        if request.size + _VIA <= LARGEST_DATAGRAM:
             return None
         if self._no_stream.get(target.address, 0.0) > self._loop.time():
             return None
@@ -353,9 +354,10 @@ class UserAgent:
     def send(self, message: Message, target: Target) -> None:
         """Send an ACK of a 2xx: a transaction by itself, with a Via of its own."""
         try:
-            if not message.has("Via"):
-                self._add_via(message, target)
-            self._transmit(message, self._ways.transport_for(target), target)
+            transport = self._ways.transport_for(target)
+            if not message.has_via:
+                self._add_via(message, transport, target)
+            self._transmit(message, transport, target)
         except OSError as error:
             # The 2xx comes again, and so does the ACK.
             log.warning("cannot send to %s: %s", target.address[0], error)
@@ -389,12 +391,9 @@ class UserAgent:
         """
         return self._ways.own_host(target)
 
-    def _add_via(self, message: Message, target: Target) -> None:
-        transport = self._ways.transport_for(target)
+    def _add_via(self, message: Message, transport: Transport, target: Target) -> None:
         host, port = self._ways.own_address(transport, target.address)
-        branch = f"z9hG4bK{self.token()}"
-        via = Via(transport.name, host, port, (("rport", None), ("branch", branch)))
-        message.push_via(via)
+        message.push_via(Via.of_ours(transport.name, host, port, f"z9hG4bK{self.token()}"))
 
     def _transmit(self, message: Message, transport: Transport, target: Target) -> None:
         octets = message.serialize()
@@ -402,16 +401,7 @@ class UserAgent:
         if isinstance(message, Request):
             self._acquaintance.know(destination[0])
         transport.send(octets, destination, target.server_name)
-        if self.trace is not None:
-            self.trace.add(
-                message.call_id,
-                octets,
-                time=self._loop.time(),
-                sent=True,
-                transport=transport.name,
-                local=transport.address_towards(destination),
-                remote=destination,
-            )
+        self._record(message, octets, destination, transport, sent=True)
 
     def _unsendable(self, error: OSError, handlers: Handlers) -> None:
         log.warning("cannot send: %s", error)
@@ -431,11 +421,12 @@ class UserAgent:
         ):
             return
         try:
-            if not octets.strip(b"\r\n\0 "):
-                return  # a keep-alive
-            if may_be_stun(octets):
-                self._receive_answer(octets, source)
-                return
+            if not octets[:1].isalpha():  # as nearly each message begins
+                if not octets.strip(b"\r\n\0 "):
+                    return  # a keep-alive
+                if may_be_stun(octets):
+                    self._receive_answer(octets, source)
+                    return
             message = parse_datagram(octets)
             if isinstance(message, Response):
                 self._receive_response(message, octets, source, transport)
@@ -454,7 +445,7 @@ class UserAgent:
             note_source(request, source)
         except ParseError as error:
             log.debug("from %s: %s: nothing can be noted in it", source[0], error.reason)
-        headers = capabilities() if wrong.status == 501 else ()
+        headers = CAPABILITIES if wrong.status == 501 else ()
         self._answer(request, wrong.status, wrong.reason, source, transport, headers)
 
     def _receive_answer(self, octets: bytes, source: Address) -> None:
@@ -593,8 +584,7 @@ class UserAgent:
             self._answer(request, 403, None, source, transport)
         else:
             refused = refusal(request)
-            headers = capabilities()
-            self._answer(request, refused.status, None, source, transport, headers)
+            self._answer(request, refused.status, None, source, transport, CAPABILITIES)
 
     def _answer(
         self,
@@ -621,17 +611,23 @@ class UserAgent:
             log.debug("no answer to %s: %s", source[0], error)
 
     def _record(
-        self, message: Message, octets: bytes, source: Address, transport: Transport
+        self,
+        message: Message,
+        octets: bytes,
+        remote: Address,
+        transport: Transport,
+        *,
+        sent: bool = False,
     ) -> None:
         if self.trace is not None:
             self.trace.add(
                 message.call_id,
                 octets,
                 time=self._loop.time(),
-                sent=False,
+                sent=sent,
                 transport=transport.name,
-                local=transport.address_towards(source),
-                remote=source,
+                local=transport.address_towards(remote),
+                remote=remote,
             )
 
 

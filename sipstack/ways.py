@@ -1,6 +1,7 @@
 """The ways to a target: by which of our transports, from which address of ours, and why not the last time."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from sipstack.account import Account
 from sipstack.literal import read_literal
@@ -67,10 +68,7 @@ class Ways:
         ours, seen = self._seen_as.get((target.transport, target.address[0]), (own, own))
         if ours == own and not self._public_address:
             host, port = seen
-        params: tuple[tuple[str, str | None], ...] = ()
-        if target.transport != "UDP":
-            params = (("transport", target.transport.lower()),)
-        return NameAddr("", Uri("sip", user or None, None, host, port, params, ()), ())
+        return _contact(user, host, port, target.transport)
 
     def seen_as(self, target: Target, address: Address) -> None:
         """The server at ``target`` says that it sees us at ``address``, behind a NAT: it is told that one from now on.
@@ -115,6 +113,12 @@ class Ways:
         self._troubles[transport, peer] = why
         if len(self._troubles) > TROUBLES:
             del self._troubles[next(iter(self._troubles))]
+
+
+@lru_cache(maxsize=256)
+def _contact(user: str, host: str, port: int, transport: str) -> NameAddr:
+    params = (("transport", transport.lower()),) if transport != "UDP" else ()
+    return NameAddr("", Uri("sip", user or None, None, host, port, params, ()), ())
 
 
 def is_inside(host: str) -> bool:

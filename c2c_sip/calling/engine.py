@@ -14,12 +14,11 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
-from c2c_sip.calling.flow import LegError
-from c2c_sip.calling.leg import Leg
+from c2c_sip.calling.leg import Leg, LegError, Way
 from c2c_sip.calling.plan import LegPlan
 from sipstack.account import Account, account_at
 from sipstack.agent import Agent
-from sipstack.call import Event, Outbound, OutgoingCall
+from sipstack.call import Event, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.fence import Fence
 from sipstack.keepalive import Keepalive, Means
@@ -97,17 +96,32 @@ class SipDesk:
         """The loop's clock, which is the monotonic clock that the media plane counts on."""
         return self._loop.time()
 
-    async def open_leg(
+    def locate(self, plan: LegPlan) -> asyncio.Future[Way]:
+        """See :meth:`c2c_sip.calling.flow.Desk.locate`."""
+        fence = Fence(self._agent, plan.accepted, plan.outbound.uri if plan.at_home else None)
+        search: asyncio.Future[Way] = self._loop.create_future()
+
+        def found(targets: Sequence[Target]) -> None:
+            if not search.done():
+                search.set_result(Way(fence, targets))
+
+        def failed(why: str) -> None:
+            if not search.done():
+                search.set_exception(LegError(why))
+
+        fence.locate(plan.outbound.next_hop, plan.outbound.account, found, failed)
+        return search
+
+    def open_leg(
         self,
         plan: LegPlan,
+        way: Way,
         codecs: tuple[Codec, ...],
         on_event: Callable[[Event], None],
         beside: Leg | None,
     ) -> Leg:
         """See :meth:`c2c_sip.calling.flow.Desk.open_leg`."""
-        outbound = plan.outbound
-        fence = self._fence(plan)
-        targets = await self._locate(fence, outbound)
+        targets = way.targets
         try:
             bind, announced = self._agent.own_host(targets[0])
             if self._media_address:
@@ -135,8 +149,8 @@ class SipDesk:
         )
         leg = Leg(plan, media, local, codecs)
         call = OutgoingCall(
-            fence,
-            outbound,
+            way.agent,
+            plan.outbound,
             local,
             from_=plan.from_,
             call_id=plan.call_id,
@@ -157,27 +171,6 @@ class SipDesk:
     def _over(self, leg: Leg) -> None:
         leg.keep = _Forgetful().keep
         self._keeper.over(leg.plan.call_id)
-
-    async def check(self, plan: LegPlan) -> None:
-        """See :meth:`c2c_sip.calling.flow.Desk.check`."""
-        if plan.outbound.account is None:
-            await self._locate(self._fence(plan), plan.outbound)
-
-    def _fence(self, plan: LegPlan) -> Fence:
-        return Fence(self._agent, plan.accepted, plan.outbound.uri if plan.at_home else None)
-
-    async def _locate(self, agent: Fence, outbound: Outbound) -> Sequence[Target]:
-        found: asyncio.Future[Sequence[Target] | str] = self._loop.create_future()
-
-        def settle(result: Sequence[Target] | str) -> None:
-            if not found.done():
-                found.set_result(result)
-
-        agent.locate(outbound.next_hop, outbound.account, settle, settle)
-        targets = await found
-        if isinstance(targets, str):
-            raise LegError(targets)
-        return targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from c2c_sip.calling.bypass import Bypass
@@ -13,7 +15,8 @@ from c2c_sip.calling.diagnosis import (
     Why,
     explain,
 )
-from c2c_sip.calling.leg import EVENT, Leg
+from c2c_sip.calling.inbox import MOMENT, Inbox
+from c2c_sip.calling.leg import EVENT, Leg, LegError, Way
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.recording import Running
@@ -40,8 +43,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at whether audio still comes.
 WATCH = 2.0
-#: Seconds by which a timer may be early.
-MOMENT = 0.001
 #: The hangup cause of a call whose relay has died.
 RELAY_LOST = "NORMAL_TEMPORARY_FAILURE"
 #: That of one that the service's end ends.
@@ -51,32 +52,28 @@ STOPPED = "SYSTEM_SHUTDOWN"
 class Desk(Protocol):
     """What a flow needs to make calls: the user agent and the media plane, put together by the engine."""
 
-    async def open_leg(
+    def locate(self, plan: LegPlan) -> "asyncio.Future[Way]":
+        """Find where a leg goes, and send nothing. The future may have it at once; it has a :class:`LegError` where that is
+        nowhere, or where it must not go."""
+
+    def open_leg(
         self,
         plan: LegPlan,
+        way: Way,
         codecs: tuple[Codec, ...],
         on_event: Callable[[Event], None],
-        beside: "Leg | None",
-    ) -> "Leg":
-        """Find where the leg goes, take its RTP ports and make its call, without dialling yet.
+        beside: Leg | None,
+    ) -> Leg:
+        """Take a leg's RTP ports and make its call, without dialling yet.
 
         ``beside`` is the leg that it will be bridged with, if there is one already.
 
         :raises LegError: it cannot be placed.
-        """
-
-    async def check(self, plan: LegPlan) -> None:
-        """Find where the leg would go, and send nothing.
-
-        :raises LegError: nowhere, or to where it must not.
+        :raises NoPortsLeft: all are taken.
         """
 
     def now(self) -> float:
         """Seconds on the clock that :attr:`LegCounters.last_received` is on."""
-
-
-class LegError(Exception):
-    """A leg that could not be placed: no route, no ports, no address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +104,7 @@ class Flow:
         self.plan = plan
         self._desk = desk
         self._recorder = recorder
-        self._events: asyncio.Queue[tuple[Leg | None, _Occurrence]] = asyncio.Queue()
+        self._events: Inbox[tuple[Leg | None, _Occurrence]] = Inbox()
         #: Those that are not over, by Call-ID.
         self.legs: dict[str, Leg] = {}
         self._asked: set[str] = set()
@@ -118,7 +115,7 @@ class Flow:
     def hang_up(self, cause: str, why: Why = "") -> None:
         """End the call from outside, with this hangup cause."""
         asked: Why = "stopped" if cause == STOPPED else "api"
-        self._events.put_nowait((None, HangUp(cause, why or asked)))
+        self._events.put((None, HangUp(cause, why or asked)))
 
     async def run(self) -> None:
         """Make the call. Whatever happens, all legs are hung up, the ports are free, and the record is written."""
@@ -151,6 +148,7 @@ class Flow:
         except Exception:
             log.exception("the call has failed")
         finally:
+            self._events.close()
             for leg in list(self.legs.values()):
                 self._leave(leg, ending)
             if self._recording is not None:
@@ -201,22 +199,34 @@ class Flow:
         """Nobody is rung for the sake of somebody who cannot be."""
         detail = ""
         for plan in plans:
+            if plan.outbound.account is not None:
+                return
             try:
-                await self._desk.check(plan)
+                await self._desk.locate(plan)
                 return
             except LegError as error:
                 log.warning("the %s cannot be called: %s", plan.role, error)
                 detail = str(error)
         raise Over(Ending("NORMAL_TEMPORARY_FAILURE", 503, plans[0], "no way", detail))
 
-    async def _dial(self, plan: LegPlan, codecs: tuple[Codec, ...], beside: Leg | None) -> Leg:
+    def _dial(
+        self,
+        plan: LegPlan,
+        search: asyncio.Future[Way],
+        codecs: tuple[Codec, ...],
+        beside: Leg | None,
+    ) -> Leg:
+        """Dial a leg whose way was searched for.
+
+        :raises Over: it cannot be placed
+        """
         leg: Leg | None = None
 
         def on_event(event: Event) -> None:
-            self._events.put_nowait((leg, event))
+            self._events.put((leg, event))
 
         try:
-            leg = await self._desk.open_leg(plan, codecs, on_event, beside)
+            leg = self._desk.open_leg(plan, search.result(), codecs, on_event, beside)
         except NoPortsLeft as error:
             raise Over(Ending("SWITCH_CONGESTION", 503, plan, "no ports")) from error
         except LegError as error:
@@ -244,56 +254,64 @@ class Flow:
         ``other`` is the other party, which may hang up meanwhile; ``None`` where these are rung first.
         """
         group = RingGroup(plans)
+        until = self._desk.now() + max([plan.timeout for plan in plans])
+        searches = [self._desk.locate(plan) for plan in plans]
 
-        async def dial(plan: LegPlan) -> None:
+        def dial(plan: LegPlan, search: asyncio.Future[Way]) -> None:
+            if search.cancelled():
+                return
             try:
-                dialled(await self._dial(plan, codecs, other))
+                dialled(self._dial(plan, search, codecs, other))
             except Over as over:
-                self._events.put_nowait((None, over.ending))
+                self._events.put((None, over.ending))
             except Exception:
                 log.exception("the %s has failed", plan.role)
                 failed = Ending("NORMAL_TEMPORARY_FAILURE", None, plan, "fault")
-                self._events.put_nowait((None, failed))
+                self._events.put((None, failed))
 
-        # Beside each other: the name of one that takes long to be found keeps no other waiting.
-        dialling = [asyncio.create_task(dial(plan)) for plan in plans]
         try:
-            async with asyncio.timeout(max(plan.timeout for plan in plans)) as limit:
-                while True:
-                    source, event = await self._take()
-                    ending = self._ending(source, event)
-                    if ending is not None and ending.plan in group:
-                        leg = source or self.legs.get(ending.plan.call_id if ending.plan else "")
-                        if leg is not None:
-                            self._leave(leg, ending)
-                        group.refused(ending)
-                        continue
-                    event = self._judge(source, event)
-                    if source is None or source.plan not in group:
-                        continue
-                    if isinstance(event, (Ringing, EarlyMedia)):
+            for plan, search in zip(plans, searches, strict=True):
+                # Beside each other: the name of one that takes long to be found keeps no other waiting.
+                if search.done():
+                    dial(plan, search)
+                else:
+                    search.add_done_callback(partial(dial, plan))
+            while True:
+                source, event = await self._take(until)
+                if isinstance(event, (Ringing, EarlyMedia)):
+                    if source is not None and source.plan in group:
                         self._recorder.ringing(source.plan)
+                    continue
+                ending = self._ending(source, event)
+                if ending is not None and ending.plan in group:
+                    leg = source or self.legs.get(ending.plan.call_id if ending.plan else "")
+                    if leg is not None:
+                        self._leave(leg, ending)
+                    group.refused(ending)
+                    continue
+                event = self._judge(source, event)
+                if source is None or source.plan not in group:
+                    continue
+                if isinstance(event, Answered):
+                    self._recorder.answered(source.plan)
+                    if self._must_confirm(plans):
+                        until = max(until, self._ask_for_a_key(source))
                         continue
-                    if isinstance(event, Answered):
-                        self._recorder.answered(source.plan)
-                        if self._must_confirm(plans):
-                            self._ask_for_a_key(source, limit)
-                            continue
-                    elif self._confirms(source, event):
-                        self._recorder.chosen(source.plan)
-                    else:
-                        continue
-                    for leg in [leg for leg in self.legs.values() if leg.plan in group]:
-                        if leg is not source:
-                            self._leave(leg, Ending(LOST, 487))
-                    return source
+                elif self._confirms(source, event):
+                    self._recorder.chosen(source.plan)
+                else:
+                    continue
+                for leg in [leg for leg in self.legs.values() if leg.plan in group]:
+                    if leg is not source:
+                        self._leave(leg, Ending(LOST, 487))
+                return source
         except TimeoutError:
             for leg in [leg for leg in self.legs.values() if leg.plan in group]:
                 self._leave(leg, Ending("NO_ANSWER", None, leg.plan, "unanswered"))
             raise Over(Ending("NO_ANSWER", None, plans[0], "unanswered")) from None
         finally:
-            for task in dialling:
-                task.cancel()
+            for search in searches:
+                search.cancel()
 
     # --- somebody is there
 
@@ -301,23 +319,23 @@ class Flow:
         """Whether these are connected only once they have pressed a key: a voicemail presses none."""
         return bool(self.plan.confirm) and plans[0].role == "extension"
 
-    def _ask_for_a_key(self, leg: Leg, limit: asyncio.Timeout) -> None:
-        """Ask whoever has answered for the key, and wait for so long, whatever is left of the time to ring."""
+    def _ask_for_a_key(self, leg: Leg) -> float:
+        """Ask whoever has answered for the key; until when to wait for it, whatever is left of the time to ring."""
         loop = asyncio.get_running_loop()
         seconds = self.plan.confirm_seconds
 
         def pressed(key: str) -> None:
-            loop.call_soon_threadsafe(self._events.put_nowait, (leg, Pressed(key)))
+            loop.call_soon_threadsafe(self._events.put, (leg, Pressed(key)))
 
         def too_late() -> None:
             if leg.media.on_key is pressed and not leg.closed:
                 late = Ending("NO_USER_RESPONSE", None, leg.plan, "no key")
-                self._events.put_nowait((None, late))
+                self._events.put((None, late))
 
         leg.media.on_key = pressed
         leg.media.play(self.plan.asking)
         loop.call_later(seconds, too_late)
-        limit.reschedule(max(limit.when() or 0.0, loop.time() + seconds + 1.0))
+        return self._desk.now() + seconds + 1.0
 
     def _confirms(self, leg: Leg, event: Event | Ending | Pressed) -> bool:
         """Whether this is the key that was asked for."""
@@ -330,17 +348,15 @@ class Flow:
         leg.media.play(None)
         return True
 
-    async def _take(self) -> tuple[Leg | None, _Occurrence]:
-        """The next event of a leg that is not closed, or from outside."""
+    async def _take(self, until: float) -> tuple[Leg | None, _Occurrence]:
+        """The next event of a leg that is not closed, or from outside.
+
+        :raises TimeoutError: there is none by then, on the desk's clock
+        """
         while True:
-            source, event = await self._events.get()
+            source, event = await self._events.take(until)
             if source is None or not source.closed:
                 return source, event
-
-    async def _next(self) -> tuple[Leg | None, Event | Ending | Pressed]:
-        """The next event that does not end the call; one that does is raised as :class:`Over`."""
-        source, event = await self._take()
-        return source, self._judge(source, event)
 
     def _judge(self, source: Leg | None, event: _Occurrence) -> Event | Ending | Pressed:
         """The event, if it does not end the call.
@@ -383,14 +399,13 @@ class Flow:
     async def _reach(self, first: Leg) -> Leg:
         """Ring the other party, while the first hears a tone, or what the other's network says."""
         plans = self.plan.second
-        first.media.play(self.plan.ringback)
+        # Early media, or the answer, ends the tone.
+        first.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
 
         def dialled(leg: Leg) -> None:
             # What several say at once nobody would understand, and a voicemail is not to be heard.
             if len(plans) == 1 and not self._must_confirm(plans):
                 first.media.bridge(leg.media)
-                # Early media, or the answer, ends the tone.
-                first.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
 
         second = await self._ring(plans, self._codecs_of(first), first, dialled)
         if len(plans) > 1 or self._must_confirm(plans):
@@ -451,10 +466,10 @@ class Flow:
                     is_past = bypass is not None and bypass.is_on
                     heard[leg] = now if is_past else self._watch(leg, since, now)
             try:
-                async with asyncio.timeout(due - now):
-                    source, event = await self._next()
+                source, event = await self._take(due)
             except TimeoutError:
                 continue
+            event = self._judge(source, event)
             if source is not None and bypass is not None and bypass.takes(source, event):
                 continue
             if isinstance(event, (Renegotiated, OfferAnswered)) and source in heard:
@@ -488,7 +503,10 @@ class Flow:
         staying.media.play(self.plan.ringback)
         new: Leg | None = None
         try:
-            new = await self._dial(plan, self._codecs_of(staying), staying)
+            search = self._desk.locate(plan)
+            with suppress(LegError):  # which is told below
+                await search
+            new = self._dial(plan, search, self._codecs_of(staying), staying)
             staying.media.bridge(new.media)
             staying.media.play(self.plan.ringback, until_media=not self.plan.ignore_early_media)
             await self._transferred(new, leaving, referred)
@@ -523,19 +541,19 @@ class Flow:
 
     async def _transferred(self, new: Leg, leaving: Leg, referred: Referred) -> None:
         """Wait for the new leg's answer; the one that leaves may hang up meanwhile."""
+        until = self._desk.now() + new.plan.timeout
         try:
-            async with asyncio.timeout(new.plan.timeout):
-                while True:
-                    source, event = await self._take()
-                    if source is leaving and isinstance(event, Ended):
-                        self._leave(leaving, Ending("NORMAL_CLEARING", None, leaving.plan))
-                        continue
-                    self._judge(source, event)
-                    if source is new and isinstance(event, (Ringing, EarlyMedia)):
-                        referred.referral.notify(180, "Ringing", final=False)
-                    elif source is new and isinstance(event, Answered):
-                        self._recorder.answered(new.plan)
-                        return
+            while True:
+                source, event = await self._take(until)
+                if source is leaving and isinstance(event, Ended):
+                    self._leave(leaving, Ending("NORMAL_CLEARING", None, leaving.plan))
+                    continue
+                self._judge(source, event)
+                if source is new and isinstance(event, (Ringing, EarlyMedia)):
+                    referred.referral.notify(180, "Ringing", final=False)
+                elif source is new and isinstance(event, Answered):
+                    self._recorder.answered(new.plan)
+                    return
         except TimeoutError:
             raise Over(Ending("NO_ANSWER", None, new.plan, "unanswered")) from None
 
@@ -582,12 +600,12 @@ class Flow:
             return
         leg.media.unbridge()
         leg.media.play(tone)
+        until = self._desk.now() + self.plan.busy_seconds
         try:
-            async with asyncio.timeout(self.plan.busy_seconds):
-                while leg.call.outcome is None:
-                    _, event = await self._take()
-                    if isinstance(event, HangUp):
-                        return
+            while leg.call.outcome is None:
+                _, event = await self._take(until)
+                if isinstance(event, HangUp):
+                    return
         except TimeoutError:
             return
 

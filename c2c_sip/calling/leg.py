@@ -2,20 +2,34 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from c2c_sip.calling.diagnosis import LegFacts, Outcome
 from c2c_sip.calling.plan import LegPlan
+from sipstack.agent import Agent
 from sipstack.call import Ended, Failed, OutgoingCall
 from sipstack.media import LegCounters, MediaLeg, Source
 from sipstack.media.dtmf import Key, to_info
 from sipstack.message.uri import hostport_text
+from sipstack.resolver import Target
 from sipstack.sdp import Codec, LocalMedia, RemoteMedia
 
 log = logging.getLogger(__name__)
 
 EVENT = "telephone-event"
+
+
+class LegError(Exception):
+    """A leg that could not be placed: no route, no ports, no address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a leg goes: the servers to try in turn, and the user agent that leads nowhere else."""
+
+    agent: Agent
+    targets: Sequence[Target]
 
 
 class Leg:
@@ -74,7 +88,6 @@ class Leg:
         if direct and not all(map(self.plan.accepted, (remote.address, remote.rtcp_address))):
             remote = replace(remote, withheld=True)
         self.remote = remote
-        self.media.secure(remote.agreement)
         self.media.set_remote(remote, self.local.receive_codecs)
 
     def facts(self) -> LegFacts:

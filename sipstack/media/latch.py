@@ -24,7 +24,7 @@ import ipaddress
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sipstack.literal import read_literal
+from sipstack.literal import canonical, read_literal
 from sipstack.transport import Address
 
 #: Packets one right after the other before a source that was not described is believed.
@@ -118,20 +118,20 @@ class Latch:
 
     def signal(self, address: Address | None) -> None:
         """The peer said where it is: an IP literal and a port, or nowhere. What differs from before begins anew."""
-        ip = _read(address[0]) if address is not None else None
         if address is not None:
-            address = (str(ip), address[1])
+            address = (canonical(address[0]), address[1])
         if address != self.signalled:
             self.signalled = address
-            self._signalled_ip = ip
-            self.behind_nat = ip is not None and self._is_hidden(ip)
+            self._signalled_ip = _read(address[0]) if address is not None else None
+            self.behind_nat = address is not None and self._is_hidden(address[0])
             self.source = self._first = None
             self._follows = False
             self._candidates.clear()
 
-    def _is_hidden(self, ip: _Ip) -> bool:
+    def _is_hidden(self, host: str) -> bool:
         """Whether what is sent from there may reach us as from somewhere else."""
-        if str(ip) in self._known or _network(ip) == _network(self._own):
+        ip = _read(host)
+        if host in self._known or _network(ip) == _network(self._own):
             return False
         # Who reaches our loopback address is on this machine, whatever address it takes for its own.
         return is_private(ip) or (self._own.is_loopback and not ip.is_loopback)

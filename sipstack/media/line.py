@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 from typing import Protocol
 
-from sipstack.literal import read_literal
+from sipstack.literal import canonical, family_of
 from sipstack.media.dtmf import EventPacket, KeyReader, ToneFrame
 from sipstack.media.early import Early
 from sipstack.media.latch import Latch
@@ -150,19 +150,20 @@ class Line:
         number: int,
         guard: socket.socket,
         rtcp: socket.socket,
+        own: str,
         *,
         known: Collection[str],
         now: float,
         rng: Random,
     ) -> None:
-        """``guard`` and ``rtcp`` are bound; ``known`` as in :class:`Latch`."""
+        """``guard`` and ``rtcp`` are bound at the IP literal ``own``; ``known`` as in :class:`Latch`."""
         self.number = number
         self.guard = guard
-        self.ip_version = 6 if guard.family == socket.AF_INET6 else 4
+        self.ip_version = 6 if ":" in own else 4
         self.rtcp = rtcp
         #: The socket connected to the peer, once its source is known.
         self.talk: socket.socket | None = None
-        self.latch = Latch(guard.getsockname()[0], known)
+        self.latch = Latch(own, known)
         self.remote: RemoteMedia | None = None
         #: When that was said last: a source is not given up for a silence before it.
         self.described = now
@@ -204,8 +205,8 @@ class Line:
         # What the peer gets: one stream, whatever it is made of. The numbers are those of its last packet.
         self.destination: Address | None = None
         self.transmit: Callable[[Packet], object]
-        drawn = rng.getrandbits(80)
-        self.ssrc, self.timestamp = drawn >> 48, drawn >> 16 & 0xFFFFFFFF
+        drawn = rng.getrandbits(176)
+        self.ssrc, self.timestamp = drawn >> 48 & 0xFFFFFFFF, drawn >> 16 & 0xFFFFFFFF
         self.sequence = drawn & 0xFFFF
         self.rate = 8000
         #: The encoding of what it got last, by either law of G.711 as they sound the same; "" before that.
@@ -235,7 +236,7 @@ class Line:
         self.group: dict[Line, None] | None = None
         #: The next frame is the first of what is played.
         self.fresh = False
-        self.reporter = Reporter(self.ssrc, f"{rng.getrandbits(96):024x}", now, rng)
+        self.reporter = Reporter(self.ssrc, f"{drawn >> 80:024x}", now, rng)
         #: Packets sent by the last report.
         self.reported = 0
         #: Whether the peer has been sent any: who has said nothing says no goodbye (RFC 3550 §6.3.7).
@@ -271,10 +272,9 @@ class Line:
 
     def reachable(self, host: str, port: int) -> Address | None:
         """An address that a description names, if packets may go there: a name would have to be looked up."""
-        ip = read_literal(host)
-        if ip is None or ip.version != self.ip_version or not port:
+        if family_of(host) != self.ip_version or not port:
             return None
-        if ip.is_multicast or ip.is_unspecified or host == _EVERYBODY:
+        if host == _EVERYBODY or is_unspecified(host):
             return None
         return host, port
 
@@ -392,8 +392,7 @@ def _milliseconds(seconds: float) -> float:
 
 def is_unspecified(address: str) -> bool:
     """Whether the address is 0.0.0.0 or ``::``, which once meant hold."""
-    ip = read_literal(address)
-    return ip is not None and ip.is_unspecified
+    return canonical(address) in ("0.0.0.0", "::")  # noqa: S104
 
 
 def _send_to(guard: socket.socket, destination: Address, packet: Packet) -> None:

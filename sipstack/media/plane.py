@@ -4,9 +4,7 @@ The relay runs in a thread of this process, or in processes of its own: either w
 it a command and return at once, and only opening sockets happens here.
 """
 
-import contextlib
 import errno
-import ipaddress
 import itertools
 import logging
 import os
@@ -17,17 +15,16 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from sipstack.entropy import Entropy
+from sipstack.literal import canonical
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
 from sipstack.media.relay import Relay
 from sipstack.media.tones import Source
 from sipstack.scheduling import come_first, much_in_calls
-from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
@@ -76,7 +73,8 @@ class MediaLeg:
         self._final: LegCounters | None = None
 
     def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
-        """Take what the peer said of its stream, and the codecs with the numbers that we receive.
+        """Take what the peer said of its stream, the keys that were agreed on with it, and the codecs with the numbers that we
+        receive.
 
         A peer that says it is at a port of ours is sent nothing.
         """
@@ -85,10 +83,6 @@ class MediaLeg:
             log.warning("the peer of RTP port %d says that it is where we are", self.rtp_port)
             remote = replace(remote, port=0)
         self._relay.tell("describe", self._number, remote, local_codecs)
-
-    def secure(self, agreement: Agreement | None) -> None:
-        """Encrypt and decrypt with these keys from now on; ``None``: plain RTP."""
-        self._relay.tell("secure", self._number, agreement)
 
     def bridge(self, other: "MediaLeg") -> None:
         """Pass on what either peer sends to the other, from now on. Both must be of one call, see ``beside``."""
@@ -132,6 +126,8 @@ class MediaLeg:
 
     def counters(self) -> LegCounters:
         """The counters so far; those of a relay in another process are up to two seconds old."""
+        if self._final is not None:
+            return self._final
         found = self._relay.counters(self._number)
         # In this order: what was closed meanwhile in another thread has its last ones.
         return self._final or found
@@ -142,7 +138,7 @@ class MediaLeg:
             self._final = self._relay.remove(self._number)
             # Only now, for other threads may be asking for its counters.
             self._relay.drop(self._number)
-            self._plane.closed(self, self._number)
+            self._plane.closed(self, self._number, self._final)
         return self._final
 
 
@@ -170,7 +166,12 @@ class _Driver(Protocol):
     def wait(self) -> None: ...
     def close(self) -> None: ...
     def add(
-        self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
+        self,
+        number: int,
+        guard: socket.socket,
+        rtcp: socket.socket,
+        own: str,
+        known: Collection[str],
     ) -> None: ...
     def tell(self, name: str, *arguments: object) -> None: ...
     def counters(self, number: int) -> LegCounters: ...
@@ -186,7 +187,7 @@ class _Thread:
     def __init__(self, listener: "MediaPlane", rng: Random, first: bool) -> None:
         self._rng = rng
         self._first = first
-        self._commands: deque[Callable[[], object]] = deque()
+        self._commands: deque[tuple[Callable[..., object], tuple[object, ...]]] = deque()
         #: Whether the relay has been woken for what is in there.
         self._woken = False
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -213,14 +214,16 @@ class _Thread:
         os.close(self._wake)
 
     def add(
-        self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
+        self,
+        number: int,
+        guard: socket.socket,
+        rtcp: socket.socket,
+        own: str,
+        known: Collection[str],
     ) -> None:
-        line = Line(number, guard, rtcp, known=known, now=time.monotonic(), rng=self._rng)
+        line = Line(number, guard, rtcp, own, known=known, now=time.monotonic(), rng=self._rng)
         self._lines[number] = line
-        self._command(partial(self._relay.add, line))
-
-    def tell(self, name: str, *arguments: object) -> None:
-        self._command(partial(getattr(self._relay, name), *arguments))
+        self.tell("add", line)
 
     def counters(self, number: int) -> LegCounters:
         line = self._lines.get(number)  # none where it is just being removed
@@ -233,24 +236,23 @@ class _Thread:
     def drop(self, number: int) -> None:
         del self._lines[number]
 
-    def _command(self, work: Callable[[], object]) -> None:
+    def tell(self, name: str, *arguments: object) -> None:
         """Do something at the relay: here and now if its thread waits for packets, for waking that costs more than most
         of what there is to do; else the thread does it, after what came before."""
+        work = getattr(self._relay, name)
         hands = self._relay.hands
         if hands.acquire(blocking=False):
             try:
                 if self._commands:
-                    self._commands.append(work)
                     self._obey()
-                else:
-                    self._do(work)
+                self._do(work, arguments)
                 late = self._relay.oversleeps
             finally:
                 hands.release()
             if not late:
                 return
         else:
-            self._commands.append(work)
+            self._commands.append((work, arguments))
         if not self._woken:
             # Once for all that it has not looked at yet.
             self._woken = True
@@ -274,12 +276,12 @@ class _Thread:
 
     def _obey(self) -> None:
         while self._commands:
-            self._do(self._commands.popleft())
+            self._do(*self._commands.popleft())
 
     @staticmethod
-    def _do(work: Callable[[], object]) -> None:
+    def _do(work: Callable[..., object], arguments: tuple[object, ...]) -> None:
         try:
-            work()
+            work(*arguments)
         except Exception:
             # One leg's fault must not silence all the others.
             log.exception("the relay could not do what it was told")
@@ -344,14 +346,13 @@ class MediaPlane:
             seen, legs = self._past.copy(), list(self._legs.values())
         for leg in legs:
             # One that is closed meanwhile has its last figures, and is not among the past ones here.
-            self._add_up(seen, leg)
+            self._add_up(seen, leg.counters())
         with self._lock:
             self._told |= seen
             return {name: self._told[name] for name in ADDED_UP}
 
     @staticmethod
-    def _add_up(figures: Counter[str], leg: MediaLeg) -> None:
-        counters = leg.counters()
+    def _add_up(figures: Counter[str], counters: LegCounters) -> None:
         for name in ADDED_UP:
             figures[name] += getattr(counters, name)
 
@@ -386,7 +387,8 @@ class MediaPlane:
         for _ in range(BIND_ATTEMPTS):
             with self._lock:
                 port = self._pairs.take()
-                is_claimed = any((host, port) in self._claims for host in (address, announced))
+                claims = self._claims
+                is_claimed = (address, port) in claims or (announced, port) in claims
             try:
                 if is_claimed:
                     raise _Taken(errno.EADDRINUSE, "a peer says that it has this port")
@@ -417,11 +419,11 @@ class MediaPlane:
             self._legs[number] = self._by_port[port] = leg
             self._load[relay] += 1
         try:
-            relay.add(number, rtp, rtcp, known)
+            relay.add(number, rtp, rtcp, address, known)
         except OSError:
             rtp.close()
             rtcp.close()
-            self.closed(leg, number)
+            self.closed(leg, number, LegCounters())
             raise
         return leg
 
@@ -460,8 +462,7 @@ class MediaPlane:
 
     def names_us(self, number: int, host: str, port: int) -> bool:
         """Whether the place that a leg's peer says it is at is a port of ours; else nobody is given it meanwhile."""
-        with contextlib.suppress(ValueError):  # a name is none of our addresses
-            host = str(ipaddress.ip_address(host))
+        host = canonical(host)
         port &= ~1
         with self._lock:
             self._unname(number)
@@ -480,10 +481,10 @@ class MediaPlane:
             if not self._claims[place]:
                 del self._claims[place]
 
-    def closed(self, leg: MediaLeg, number: int) -> None:
-        """A leg is no more."""
+    def closed(self, leg: MediaLeg, number: int, counters: LegCounters) -> None:
+        """A leg is no more; ``counters`` are its last ones."""
         with self._lock:
-            self._add_up(self._past, leg)
+            self._add_up(self._past, counters)
             del self._legs[number], self._by_port[leg.rtp_port]
             self._unname(number)
             self._load[leg._relay] -= 1

@@ -34,7 +34,6 @@ from sipstack.media.line import (
 from sipstack.media.playing import EVENT, Frames, Player
 from sipstack.media.rtcp import is_rtcp
 from sipstack.media.srtp import Protector
-from sipstack.sdes import Agreement
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
@@ -64,10 +63,9 @@ HEAD = 12
 
 
 class Poller(Protocol):
-    """What the relay needs of :class:`select.epoll`."""
+    """What the relay needs of :class:`select.epoll`, which looks no more at what is closed."""
 
     def register(self, fd: int, eventmask: int, /) -> None: ...
-    def unregister(self, fd: int, /) -> None: ...
     def poll(self, timeout: float | None, maxevents: int, /) -> list[tuple[int, int]]: ...
 
 
@@ -148,10 +146,16 @@ class Relay:
         heapq.heappush(self._reports, (line.reporter.due, line.number))
 
     def describe(self, number: int, remote: RemoteMedia, codecs: tuple[Codec, ...]) -> None:
-        """Take what the peer said of its stream, and the codecs with the numbers that we receive."""
+        """Take what the peer said of its stream, the keys that were agreed on, and the codecs with the numbers that we receive.
+
+        :raises SrtpError: there are keys, and ``pylibsrtp`` is not installed.
+        """
         line = self._lines[number]
         if remote == line.remote and set(codecs) == set(line.expected.values()):
             return
+        if remote.agreement != line.agreement:
+            agreement = line.agreement = remote.agreement
+            line.protector = Protector(agreement) if agreement is not None else None
         was_silent, line.remote = line.is_silent, remote
         line.described = self._clock()
         line.expected = {codec.payload_type: codec for codec in codecs}
@@ -174,17 +178,6 @@ class Relay:
             self._take_early(line)
         if line.source is not None and not self._player.sounds_right(line):
             self._player.sound(line)
-
-    def secure(self, number: int, agreement: Agreement | None) -> None:
-        """Encrypt and decrypt with these keys from now on; ``None``: not at all.
-
-        :raises SrtpError: ``pylibsrtp`` is not installed.
-        """
-        line = self._lines[number]
-        if agreement != line.agreement:
-            line.protector = Protector(agreement) if agreement is not None else None
-            line.agreement = agreement
-            self._aim(line)
 
     def bridge(self, number: int, other: int) -> None:
         """Pass on what either peer sends to the other, from now on."""
@@ -283,7 +276,6 @@ class Relay:
         self._disconnect(line)
         for held, used in ((self._guards, line.guard), (self._controls, line.rtcp)):
             del held[used.fileno()]
-            self._poller.unregister(used.fileno())
             used.close()
         return line
 
@@ -342,7 +334,6 @@ class Relay:
     def _disconnect(self, line: Line) -> None:
         if line.talk is not None:
             del self._talks[line.talk.fileno()]
-            self._poller.unregister(line.talk.fileno())
             line.talk.close()
             line.talk = None
 

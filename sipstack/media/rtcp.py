@@ -351,5 +351,6 @@ class Reporter:
         packets.append(SourceDescription((Chunk(self.ssrc, ((CNAME, self._cname),)),)))
         if leaving:
             packets.append(Goodbye((self.ssrc,)))
-        self.due = now + self._interval(self._rng)
+        else:
+            self.due = now + self._interval(self._rng)
         return serialize(*packets)

@@ -171,11 +171,11 @@ def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
     rng = Entropy()
     running = True
 
-    def add(number: int, known: Collection[str]) -> None:
+    def add(number: int, own: str, known: Collection[str]) -> None:
         guard, rtcp = (socket.socket(fileno=channel.descriptors.popleft()) for _ in range(2))
         for one in (guard, rtcp):
             one.setblocking(False)
-        relay.add(Line(number, guard, rtcp, known=known, now=time.monotonic(), rng=rng))
+        relay.add(Line(number, guard, rtcp, own, known=known, now=time.monotonic(), rng=rng))
 
     def remove(number: int) -> None:
         teller.tell("removed", number, relay.remove(number))
@@ -278,14 +278,19 @@ class Worker:
             self._thread.join(5.0)
 
     def add(
-        self, number: int, guard: socket.socket, rtcp: socket.socket, known: Collection[str]
+        self,
+        number: int,
+        guard: socket.socket,
+        rtcp: socket.socket,
+        own: str,
+        known: Collection[str],
     ) -> None:
         """Give a line to the process, with its two sockets.
 
         :raises OSError: there is no process now, or it hangs.
         """
         if self._is_late or not self._send(
-            ("add", (number, frozenset(known))), (guard.fileno(), rtcp.fileno())
+            ("add", (number, own, frozenset(known))), (guard.fileno(), rtcp.fileno())
         ):
             raise OSError(errno.EAGAIN, "the relay is being started again")
         self._lines.add(number)

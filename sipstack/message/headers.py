@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from sipstack.message.errors import ParseError
 from sipstack.message.uri import (
@@ -203,8 +204,14 @@ def quote_string(text: str) -> str:
     return f'"{text}"'
 
 
+@cache
+def _parameter(name: str) -> re.Pattern[str]:
+    """What finds one parameter in :attr:`Parametrized._after`: only of the few that somebody here asks for."""
+    return re.compile(rf";{re.escape(name)}(?:=([^;]*))?(?=;|\Z)", re.IGNORECASE)
+
+
 class Parametrized:
-    """A header value with parameters, which are cut apart when the first of them is asked for."""
+    """A header value with parameters, which are cut apart when somebody asks for all of them."""
 
     __slots__ = ("_after", "_params")
 
@@ -223,14 +230,19 @@ class Parametrized:
 
     def param(self, name: str) -> str | None:
         """The value of a parameter (lower-case ``name``)."""
-        for known, value in self.params:
+        if self._params is None:
+            found = _parameter(name).search(self._after)
+            return found.group(1) if found is not None else None
+        for known, value in self._params:
             if known == name or known.lower() == name:
                 return value
         return None
 
     def has_param(self, name: str) -> bool:
         """Whether there is a parameter of this name, with or without a value."""
-        return any(known.lower() == name for known, _ in self.params)
+        if self._params is None:
+            return _parameter(name).search(self._after) is not None
+        return name in [known.lower() for known, _ in self._params]
 
     def _all(self) -> tuple[object, ...]:
         """What it is made of, in the order of the constructor's arguments."""
@@ -323,7 +335,8 @@ class NameAddr(Parametrized):
         text = self._text
         if not text:
             name = f"{quote_string(self.display_name)} " if self.display_name else ""
-            text = self._text = f"{name}<{self.uri}>{params_text(self.params)}"
+            after = self._after if self._params is None else params_text(self._params)
+            text = self._text = f"{name}<{self.uri}>{after}"
         return text
 
     @property
@@ -379,6 +392,16 @@ class Via(Parametrized):
         self.protocol = protocol
 
     @classmethod
+    def of_ours(cls, transport: str, host: str, port: int, branch: str) -> "Via":
+        """That of a request of ours, which asks for the port that it is seen to come from (:rfc:`3581`)."""
+        via = cls.__new__(cls)
+        via.transport, via.host, via.port = transport, host, port
+        via.protocol = "SIP/2.0"
+        via._params = None
+        via._after = f";rport;branch={branch}"
+        return via
+
+    @classmethod
     def parse(cls, text: str) -> "Via":
         """Read one Via value.
 
@@ -409,7 +432,8 @@ class Via(Parametrized):
 
     def __str__(self) -> str:
         sent_by = hostport_text(self.host, self.port)
-        return f"{self.protocol}/{self.transport} {sent_by}{params_text(self.params)}"
+        after = self._after if self._params is None else params_text(self._params)
+        return f"{self.protocol}/{self.transport} {sent_by}{after}"
 
     def _all(self) -> tuple[object, ...]:
         return self.transport, self.host, self.port, self.params, self.protocol

@@ -1,7 +1,7 @@
 """Requests and responses: header lines as they came, typed values read at first access (:rfc:`3261` §7)."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from sipstack.message.errors import ParseError
@@ -185,9 +185,10 @@ class Message:
                 return at
         return None
 
-    def has(self, name: str) -> bool:
-        """Whether there is a header line of this name: a look at the first ones."""
-        return self._first(canonical(name)) is not None
+    @property
+    def has_via(self) -> bool:
+        """Whether a message of ours has its Via, which is put on top of it."""
+        return self._headers[0][0] == "Via"
 
     def insert_first(self, name: str, value: str) -> None:
         """Put a header line before the first of its name, or at the top."""
@@ -274,10 +275,13 @@ class Message:
             lines = self._indexed().get("via")
             if lines is None:
                 raise ParseError(400, "Missing Via header")
-            values = split_values(lines[0])
-            if not values:
-                raise ParseError(400, "Malformed Via")
-            found = self._cache["via"] = Via.parse(values[0])
+            value = lines[0]
+            if "," in value:
+                values = split_values(value)
+                if not values:
+                    raise ParseError(400, "Malformed Via")
+                value = values[0]
+            found = self._cache["via"] = Via.parse(value)
         return found
 
     @property
@@ -315,10 +319,7 @@ class Message:
         """The Call-ID."""
         found: str | None = self._cache.get("call-id")
         if found is None:
-            text = self._one("call-id", "Call-ID").strip()
-            if not text or len(text) > 512 or _NOT_IN_CALL_ID.search(text):
-                raise ParseError(400, "Malformed Call-ID header")
-            found = self._cache["call-id"] = text
+            found = self._cache["call-id"] = _read_call_id(self._one("call-id", "Call-ID"))
         return found
 
     @property
@@ -328,6 +329,21 @@ class Message:
         if found is None:
             found = self._cache["cseq"] = CSeq.parse(self._one("cseq", "CSeq"))
         return found
+
+    def read_mandatory(self) -> bool:
+        """Read what each message has to have; whether all of it is there, and nothing of it several times.
+
+        :raises ParseError: something cannot be read.
+        """
+        index, cache = self._indexed(), self._cache
+        for name, read in _MANDATORY:
+            lines = index.get(name)
+            if lines is None or len(lines) > 1:
+                return False
+            if name not in cache:
+                cache[name] = read(lines[0])
+        vias = index.get("via", ())
+        return len(vias) == 1 and "," not in vias[0] and self.via is not None
 
     @property
     def contacts(self) -> list[NameAddr]:
@@ -391,6 +407,14 @@ class Message:
         """The first line."""
         raise NotImplementedError
 
+    @property
+    def size(self) -> int:
+        """Octets of the message on the wire, without writing it out for that."""
+        text = "".join([self.start_line(), *map("".join, self._headers)])
+        length = f"\r\nContent-Length: {len(self.body)}\r\n\r\n"
+        octets = len(text.encode("utf-8", "surrogateescape")) + len(length) + len(self.body)
+        return octets + len(": \r\n") * len(self._headers)
+
     def serialize(self) -> bytes:
         """The message for the wire; Content-Length says what the body has, whatever was set.
 
@@ -414,6 +438,21 @@ class Message:
     def __str__(self) -> str:
         return self.serialize().decode("utf-8", "replace")
 
+
+def _read_call_id(text: str) -> str:
+    text = text.strip()
+    if not text or len(text) > 512 or _NOT_IN_CALL_ID.search(text):
+        raise ParseError(400, "Malformed Call-ID header")
+    return text
+
+
+#: What each message has to have beside its Via, and how it is read.
+_MANDATORY: tuple[tuple[str, Callable[[str], object]], ...] = (
+    ("from", NameAddr.parse),
+    ("to", NameAddr.parse),
+    ("call-id", _read_call_id),
+    ("cseq", CSeq.parse),
+)
 
 #: Names that were found safe to write; bounded, like all that is remembered.
 _SAFE_NAMES: set[str] = set()
@@ -471,8 +510,9 @@ def make_request(
     to: NameAddr,
     call_id: str,
     sequence: int,
+    headers: Iterable[tuple[str, str]] = (),
 ) -> Request:
-    """A request with what each has to have, but for the Via and the Contact (:rfc:`3261` §8.1.1)."""
+    """A request with what each has to have, but for the Via and the Contact (:rfc:`3261` §8.1.1), and with ``headers``."""
     cseq = CSeq(sequence, method)
     request = Request(
         method,
@@ -483,7 +523,8 @@ def make_request(
             ("From", str(from_)),
             ("To", str(to)),
             ("Call-ID", call_id),
-            ("CSeq", str(cseq)),
+            ("CSeq", f"{sequence} {method}"),
+            *headers,
         ],
     )
     # It need not be read again what these were made of.

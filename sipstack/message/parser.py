@@ -160,13 +160,16 @@ _MANDATORY: tuple[tuple[str, Callable[[Message], Any]], ...] = (
 )
 
 
-def _read_mandatory(message: Message) -> None:
+def _read_mandatory(message: Message) -> bool:
+    """Read it; whether it is all as usual, with a single Via."""
     try:
-        # As nearly always: all can be read.
-        _ = message.vias[0], message.from_, message.to, message.call_id, message.cseq
-    except (ParseError, IndexError):
-        for name, read in _MANDATORY:
-            _read(message, name, read)
+        if message.read_mandatory():
+            return True
+    except ParseError:
+        pass  # which is raised anew, with the name of the header
+    for name, read in _MANDATORY:
+        _read(message, name, read)
+    return False
 
 
 def _read(message: Message, name: str, read: Callable[[Message], Any]) -> None:
@@ -220,8 +223,7 @@ def check_response(response: Response) -> ParseError | None:
     More than one Via means that it was meant for somebody else (:rfc:`3261` §8.1.3.3).
     """
     try:
-        _read_mandatory(response)
-        if len(response.vias) > 1:
+        if not _read_mandatory(response) and len(response.vias) > 1:
             raise ParseError(400, "Several Via values")
     except ParseError as error:
         return error

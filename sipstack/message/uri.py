@@ -142,7 +142,7 @@ class Uri:
 
     def has_param(self, name: str) -> bool:
         """Whether there is a parameter of this name (lower case), with or without a value."""
-        return any(_unescaped(known).lower() == name for known, _ in self.params)
+        return name in [_unescaped(known).lower() for known, _ in self.params]
 
     def param(self, name: str) -> str | None:
         """The value of a parameter (lower-case ``name``), its escapes undone."""

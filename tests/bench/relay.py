@@ -159,9 +159,9 @@ def _serve_calls(
         first = plane.open(HOST)
         legs = (first, plane.open(HOST, beside=first))
         for leg, port, law in zip(legs, pair, laws, strict=True):
-            leg.set_remote(RemoteMedia(HOST, port, HOST, port + 1, (law, event)), (law, event))
-        if setting.srtp:
-            first.secure(Agreement(ours=OURS, theirs=THEIRS))
+            keys = Agreement(ours=OURS, theirs=THEIRS) if setting.srtp and leg is first else None
+            remote = RemoteMedia(HOST, port, HOST, port + 1, (law, event), agreement=keys)
+            leg.set_remote(remote, (law, event))
         first.bridge(legs[1])
         given.append((first.rtp_port, legs[1].rtp_port))
     # A relay does as it is told a little later.

@@ -33,7 +33,8 @@ class End:
         self.socket.settimeout(PATIENCE)
         port = self.socket.getsockname()[1]
         self.sequence = 0
-        leg.set_remote(RemoteMedia(HOST, port, HOST, port + 1, (PCMU, EVENT)), (PCMU, EVENT))
+        self.remote = RemoteMedia(HOST, port, HOST, port + 1, (PCMU, EVENT))
+        leg.set_remote(self.remote, (PCMU, EVENT))
 
     def say(self, payload: bytes, kind: int = 0) -> None:
         self.sequence += 1

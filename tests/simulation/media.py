@@ -35,6 +35,7 @@ class SimulatedLeg:
 
     def set_remote(self, remote: RemoteMedia, local_codecs: tuple[Codec, ...]) -> None:
         self.remotes.append(remote)
+        self.agreement = remote.agreement
 
     def bridge(self, other: SimulatedLeg) -> None:
         self.other, other.other = other, self
@@ -48,9 +49,6 @@ class SimulatedLeg:
 
     def play(self, source: Source | None, until_media: bool = False) -> None:
         self.played.append((source, until_media))
-
-    def secure(self, agreement: Agreement | None) -> None:
-        self.agreement = agreement
 
     def tap(self, tap: Callable[..., None] | None) -> None:
         self.tapped = tap

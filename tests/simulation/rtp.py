@@ -6,7 +6,6 @@ import heapq
 import itertools
 import math
 import random
-import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Collection
@@ -23,8 +22,6 @@ OWN = "192.0.2.1"
 
 class VirtualSocket:
     """A UDP socket: bound, and connected if it has a peer."""
-
-    family = socket.AF_INET
 
     def __init__(self, world: World, address: Address, peer: Address | None = None) -> None:
         self.waiting: deque[tuple[bytes, Address]] = deque()
@@ -61,6 +58,7 @@ class VirtualSocket:
 
     def close(self) -> None:
         del self._world.sockets[self._address, self._peer], self._world.by_fd[self._fd]
+        self._world.registered.discard(self._fd)
 
 
 class World:
@@ -87,7 +85,7 @@ class World:
             sleep=self._sleep,
             connect=self._connect,  # type: ignore[arg-type]
         )
-        self._registered: set[int] = set()
+        self.registered: set[int] = set()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._until = math.inf
@@ -118,7 +116,7 @@ class World:
         port = next(self._ports)
         guard, rtcp = VirtualSocket(self, (OWN, port)), VirtualSocket(self, (OWN, port + 1))
         self.relay.add(
-            Line(port, guard, rtcp, known=known, now=self.now, rng=self.rng)  # type: ignore[arg-type]
+            Line(port, guard, rtcp, OWN, known=known, now=self.now, rng=self.rng)  # type: ignore[arg-type]
         )
         return port, (OWN, port)
 
@@ -134,10 +132,7 @@ class World:
         self.told.append(("audio", *told))
 
     def register(self, fd: int, eventmask: int, /) -> None:
-        self._registered.add(fd)
-
-    def unregister(self, fd: int, /) -> None:
-        self._registered.remove(fd)
+        self.registered.add(fd)
 
     def poll(self, timeout: float | None, maxevents: int, /) -> list[tuple[int, int]]:
         # As epoll does, a part of a millisecond counts as a whole one.
@@ -151,7 +146,7 @@ class World:
         return ready[:maxevents]
 
     def _ready(self) -> list[tuple[int, int]]:
-        return [(fd, 1) for fd, one in self.by_fd.items() if one.waiting and fd in self._registered]
+        return [(fd, 1) for fd, one in self.by_fd.items() if one.waiting and fd in self.registered]
 
     def _step(self) -> None:
         when, _, do = heapq.heappop(self._agenda)

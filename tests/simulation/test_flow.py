@@ -238,8 +238,7 @@ def test_the_contact_is_invited_only_after_the_extension_s_ack() -> None:
 def test_the_extension_hears_ringback_until_media_comes_and_busy_when_the_contact_is() -> None:
     outcome = good(TALKS, scripts.BUSY)
     played = outcome.media.legs[0].played
-    assert played[0] == (RINGBACK["us"], False)
-    assert (RINGBACK["us"], True) in played
+    assert played[0] == (RINGBACK["us"], True)
     assert played[-1] == (BUSY["us"], False)
 
 

@@ -516,7 +516,7 @@ def test_an_encrypted_leg_is_plain_on_the_other_and_takes_nothing_else() -> None
     world = World()
     desk, customer = bridged(world)
     ours, theirs = (Crypto(1, Suite.TAG_80, bytes([n]) * KEY_SIZE) for n in (1, 2))
-    world.relay.secure(desk.number, Agreement(ours, theirs))
+    desk.describe(agreement=Agreement(ours, theirs))
     phone = Protector(Agreement(theirs, ours))
     desk.protect = phone.protect
     customer.talk(5.0, payload=b"\x22" * 160)
@@ -585,7 +585,7 @@ def test_no_datagram_whatsoever_makes_the_relay_raise(seed: int) -> None:
     world.relay.bridge(desk.number, customer.number)
     if AVAILABLE and rng.random() < 0.3:
         keys = [Crypto(1, Suite.TAG_32, rng.randbytes(KEY_SIZE)) for _ in range(2)]
-        world.relay.secure(desk.number, Agreement(*keys))
+        desk.describe(agreement=Agreement(*keys))
     sent = 0
     for _ in range(3000):
         end = rng.choice((desk, customer))

@@ -313,7 +313,7 @@ def test_who_sends_what_fails_authentication_is_told() -> None:
     desk = Endpoint(world, ("198.51.100.7", 4000))
     desk.describe()
     keys = [Crypto(1, Suite.TAG_80, bytes([octet]) * KEY_SIZE) for octet in (1, 2)]
-    world.relay.secure(desk.number, Agreement(*keys))
+    desk.describe(agreement=Agreement(*keys))
     world.deliver(bytes(200), ("192.0.2.200", 7000), desk.gate)
     world.run(0.1)
     counters = world.relay.remove(desk.number)
@@ -378,7 +378,7 @@ def test_no_order_of_commands_and_packets_makes_the_relay_raise_or_leaves_anythi
         lambda end: play(world, end, rng.choice([US, BEEP, None]), rng.random() < 0.5),
         lambda end: relay.press(end.number, "".join(rng.choices("0189*#AD!xé", k=3))),
         lambda end: relay.tap(end.number, rng.random() < 0.5),
-        lambda end: relay.secure(end.number, rng.choice([None, Agreement(key(), key())])),
+        lambda end: end.describe(agreement=rng.choice([None, Agreement(key(), key())])),
         lambda end: relay.lose(end.number, rng.choice([0.0, 0.0, 0.3])),
         lambda end: relay.watch(end.number, rng.choice([0, 1, 5])),
         lambda end: world.run(rng.choice([0.001, 0.02, 0.3, 6.0])),

@@ -231,7 +231,7 @@ def everything_in(message: Request) -> list[object]:
             found.append(error.reason)
     found += [message.routes, message.record_routes]
     for name in ("From", "to", "v", "Via", "Contact", "CSeq", "i", "X"):
-        found += [message.get(name), message.get_all(name), message.has(name)]
+        found += [message.get(name), message.get_all(name)]
     return found
 
 
@@ -264,6 +264,40 @@ def test_whatever_was_asked_and_changed_before_the_headers_are_read_as_they_stan
 )  # fmt: skip
 def test_vias_are_read_with_white_space_anywhere(text: str, via: Via) -> None:
     assert Via.parse(text) == via
+
+
+@pytest.mark.parametrize(
+    ("params", "branch"),
+    [
+        ("", None),
+        (";rport;branch=z9hG4bKx", "z9hG4bKx"),
+        (";BRANCH=a=b,c;received=192.0.2.1", "a=b,c"),
+        (";Branch=abc,d;received=192.0.2.1", "abc,d"),
+        (";branch;branch=late", None),
+        (";branch-x=1;xbranch=2;branch=right", "right"),
+        (";x=;branch=no", "no"),
+    ],
+)
+def test_a_branch_is_the_same_whether_or_not_the_parameters_were_cut_apart(
+    params: str, branch: str | None
+) -> None:
+    via = Via.parse(f"SIP/2.0/UDP 192.0.2.9{params}")
+    assert via.branch == branch
+    assert via.param("branch") == branch
+    assert via.branch == branch
+
+
+@given(st.text(), st.binary(max_size=2000))
+def test_the_size_of_a_message_is_known_before_it_is_written(name: str, body: bytes) -> None:
+    shown = "".join(c for c in name if c.isprintable())
+    request = invite()
+    request.set("From", str(NameAddr(shown, B, (("tag", "1"),))))
+    request.remove("Content-Length")
+    request.body = body
+    assert request.size == len(request.serialize())
+    response = make_response(request, 200)
+    response.body = body
+    assert response.size == len(response.serialize())
 
 
 def test_values_are_cut_at_commas_outside_of_quotes_and_brackets_only() -> None:
