@@ -11,7 +11,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -65,27 +66,27 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, without its end."""
-        about = {"activation_id": activation.get(), "request_id": request.get()}
-        about = {name: value for name, value in about.items() if value}
+        known = (("activation_id", activation.get()), ("request_id", request.get()))
+        about = [(name, value) for name, value in known if value]
         line = self._json(record, about) if self._as_json else self._text(record, about)
         return f"<{_priority(record.levelno)}>{line}" if self._journal else line
 
-    def _json(self, record: logging.LogRecord, about: Mapping[str, str]) -> str:
+    def _json(self, record: logging.LogRecord, about: Sequence[tuple[str, str]]) -> str:
         entry = {
             "time": _moment(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **about,
+            **dict(about),
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)
 
-    def _text(self, record: logging.LogRecord, about: Mapping[str, str]) -> str:
+    def _text(self, record: logging.LogRecord, about: Sequence[tuple[str, str]]) -> str:
         line = f"{record.levelname} {record.name}: {escaped(record.getMessage())}"
         if about:
-            line += " [" + " ".join(f"{name}={value}" for name, value in about.items()) + "]"
+            line += " [" + " ".join([f"{name}={value}" for name, value in about]) + "]"
         if record.exc_info:
             trace = self.formatException(record.exc_info).splitlines()
             line += "".join(f" | {escaped(each.strip())}" for each in trace)
@@ -109,6 +110,25 @@ def is_journal(environ: Mapping[str, str], descriptor: int) -> bool:
     return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
+class _Stderr(logging.Handler):
+    """Writes to stderr, a line at a time, whose end flushes it. Two are logged of each call: there is nothing here but that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stream = sys.stderr
+        self._writing = threading.RLock()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write it."""
+        try:
+            line = f"{self.format(record)}\n"
+            with self._writing:
+                self._stream.write(line)
+        except Exception:
+            self.handleError(record)
+        return True
+
+
 class Logs:
     """Sends what is logged to stderr, as the settings say; :meth:`configure` may be called again.
 
@@ -121,7 +141,7 @@ class Logs:
         # rest of it: the ways to leave it out that logging's manual has.
         logging._srcfile = None
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-        self._handler = logging.StreamHandler(sys.stderr)
+        self._handler = _Stderr()
         self._journal = is_journal(os.environ, sys.stderr.fileno())
         #: The loggers that have a level of their own.
         self._own: list[str] = []

@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -171,3 +172,30 @@ def test_values_of_the_database_are_not_logged_even_then(output: Callable[[], st
     configured.configure(Log(level="error"))
     logging.getLogger("peewee").warning("hush")
     assert "hush" not in output()
+
+
+def test_lines_of_several_threads_are_whole_each(output: Callable[[], str]) -> None:
+    Logs().configure(Log())
+    logger = logging.getLogger("ops_a")
+
+    def talk(number: int) -> None:
+        for at in range(200):
+            logger.info("%d-%d %s", number, at, "x" * 500)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(talk, range(4)))
+    lines = output().splitlines()
+    assert len(lines) == 800
+    assert all(line.endswith(" " + "x" * 500) for line in lines)
+
+
+def test_a_line_that_cannot_be_made_is_told_of_and_raises_nothing(
+    output: Callable[[], str],
+) -> None:
+    root = logging.getLogger()
+    root.handlers.clear()  # pytest's own raises
+    Logs().configure(Log())
+    logging.getLogger("ops_a").info("%d", "no number")
+    logging.getLogger("ops_a").info("goes on")
+    heard = output()
+    assert "Logging error" in heard and "INFO ops_a: goes on" in heard
