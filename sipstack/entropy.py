@@ -17,25 +17,22 @@ class Entropy(random.SystemRandom):
         self._used = 0
         self._lock = threading.Lock()
 
-    def _take(self, count: int) -> bytes:
-        with self._lock:  # nothing is given twice
-            start = self._used
-            if len(self._portion) - start < count:
-                self._portion, start = os.urandom(max(_PORTION, count)), 0
-            self._used = start + count
-            return self._portion[start : start + count]
-
     def getrandbits(self, k: int, /) -> int:
         """A number of ``k`` random bits."""
         if k < 0:
             raise ValueError("number of bits must be non-negative")
         count = (k + 7) // 8
-        return int.from_bytes(self._take(count), "big") >> (count * 8 - k)
+        return int.from_bytes(self.randbytes(count), "big") >> (count * 8 - k)
 
     def randbytes(self, n: int) -> bytes:
         """So many random bytes."""
-        return self._take(n)
+        with self._lock:  # nothing is given twice
+            start = self._used
+            if len(self._portion) - start < n:
+                self._portion, start = os.urandom(max(_PORTION, n)), 0
+            self._used = start + n
+            return self._portion[start : start + n]
 
     def random(self) -> float:
         """A number from 0 to 1, without 1."""
-        return self.getrandbits(53) / (1 << 53)
+        return (int.from_bytes(self.randbytes(7), "big") >> 3) / (1 << 53)
