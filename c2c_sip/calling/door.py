@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import random
-import secrets
 import threading
 import time
 from collections import Counter
@@ -34,6 +33,7 @@ from c2c_sip.calling.tally import Tally
 from c2c_sip.calling.tracing import Tracing
 from c2c_sip.config import Config
 from c2c_sip.store import Store
+from c2c_sip.store.identifiers import new_id, token
 from sipstack.account import Account
 from sipstack.trace import Datagram, TracedMessage
 
@@ -97,7 +97,7 @@ class Calling:
         self._rng = random.SystemRandom()
         self._sounds = Sounds(store.media, config.media.ringback, engine.media.forget)
         self._guard = Guard(config, store.guard, wall(), verify_captcha)
-        self._refusals = Refusals(store, new_id=lambda: secrets.token_hex(16), later=engine.later)
+        self._refusals = Refusals(store, new_id=new_id, later=engine.later)
         self._planner = Planner(config, accounts, self._guard, self._sounds, tape)
         # One at a time: whitelists take the processor only, and each thread at it is one more that the interpreter
         # gives a turn before the one that sends audio.
@@ -251,7 +251,7 @@ class Calling:
             )
         counted = not authenticated and guard.counts(account, clicktocall, local)
         row: dict[str, Any] = {
-            "id": secrets.token_hex(16),
+            "id": new_id(),
             "account_id": account["id"],
             "clicktocall_id": clicktocall["id"],
             "contact": checked.text,
@@ -260,8 +260,8 @@ class Calling:
             "is_public": int(counted),
             "created": now,
             "state": "initiated",
-            "call_id": secrets.token_hex(12),
-            "extension_call_id": secrets.token_hex(12),
+            "call_id": token(12),
+            "extension_call_id": token(12),
             "variables": json.dumps(kept) if kept else None,
         }
         with logs.about(row["id"]), ExitStack() as undoing:
@@ -274,7 +274,7 @@ class Calling:
             if link is not None:
                 guard.use_link(link, now)
             hooks = self._store.webhooks.enabled(account["id"])
-            notices = Notices(hooks, facts_of(row), lambda: secrets.token_hex(16), self._wall)
+            notices = Notices(hooks, facts_of(row), new_id, self._wall)
             self._store.create_activation(row, notices.of("initiated", {})).result()
             live = self._prepare(row, account, clicktocall, routes, kept, minutes, notices)
             undoing.pop_all()
@@ -380,7 +380,7 @@ class Calling:
             activation_id=row["id"],
             account_id=row["account_id"],
             created=row["created"],
-            new_id=lambda: secrets.token_hex(16),
+            new_id=new_id,
             wall=self._steady(),
             changed=changed,
             dialled=lambda leg: self._tracing.follow(row["id"], leg.call_id),

@@ -1,7 +1,6 @@
 """What is decided about an activation that may be made: where its legs go, whom they show, what is played to them."""
 
 import logging
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from c2c_sip.calling.policy import Refusal, Rules
 from c2c_sip.calling.recording import Tape, recordable
 from c2c_sip.calling.sounds import Sounds
 from c2c_sip.config import Config
+from c2c_sip.store.identifiers import token
 from sipstack.account import Account
 from sipstack.call import Outbound
 from sipstack.media import MediaLeg
@@ -154,7 +154,7 @@ class Planner:
             def transfer(uri: Uri) -> LegPlan | None:
                 return self._transfer(account, clicktocall, route, uri)
 
-            call_id = secrets.token_hex(12) if index else row["extension_call_id"]
+            call_id = token(12) if index else row["extension_call_id"]
             ringing = timeout or config.calling.extension_timeout
             headers = added("extension", route)
             return self._leg(
@@ -298,7 +298,7 @@ class Planner:
             clicktocall,
             "transfer",
             LegRoute(where, caller),
-            secrets.token_hex(12),
+            token(12),
             timeout,
         )
 

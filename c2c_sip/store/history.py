@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import peewee as pw
@@ -17,9 +17,13 @@ _NUMBER = re.compile(r"\+?[0-9]{2,}")
 
 
 class HistoryRecords:
-    """The part of a store for the records of an account, as its attribute ``histories``; from any thread."""
+    """The part of a store for the records of an account, as its attribute ``histories``; from any thread.
 
-    def __init__(self, models: Any) -> None:
+    :param catch_up: see :meth:`c2c_sip.store.store.Store.catch_up`
+    """
+
+    def __init__(self, models: Any, catch_up: Callable[[str | None], None]) -> None:
+        self._catch_up = catch_up
         self._activation = models.Activation
         self._clicktocall = models.ClickToCall
         self._sqlite = isinstance(models.Activation._meta.database, pw.SqliteDatabase)
@@ -32,6 +36,7 @@ class HistoryRecords:
 
         :param search: what is somewhere in the contact, or in the click-to-call's name, in small or capital letters
         """
+        self._catch_up(None)
         model = self._activation
         conditions = [model.account == account_id]
         conditions += [each.condition(as_texts(model)) for each in filters]
@@ -42,6 +47,7 @@ class HistoryRecords:
 
     def one(self, account_id: str, identifier: str) -> Row | None:
         """One of them."""
+        self._catch_up(identifier)
         model = self._activation
         query = model.select().where(model.id == identifier, model.account == account_id)
         return next(iter(self._named(query.dicts())), None)

@@ -1,5 +1,6 @@
 """The store: every question to the database has a name here."""
 
+import contextlib
 import json
 import logging
 import re
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds that a token lives after it was last used.
 TOKEN_LIFETIME = 3600.0
+#: Seconds that who reads waits for what is still to be written.
+CATCHING_UP = 1.0
 #: Accounts that may be above one another.
 DEEPEST = 16
 
@@ -64,7 +67,7 @@ class Store:
         self.guard = GuardRecords(self._rows, self.models, self._writer, self.audit, others)
         self.users = UserRecords(self.models, self._writer, self.audit)
         self.traces = TraceRecords(self.models, self._writer)
-        self.histories = HistoryRecords(self.models)
+        self.histories = HistoryRecords(self.models, self.catch_up)
         self.media = MediaRecords(self.models, self._writer, self.audit, media_directory)
         self.webhooks = WebhookRecords(self.models, self._writer, self.audit)
 
@@ -102,6 +105,16 @@ class Store:
     def flush(self) -> None:
         """Wait until all that was asked to be written so far is on disk."""
         self._writer.submit(lambda: None).result()
+
+    def catch_up(self, id: str | None = None) -> None:
+        """Have what was asked to be written be seen by who reads next: changes wait for others before they are written.
+
+        :param id: that of the row which is looked for, where it is one only. Where nothing can be written at present, what is
+            there is seen.
+        """
+        if self._writer.holds(id) if id is not None else self._writer.waiting:
+            with contextlib.suppress(pw.PeeweeException, StoreError, TimeoutError):
+                self._writer.submit(_nothing).result(CATCHING_UP)
 
     @property
     def waiting(self) -> int:
@@ -614,6 +627,7 @@ class Store:
 
     def activation(self, clicktocall_id: str, identifier: str) -> Row | None:
         """One record of a click-to-call."""
+        self.catch_up(identifier)
         model = self.models.Activation
         row = (
             model.select()
@@ -625,6 +639,7 @@ class Store:
 
     def history(self, clicktocall_id: str, span: Span, filters: Sequence[Filter] = ()) -> list[Row]:
         """Records of a click-to-call in the order of time. They are filtered by column, or by ``second``."""
+        self.catch_up()
         model = self.models.Activation
         conditions = [model.clicktocall == clicktocall_id]
         conditions += [each.condition(as_texts(model)) for each in filters]
@@ -637,6 +652,7 @@ class Store:
 
     def cdrs(self, account_id: str, span: Span, filters: Sequence[Filter] = ()) -> list[Row]:
         """CDRs of an account in the order of time. They are filtered by column, or by ``second``."""
+        self.catch_up()
         model = self.models.Cdr
         conditions = [model.account == account_id]
         conditions += [each.condition(as_texts(model)) for each in filters]
@@ -651,6 +667,7 @@ class Store:
 
     def cdr(self, account_id: str, identifier: str) -> Row | None:
         """One CDR."""
+        self.catch_up(identifier)
         model = self.models.Cdr
         row = (
             model.select()

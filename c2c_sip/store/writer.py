@@ -5,15 +5,17 @@ not. And SQLite has one writer at a time anyway: here they queue instead of fail
 
 Most of what is written are changes of a few columns of a row that is changed again soon. Such a :class:`Change` is data,
 not code: those of one row that meet in a batch become one statement, and nobody waits for them, so that they may wait
-for each other.
+for each other. They do so too while rows that somebody waits for come and are written: whoever is to be told that a
+call has begun waits for the pages of its own row, and not for those of all that has become of the others.
 """
 
 import logging
+import math
 import sqlite3
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -29,7 +31,7 @@ T = TypeVar("T")
 #: Writes in one transaction at most, so that the first in it does not wait for too long.
 BATCH = 256
 #: Seconds that a change which nobody waits for may wait for others.
-LINGER = 0.02
+LINGER = 0.1
 #: Seconds between two tries where the database is out of reach, and until what is queued at the end is given up.
 RETRY, FAREWELL = 1.0, 5.0
 #: Times that changes are tried which the database does not take although it answers, and nothing else is in its way.
@@ -48,6 +50,8 @@ _IN_THE_WAY = frozenset(
     }
 )
 _IN_THE_WAY_THERE = ("53", "57", "58", "25006")
+#: Peewee's own, around all that its execute_sql does: what a driver raises becomes what Peewee calls it.
+_translated: Any = pw.__exception_wrapper__  # type: ignore[attr-defined]
 #: Changes that are kept for a database that is out of reach.
 MOST_KEPT = 100_000
 
@@ -57,7 +61,7 @@ class Change:
     """Columns of one row to be written, by the names they have in the database; ``new`` makes the row.
 
     A value may be a function, which is called for it when it is written: whoever makes a change need not take the time.
-    ``also`` are rows that are made in the same transaction.
+    ``also`` are rows that are made in the same transaction, with nothing further.
     """
 
     table: str
@@ -78,20 +82,26 @@ class _Entry:
 
 
 class Writer:
-    """Writes to ``database`` in transactions, in order.
+    """Writes to ``database`` in transactions, in order; but a row that is waited for goes before what nobody waits for.
 
     While it is out of reach, what somebody waits for fails at once; changes that nobody waits for are kept until it is back.
     """
 
     def __init__(self, database: pw.Database) -> None:
         self._database = database
+        self._cursor: Callable[[], Any] = database.cursor
         self._statements: dict[tuple[str, bool, tuple[str, ...]], str] = {}
+        #: Rows that are waited for, and all else, in order.
+        self._rows: deque[_Entry] = deque()
         self._entries: deque[_Entry] = deque()
-        #: Held around the entries; the writer sleeps on its condition.
-        self._lock = threading.RLock()
-        self._news = threading.Condition(self._lock)
-        self._asleep = False
+        #: How many of the latter are waited for, and by when the others are to be written.
         self._waited_for = 0
+        self._due = math.inf
+        #: Held around these. The thread that writes sleeps until the bell is rung, which is a lock that is held otherwise.
+        self._lock = threading.Lock()
+        self._bell = threading.Lock()
+        self._bell.acquire()
+        self._asleep = False
         #: Counts transactions with more in them than changes of single rows; before those who wait hear of it.
         self.written = 0
         self._closed = False
@@ -109,47 +119,63 @@ class Writer:
     @property
     def waiting(self) -> int:
         """Writes that no transaction has taken yet."""
-        return len(self._entries)
+        return len(self._rows) + len(self._entries)
+
+    def holds(self, id: str) -> bool:
+        """Whether a change of such a row waits for others."""
+        with self._lock:
+            works = [entry.work for entry in self._entries]
+        return any(isinstance(work, Change) and work.id == id for work in works)
 
     def submit(self, work: Callable[[], T]) -> "Future[T]":
         """Have ``work`` done, once or, where the first try is rolled back, again; the future has its result when that
-        is on disk."""
+        is on disk, and all that was asked for before."""
         future: Future[T] = Future()
-        if not self._put(_Entry(work, future)):
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._entries.append(_Entry(work, future))
+                self._waited_for += 1
+                self._wake()
+        if closed:
             future.set_exception(StoreError("the store is closed"))
         return future
 
     def make(self, change: Change) -> "Future[None]":
-        """Have a row made; the future is done when it is on disk."""
+        """Have a row made; the future is done when it is on disk. What it refers to has been waited for before."""
         future: Future[None] = Future()
-        if not self._put(_Entry(change, future)):
+        with self._lock:
+            closed = self._closed
+            if not closed:
+                self._rows.append(_Entry(change, future))
+                self._wake()
+        if closed:
             future.set_exception(StoreError("the store is closed"))
         return future
 
     def change(self, change: Change) -> None:
         """Have a row made or changed soon. What goes wrong is logged."""
-        if not self._put(_Entry(change)):
-            log.error("the store is closed: %s of %s is lost", change.table, change.id)
-
-    def _put(self, entry: _Entry) -> bool:
         with self._lock:
-            if self._closed:
-                return False
-            self._entries.append(entry)
-            if entry.future is not None:
-                self._waited_for += 1
-            # The first wakes the writer, which then waits for others; after that only one that is waited for does.
-            if self._asleep or entry.future is not None:
-                self._asleep = False
-                self._news.notify()
-        return True
+            closed = self._closed
+            if not closed:
+                self._entries.append(_Entry(change))
+                if self._due == math.inf:
+                    self._due = time.monotonic() + LINGER
+                    self._wake()
+        if closed:
+            log.error("the store is closed: %s of %s is lost", change.table, change.id)
 
     def close(self) -> None:
         """Write what is queued, and end."""
-        with self._news:
+        with self._lock:
             self._closed = True
-            self._news.notify()
+            self._wake()
         self._thread.join()
+
+    def _wake(self) -> None:
+        if self._asleep:
+            self._asleep = False
+            self._bell.release()
 
     # --- the thread
 
@@ -169,24 +195,40 @@ class Writer:
         if not self._database.is_closed():
             self._database.close()
 
+    def _sleep(self, seconds: float | None) -> None:
+        """Let go of the lock until there is news, or for so long."""
+        self._asleep = True
+        self._lock.release()
+        rung = self._bell.acquire(timeout=-1 if seconds is None else seconds)
+        self._lock.acquire()
+        if not rung and not self._asleep:
+            self._bell.acquire()  # it was at the last moment
+        self._asleep = False
+
     def _gather(self) -> list[_Entry]:
         """The next batch; an empty one is the end."""
-        with self._news:
-            while not self._entries and not self._closed:
-                self._asleep = True
-                self._news.wait()
-            self._asleep = False
-            if self._entries and not self._waited_for and (self._failing or not self._closed):
-                pause = RETRY if self._failing else LINGER
-                closed = self._closed
-                self._news.wait_for(lambda: self._waited_for or self._closed > closed, pause)
-            if len(self._entries) <= BATCH:
-                entries = list(self._entries)
-                self._entries.clear()
-                self._waited_for = 0
-            else:
-                entries = [self._entries.popleft() for _ in range(BATCH)]
-                self._waited_for -= sum(entry.future is not None for entry in entries)
+        with self._lock:
+            closed, again = self._closed, time.monotonic() + RETRY
+            while not (self._rows or self._waited_for or self._closed > closed):
+                if not self._entries and self._closed:
+                    return []
+                if not self._entries:
+                    self._sleep(None)
+                    continue
+                due = again if self._failing else 0.0 if self._closed else self._due
+                rest = due - time.monotonic()
+                if rest <= 0:
+                    break
+                self._sleep(rest)
+            entries = _taken(self._rows, BATCH)
+            # What nobody waits for stays until it is due: there are pages that are then written once for all of it.
+            if self._waited_for or self._closed or self._due <= time.monotonic():
+                others = _taken(self._entries, BATCH - len(entries))
+                entries += others
+                if self._entries:
+                    self._waited_for -= sum(entry.future is not None for entry in others)
+                else:
+                    self._waited_for, self._due = 0, math.inf
         return entries
 
     def _commit(self, entries: list[_Entry]) -> None:
@@ -239,13 +281,14 @@ class Writer:
 
     def _not_written(self, entries: list[_Entry], error: Exception, answers: bool) -> None:
         """Tell those who wait, also those behind them in the queue, and put the rest back to its head."""
-        with self._news:
+        with self._lock:
             self._failing = True
             queued = [
                 e
-                for e in self._entries
+                for e in (*self._rows, *self._entries)
                 if e.future is None or e.future.set_running_or_notify_cancel()
             ]
+            self._rows.clear()
             self._entries.clear()
             self._waited_for = 0
             if self._closed:
@@ -262,6 +305,7 @@ class Writer:
                 kept = []
             kept = kept[-MOST_KEPT:]
             self._entries.extend(kept)
+            self._due = 0.0 if kept else math.inf
         lost = sum(entry.future is None for entry in (*entries, *queued)) - len(kept)
         if lost:
             log.error("%d changes are lost: %s", lost, error)
@@ -273,6 +317,7 @@ class Writer:
         """Do a batch, the changes of one row together."""
         results: list[Any] = [None] * len(entries)
         waiting: dict[tuple[str, str], Change] = {}
+        cursor: Any = self._cursor()
         for at, entry in enumerate(entries):
             work = entry.work
             if isinstance(work, Change):
@@ -284,12 +329,10 @@ class Writer:
                     held.columns.update(work.columns)
                     held.also += work.also
                 continue
-            for change in waiting.values():
-                self.execute(change)
+            self._execute(cursor, waiting.values())
             waiting.clear()
             results[at] = work()
-        for change in waiting.values():
-            self.execute(change)
+        self._execute(cursor, waiting.values())
         return results
 
     def _write_apart(self, entries: Sequence[_Entry]) -> tuple[list[Any], dict[int, BaseException]]:
@@ -311,16 +354,21 @@ class Writer:
 
     def execute(self, change: Change) -> None:
         """Write a change now; to be called in work that was submitted."""
-        names = tuple(change.columns)
-        key = (change.table, change.new, names)
-        statement = self._statements.get(key)
-        if statement is None:
-            statement = self._statements[key] = self._statement(*key)
-        execute: Any = self._database.execute_sql
-        values = [value() if callable(value) else value for value in change.columns.values()]
-        execute(statement, (*values, change.id))
-        for other in change.also:
-            self.execute(other)
+        self._execute(self._cursor(), [change])
+
+    def _execute(self, cursor: Any, changes: Iterable[Change]) -> None:
+        """Write changes with one cursor: Peewee's own way makes one for each, and looks each time whether to log it."""
+        statements = self._statements
+        with _translated:
+            for change in changes:
+                for one in (change, *change.also):
+                    key = (one.table, one.new, tuple(one.columns))
+                    statement = statements.get(key)
+                    if statement is None:
+                        statement = statements[key] = self._statement(*key)
+                    values = [v() if callable(v) else v for v in one.columns.values()]
+                    values.append(one.id)
+                    cursor.execute(statement, values)
 
     def _statement(self, table: str, new: bool, names: tuple[str, ...]) -> str:
         mark = self._database.param
@@ -356,6 +404,15 @@ def _obstacle(error: BaseException) -> BaseException | None:
             return found
         found = found.__cause__ or found.__context__
     return None
+
+
+def _taken(queue: deque[_Entry], most: int) -> list[_Entry]:
+    """The first so many of a queue, which are in it no more."""
+    if len(queue) <= most:
+        found = list(queue)
+        queue.clear()
+        return found
+    return [queue.popleft() for _ in range(most)]
 
 
 def new_row(table: str, row: Mapping[str, Any]) -> Change:

@@ -139,6 +139,90 @@ def test_closing_writes_what_is_queued(database_url: str, cheap: None) -> None:
     again.close()
 
 
+def _begun(store: Store) -> tuple[str, dict[str, Any]]:
+    """An account, and a call of it that has just begun."""
+    made = account(store)
+    clicktocall = store.create_clicktocall(made["id"], {"name": "n", "extension": "1"})
+    return made["id"], activation(store, made["id"], clicktocall["id"])
+
+
+def test_who_begins_a_call_does_not_wait_for_what_becomes_of_the_others(
+    fresh: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("c2c_sip.store.writer.LINGER", 3600.0)
+    account_id, row = _begun(fresh)
+    fresh.update_activation(row["id"], state="connected")
+    model = fresh.models.Activation
+    state = model.select(model.state).where(model.id == row["id"])
+    activation(fresh, account_id, row["clicktocall_id"])
+    # Written is the new row alone; and whoever wants all to be written gets that.
+    assert (state.scalar(), fresh.waiting) == ("initiated", 1)
+    fresh.flush()
+    assert (state.scalar(), fresh.waiting) == ("connected", 0)
+
+
+def test_what_nobody_waits_for_is_written_soon_however_many_calls_begin(fresh: Store) -> None:
+    account_id, row = _begun(fresh)
+    fresh.update_activation(row["id"], state="connected")
+    model = fresh.models.Activation
+    state = model.select(model.state).where(model.id == row["id"])
+    for _ in range(10_000):
+        activation(fresh, account_id, row["clicktocall_id"])
+        if state.scalar() == "connected":
+            return
+    raise AssertionError("it is never written")
+
+
+def test_who_asks_sees_what_has_become_of_a_call_until_then(
+    fresh: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("c2c_sip.store.writer.LINGER", 3600.0)
+    account_id, row = _begun(fresh)
+    leg = {
+        "id": "c" * 32, "account_id": account_id, "activation_id": row["id"], "role": "extension",
+        "call_id": "x", "from_uri": "a", "to_uri": "b", "created": 1.0,
+    }  # fmt: skip
+    states = iter(["extension_ringing", "extension_answered", "connected", "ended"])
+
+    def asked(found: Any) -> str:
+        return str((found[0] if isinstance(found, list) else found)["state"])
+
+    for ask in (
+        lambda: fresh.activation(row["clicktocall_id"], row["id"]),
+        lambda: fresh.history(row["clicktocall_id"], WHOLE),
+        lambda: fresh.histories.one(account_id, row["id"]),
+        lambda: fresh.histories.of_account(account_id, WHOLE),
+    ):
+        state = next(states)
+        fresh.update_activation(row["id"], state=state)
+        assert asked(ask()) == state
+    fresh.add_cdr(leg)
+    assert fresh.cdr(account_id, leg["id"]) is not None
+    fresh.update_cdr(leg["id"], cause="USER_BUSY")
+    assert fresh.cdrs(account_id, WHOLE)[0]["cause"] == "USER_BUSY"
+    # Nobody has the rows of another waiting for him.
+    fresh.update_activation(row["id"], state="ended")
+    assert fresh.activation(row["clicktocall_id"], "0" * 32) is None
+    assert fresh.waiting == 1
+
+
+def test_where_nothing_can_be_written_what_is_there_can_be_read(
+    fresh: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, row = _begun(fresh)
+
+    def fails(entries: Any) -> Any:
+        raise pw.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(fresh._writer, "_write", fails)
+    fresh.update_activation(row["id"], state="connected")
+    found = fresh.activation(row["clicktocall_id"], row["id"])
+    assert found is not None and found["state"] == "initiated"
+    monkeypatch.undo()
+    found = fresh.activation(row["clicktocall_id"], row["id"])
+    assert found is not None and found["state"] == "connected"
+
+
 class _Broken(pw.SqliteDatabase):
     """A database whose commits fail while `broken`."""
 
