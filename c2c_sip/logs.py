@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import TextIO
 
 from c2c_sip.config import Log
 
@@ -109,6 +110,21 @@ def is_journal(environ: Mapping[str, str], descriptor: int) -> bool:
     return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes lines to stderr, which needs no flushing: it is line-buffered wherever it leads."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Write one, without a look at filters, which there are none of."""
+        try:
+            line = self.format(record) + "\n"
+            assert self.lock is not None
+            with self.lock:
+                self.stream.write(line)
+        except Exception:
+            self.handleError(record)
+        return True
+
+
 class Logs:
     """Sends what is logged to stderr, as the settings say; :meth:`configure` may be called again.
 
@@ -121,7 +137,7 @@ class Logs:
         # rest of it: the ways to leave it out that logging's manual has.
         logging._srcfile = None
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-        self._handler = logging.StreamHandler(sys.stderr)
+        self._handler = _Stderr(sys.stderr)
         self._journal = is_journal(os.environ, sys.stderr.fileno())
         #: The loggers that have a level of their own.
         self._own: list[str] = []
