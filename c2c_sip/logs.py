@@ -11,11 +11,11 @@ import logging
 import os
 import re
 import sys
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import TextIO
 
 from c2c_sip.config import Log
 
@@ -66,27 +66,27 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, without its end."""
-        known = (("activation_id", activation.get()), ("request_id", request.get()))
-        about = [(name, value) for name, value in known if value]
+        about = {"activation_id": activation.get(), "request_id": request.get()}
+        about = {name: value for name, value in about.items() if value}
         line = self._json(record, about) if self._as_json else self._text(record, about)
         return f"<{_priority(record.levelno)}>{line}" if self._journal else line
 
-    def _json(self, record: logging.LogRecord, about: Sequence[tuple[str, str]]) -> str:
+    def _json(self, record: logging.LogRecord, about: Mapping[str, str]) -> str:
         entry = {
             "time": _moment(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **dict(about),
+            **about,
         }
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry)
 
-    def _text(self, record: logging.LogRecord, about: Sequence[tuple[str, str]]) -> str:
+    def _text(self, record: logging.LogRecord, about: Mapping[str, str]) -> str:
         line = f"{record.levelname} {record.name}: {escaped(record.getMessage())}"
         if about:
-            line += " [" + " ".join([f"{name}={value}" for name, value in about]) + "]"
+            line += " [" + " ".join(f"{name}={value}" for name, value in about.items()) + "]"
         if record.exc_info:
             trace = self.formatException(record.exc_info).splitlines()
             line += "".join(f" | {escaped(each.strip())}" for each in trace)
@@ -110,20 +110,16 @@ def is_journal(environ: Mapping[str, str], descriptor: int) -> bool:
     return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-class _Stderr(logging.Handler):
-    """Writes to stderr, a line at a time, whose end flushes it. Two are logged of each call: there is nothing here but that."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._stream = sys.stderr
-        self._writing = threading.RLock()
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes lines to stderr, which needs no flushing: it is line-buffered wherever it leads."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write it."""
+        """Write one, without a look at filters, which there are none of."""
         try:
-            line = f"{self.format(record)}\n"
-            with self._writing:
-                self._stream.write(line)
+            line = self.format(record) + "\n"
+            assert self.lock is not None
+            with self.lock:
+                self.stream.write(line)
         except Exception:
             self.handleError(record)
         return True
@@ -141,7 +137,7 @@ class Logs:
         # rest of it: the ways to leave it out that logging's manual has.
         logging._srcfile = None
         logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-        self._handler = _Stderr()
+        self._handler = _Stderr(sys.stderr)
         self._journal = is_journal(os.environ, sys.stderr.fileno())
         #: The loggers that have a level of their own.
         self._own: list[str] = []

@@ -125,4 +125,4 @@ class Alarms(Generic[A]):
                 self._waiting -= 1
                 self._ring(alarm)
         finally:
-            self._arm()
+            self._settle()

@@ -239,7 +239,7 @@ class OutgoingCall:
         """The INVITE that is out, as long as it has no final answer."""
         if self.session is not None or not self._invitations or self._invitations[-1].over:
             return None
-        out = [invitation for invitation in self._invitations if invitation.is_out]
+        out = [each for each in self._invitations if not each.over and each.request.has_via]
         return out[-1].pending(out[:-1]) if out else None
 
     @property

@@ -170,7 +170,7 @@ def secured(contact: NameAddr, *way: Uri) -> NameAddr:
 
 def as_request_uri(uri: Uri) -> Uri:
     """``uri`` without what a Request-URI must not have (:rfc:`3261` §19.1.1)."""
-    if not uri.headers and not (uri.params and uri.has_param("method")):
+    kept = tuple([param for param in uri.params if param[0].lower() != "method"])
+    if not uri.headers and len(kept) == len(uri.params):
         return uri
-    kept = tuple(param for param in uri.params if param[0].lower() != "method")
     return replace(uri, params=kept, headers=())

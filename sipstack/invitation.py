@@ -25,11 +25,6 @@ class Invitation:
     over: bool = False
     early: dict[str | None, "Early"] = field(default_factory=dict)
 
-    @property
-    def is_out(self) -> bool:
-        """Whether it was sent, and has no final answer."""
-        return not self.over and self.request.has_via
-
     def pending(self, others: Sequence["Invitation"] = ()) -> Pending:
         """What has to be known to take it back, and the ``others`` with it."""
         target, transport = self.target, self.request.via.transport

@@ -663,9 +663,9 @@ def about_us() -> list[tuple[str, str]]:
 
 
 def describe(message: Message, body: bytes) -> None:
-    """Give ``message`` a session description, if there is one."""
+    """Give ``message``, which has no body yet, a session description, if there is one."""
     if body:
-        message.set("Content-Type", SDP)
+        message.add("Content-Type", SDP)
         message.body = body
 
 

@@ -21,9 +21,10 @@ def token_of(req: falcon.Request) -> str | None:
     header = req.get_header("X-Auth-Token")
     if header:
         return header
-    scheme, _, value = (req.auth or "").partition(" ")
-    if scheme.lower() == "bearer" and value.strip():
-        return value.strip()
+    if given := req.auth:
+        scheme, _, value = given.partition(" ")
+        if scheme.lower() == "bearer" and value.strip():
+            return value.strip()
     query = req.get_param("auth_token")
     if query:
         return query
@@ -62,7 +63,7 @@ class Access:
         """What the request's token says, or its Basic credentials; ``None`` without any that serve."""
         token = token_of(req)
         if not token:
-            return self._basic(req)
+            return self._basic(req) if req.auth else None
         if len(token) > 256:
             return None
         session = self._store.check_token(token)

@@ -30,12 +30,13 @@ def read_envelope(req: falcon.Request) -> dict[str, Any]:
 
     :raises ApiError: 400, 413 or 415.
     """
-    if "envelope" not in req.context:
+    found: dict[str, Any] | ApiError | None = getattr(req.context, "envelope", None)
+    if found is None:
         try:
-            req.context.envelope = _read_json(req)
+            found = _read_json(req)
         except ApiError as error:
-            req.context.envelope = error
-    found: dict[str, Any] | ApiError = req.context.envelope
+            found = error
+        req.context.envelope = found
     if isinstance(found, ApiError):
         raise found
     return found
@@ -43,10 +44,13 @@ def read_envelope(req: falcon.Request) -> dict[str, Any]:
 
 def peek(req: falcon.Request, name: str) -> Any:
     """What the envelope says of the request itself, as ``verb``; that it is unreadable is for others to tell."""
-    try:
-        return read_envelope(req).get(name) if _is_json(req) else None
-    except ApiError:
-        return None
+    found = getattr(req.context, "envelope", None)
+    if found is None:
+        try:
+            found = read_envelope(req) if _is_json(req) else None
+        except ApiError:
+            return None
+    return found.get(name) if isinstance(found, dict) else None
 
 
 def read_data(req: falcon.Request) -> dict[str, Any]:
@@ -66,12 +70,11 @@ def read_contact(req: falcon.Request) -> Any:
     """``contact`` from the query, a form, ``data``, or the bare object of a connect; ``None`` where it is in none."""
     if req.method == "GET":
         return _dialable(req.get_param("contact"))
-    if _is_form(req):
-        return _dialable(_form(req, kind_of(req)).get("contact", req.get_param("contact")))
-    document = _document(req)
-    if "contact" in document:
-        return document["contact"]
-    return _dialable(req.get_param("contact"))
+    found = _brought(req)
+    if "contact" not in found:
+        return _dialable(req.get_param("contact"))
+    # In JSON a blank is one.
+    return _dialable(found["contact"]) if req.context.is_form else found["contact"]
 
 
 def read_text(req: falcon.Request, *names: str) -> str:
@@ -119,15 +122,13 @@ def _brought(req: falcon.Request) -> Mapping[str, Any]:
     """What is beside the contact; looked for once."""
     if req.method == "GET":
         return {}
-    found: Mapping[str, Any] | None = req.context.get("brought")
+    found: Mapping[str, Any] | None = getattr(req.context, "brought", None)
     if found is None:
-        found = _form(req, kind_of(req)) if _is_form(req) else _document(req)
+        kind = kind_of(req)
+        req.context.is_form = kind in (_FORM, _MULTIPART) and not _is_json(req)
+        found = _form(req, kind) if req.context.is_form else _document(req)
         req.context.brought = found
     return found
-
-
-def _is_form(req: falcon.Request) -> bool:
-    return kind_of(req) in (_FORM, _MULTIPART) and not _is_json(req)
 
 
 def _document(req: falcon.Request) -> dict[str, Any]:
@@ -170,11 +171,11 @@ def octets(req: falcon.Request, most: int = LARGEST) -> bytes:
 
     :raises ApiError: 413.
     """
-    if "octets" not in req.context:
+    found: bytes | None = getattr(req.context, "octets", None)
+    if found is None:
         if (req.content_length or 0) > most:
             raise _too_large(most)
-        req.context.octets = req.bounded_stream.read(most + 1)
-    found: bytes = req.context.octets
+        found = req.context.octets = req.bounded_stream.read(most + 1)
     if len(found) > most:
         raise _too_large(most)
     return found

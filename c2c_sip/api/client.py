@@ -23,18 +23,24 @@ def address_reader(trusted: tuple[str, ...]) -> Callable[[falcon.Request], str]:
     told = False
 
     def read(req: falcon.Request) -> str:
+        forwarded = req.get_header("X-Forwarded-For")
+        return addressed(req.remote_addr, forwarded) if forwarded else alone(req.remote_addr)
+
+    @lru_cache(1024)
+    def alone(peer: str) -> str:
+        return addressed(peer, "")
+
+    def addressed(peer: str, forwarded: str) -> str:
         nonlocal told
-        peer = req.remote_addr
         current = _address(peer)
         trusts = current is not None and any(current in network for network in networks)
-        forwarded = req.get_header("X-Forwarded-For")
         if forwarded and not (told or trusts) and current is not None and current.is_loopback:
             told = True
             log.warning(
                 "a proxy asks from %s, but is not in http.trusted_proxies: its visitors all count as one",
                 peer,
             )
-        for hop in reversed((forwarded or "").split(",")):
+        for hop in reversed(forwarded.split(",")):
             if current is None or not any(current in network for network in networks):
                 break
             further = _address(hop)
@@ -62,8 +68,7 @@ def is_local(req: falcon.Request) -> bool:
     A reverse proxy next to us asks from loopback too. One that adds nothing to a request still speaks of the public name
     in ``Host``, or HTTP/1.0, as nginx does unless it is told otherwise.
     """
-    peer = _address(req.remote_addr)
-    if peer is None or not peer.is_loopback:
+    if not _is_loopback(req.remote_addr):
         return False
     if not _FORWARDED.isdisjoint(req.env):
         return False
@@ -71,8 +76,17 @@ def is_local(req: falcon.Request) -> bool:
         return False
     named = req.get_header("Host") or ""
     named = named[1:].partition("]")[0] if named.startswith("[") else named.partition(":")[0]
-    address = _address(named)
-    return named.lower() == "localhost" or (address is not None and address.is_loopback)
+    return named.lower() == "localhost" or _is_loopback(named)
+
+
+def _is_loopback(text: str) -> bool:
+    return len(text) <= LONGEST and _reads_loopback(text)
+
+
+@lru_cache(1024)
+def _reads_loopback(text: str) -> bool:
+    address = _read(text)
+    return address is not None and address.is_loopback
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -178,7 +178,7 @@ class Connect:
             client=self._access.address(req),
             local=is_local(req),
             link=link,
-            brought=Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
+            brought=lambda: Proof(read_text(req, "proof"), read_text(req, *_CAPTCHAS)),
             parameter=lambda name: read_text(req, name),
         )
 

@@ -21,13 +21,14 @@ log = logging.getLogger("c2c_sip.api.access")
 TUNNELLED = ("GET", "PUT", "POST", "PATCH", "DELETE")
 
 
-_POLICY = "Content-Security-Policy"
+_POLICY, _NONE = "Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"
 #: What keeps a browser from making more of an answer than it is. A resource that is a page says otherwise itself.
-_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
+_HEADERS = (
+    (_POLICY, _NONE),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
 
 
 class Frame:
@@ -53,6 +54,7 @@ class Frame:
         """Before the route is looked for."""
         req.context.began = time.perf_counter()
         envelope.start(req, self._node, self._version)
+        resp.set_headers(_HEADERS)
         logs.request.set(req.context.request_id)
         if "\0" in req.path:
             raise not_found()  # nothing that is kept has it in its name, and PostgreSQL fails on it
@@ -83,14 +85,10 @@ class Frame:
             who, status = self._address(req), resp.status_code
             log.debug(line, req.method, req.path[:300], who, status, 1000 * seconds)
         logs.request.set("")
-        if resp.get_header(_POLICY) is None:
-            resp.set_header(_POLICY, "default-src 'none'; frame-ancestors 'none'")
+        if resp.get_header(_POLICY) == _NONE:
             resp.set_header("X-Frame-Options", "DENY")
-        for name, value in _HEADERS.items():
-            if resp.get_header(name) is None:
-                resp.set_header(name, value)
         origins = self._origins()
-        if isinstance(resource, (Connect, ActivationState, NeverCallMe)) and origins:
+        if origins and isinstance(resource, (Connect, ActivationState, NeverCallMe)):
             resp.append_header("Vary", "Origin")
             origin = req.get_header("Origin")
             if origin and (origin in origins or "*" in origins):

@@ -15,6 +15,7 @@ import select
 import threading
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -22,7 +23,8 @@ import waitress.server
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import build_http_date
 
 #: Connections at once, and from one address that is not a trusted proxy's.
 MOST_CONNECTIONS = 500
@@ -83,12 +85,54 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
         self.write(body)
 
 
+class _Task(WSGITask):  # type: ignore[misc]
+    """Answers a request: what is not long, with a head and a body that are made, and given to the channel, at once."""
+
+    wrote_header: bool
+
+    def write(self, data: bytes) -> None:
+        length = self.content_length
+        if (
+            self.wrote_header
+            or self.version != "1.1"
+            or length is None
+            or not 0 < len(data) <= min(length, PACKET)
+            or not self.has_body
+            or self.request.headers.get("CONNECTION", "").lower() == "close"
+        ):
+            super().write(data)
+            return
+        # What waitress makes of it too.
+        lines = [f"HTTP/1.1 {self.status}", _date(int(self.start_time))]
+        lines += [f"{_spelled(name)}: {value}" for name, value in self.response_headers]
+        said = f"Content-Length: {length}"
+        if said not in lines:
+            lines.append(said)
+        self.wrote_header = True
+        self.content_bytes_written = len(data)
+        self.channel.write_soon("\r\n".join([*lines, "\r\n"]).encode("latin-1") + data)
+
+
+@lru_cache(256)
+def _spelled(name: str) -> str:
+    """A header's name as most write it."""
+    return name.title()
+
+
+@lru_cache(2)
+def _date(moment: int) -> str:
+    return f"Date: {build_http_date(moment)}"
+
+
 class _Side:
     """The server as one connection has it: what would wake it up to look at all of them is for this one only."""
 
     def __init__(self, server: Any, look: Callable[[], None]) -> None:
         self._server = server
         self.pull_trigger = look
+        # What each request asks for.
+        self.adj, self.application, self.add_task = server.adj, server.application, server.add_task
+        self.effective_port, self.server_name = server.effective_port, server.server_name
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._server, name)
@@ -98,6 +142,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
     """One connection, which knows since when it has been waited for, and says what it waits for."""
 
     parser_class = _Parser
+    task_class = _Task
     error_task_class = _ErrorTask
 
     def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TypeAlias
 
@@ -62,25 +63,38 @@ def is_forbidden(address: str, allowed: Sequence[Network] = ()) -> bool:
     :param allowed: networks that may be called nevertheless
     """
     read = read_address(address)
-    return read is None or _is_forbidden(read, allowed)
+    if read is None:
+        return True
+    read = _unwrapped(read)
+    return _is_inner(read) and not any(read in network for network in allowed)
 
 
-def _is_forbidden(read: IPv4Address | IPv6Address, allowed: Sequence[Network]) -> bool:
+def _unwrapped(read: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """The IPv4 address that an IPv6 one stands for, or the address itself."""
     if isinstance(read, IPv6Address):
         if read.ipv4_mapped is not None:
-            read = read.ipv4_mapped
-        elif read in _NAT64:
-            read = IPv4Address(int(read) & 0xFFFFFFFF)
-    return _is_inner(read) and not any(read in network for network in allowed)
+            return read.ipv4_mapped
+        if read in _NAT64:
+            return IPv4Address(int(read) & 0xFFFFFFFF)
+    return read
 
 
 def is_forbidden_host(host: str, allowed: Sequence[Network] = ()) -> bool:
     """Whether a host says by itself that it is such an address; what a name resolves to is seen when it is dialled."""
+    inner = _inner_host(host)
+    return inner is not None and not any(inner in network for network in allowed)
+
+
+@lru_cache(1024)
+def _inner_host(host: str) -> IPv4Address | IPv6Address | None:
+    """Such an address that a host is, ``None`` where it is none: most are the same few switches'."""
     name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return is_forbidden("127.0.0.1", allowed)
-    read = read_address(host)
-    return read is not None and _is_forbidden(read, allowed)
+    is_local = name == "localhost" or name.endswith(".localhost")
+    read = read_address("127.0.0.1" if is_local else host)
+    if read is None:
+        return None
+    read = _unwrapped(read)
+    return read if _is_inner(read) else None
 
 
 def _is_inner(address: IPv4Address | IPv6Address) -> bool:

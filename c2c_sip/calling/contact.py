@@ -30,6 +30,7 @@ _SEPARATORS = re.compile(
 )
 # The same signs as wide as a Chinese character, and smaller.
 _SIGNS = str.maketrans("\uff0b\ufe62\uff0a\uff03", "++*#")
+_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\+?[0-9*#]+")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _NAME = re.compile(r"[^\s@<>\"\\]+")
@@ -146,8 +147,11 @@ def _in_context(subscriber: str) -> str:
 
 def number_in(uri: Uri, region: str) -> Number | None:
     """The number that a SIP URI's user part is, ``None`` where it is none (:rfc:`3261` §19.1.6)."""
+    user = uri.user or ""
+    if _DIGIT.search(user) is None:
+        return None
     try:
-        return _read_number(_in_context(uri.user or ""), region)
+        return _read_number(_in_context(user), region)
     except Unreadable:
         return None
 
@@ -206,8 +210,10 @@ def _read_uri(text: str) -> Uri:
 
 def _read_number(text: str, region: str) -> Number:
     # Digits of any script are digits.
-    ascii_ = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
-    digits = _SEPARATORS.sub("", ascii_.translate(_SIGNS))
+    if not text.isascii():
+        text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in text)
+        text = text.translate(_SIGNS)
+    digits = _SEPARATORS.sub("", text)
     if _NUMBER.fullmatch(digits) is None or not any(c.isdigit() for c in digits):
         raise Unreadable("format", "neither a number nor a SIP URI")
     if len(digits) > MAX_DIGITS:

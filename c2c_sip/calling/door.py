@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,7 +128,7 @@ class Calling:
         client: str,
         local: bool = False,
         link: str = "",
-        brought: Proof = Proof(),
+        brought: Callable[[], Proof] = Proof,
         parameter: Callable[[str], str] = lambda name: "",
     ) -> dict[str, Any]:
         """Check an activation, write it down, and start the call; the history row, which is on disk on return.
@@ -139,7 +138,7 @@ class Calling:
         :param client: the IP address that the request came from
         :param local: whether it is a program of this very machine that asks, with no proxy in between
         :param link: the token of a link, where the request came by one
-        :param brought: what a visitor brings to show that it is one
+        :param brought: gives what a visitor brings to show that it is one
         :param parameter: a further parameter of the request by its name; empty where it has none such
         :raises Refusal: it must not or cannot be placed; ``refusal.activation`` is the record, where there is one.
         """
@@ -206,7 +205,7 @@ class Calling:
         client: str,
         local: bool,
         link: Link | None,
-        brought: Proof,
+        brought: Callable[[], Proof],
         parameter: Callable[[str], str],
         now: float,
     ) -> dict[str, Any]:
@@ -239,8 +238,8 @@ class Calling:
             minutes.check(now)
         clicktocall = _as_asked(clicktocall, authenticated, parameter)
         kept = variables.fill(clicktocall.get("custom_application_vars") or {}, parameter)
-        if not authenticated and link is None:
-            guard.check_proof(clicktocall, checked.text, brought, client, now)
+        if not authenticated and link is None and guard.wanted_proof(clicktocall) != "none":
+            guard.check_proof(clicktocall, checked.text, brought(), client, now)
         away = self._trunk_away(routes)
         if why := self._engine.trunk_away(away):
             raise Refusal(
@@ -264,21 +263,26 @@ class Calling:
             "extension_call_id": token(12),
             "variables": json.dumps(kept) if kept else None,
         }
-        with logs.about(row["id"]), ExitStack() as undoing:
-            self._admit(clicktocall, len(routes))
-            undoing.callback(self._leave, clicktocall["id"], len(routes))
+        self._admit(clicktocall, len(routes))
+        about = logs.activation.set(row["id"])
+        take_back: Callable[[], None] | None = None
+        try:
             if counted:
-                undoing.callback(
-                    guard.admit(account, clicktocall, called, client, now, local=local)
-                )
+                take_back = guard.admit(account, clicktocall, called, client, now, local=local)
             if link is not None:
                 guard.use_link(link, now)
             hooks = self._store.webhooks.enabled(account["id"])
-            notices = Notices(hooks, facts_of(row), new_id, self._wall)
+            notices = Notices(hooks, facts_of(row) if hooks else {}, new_id, self._wall)
             self._store.create_activation(row, notices.of("initiated", {})).result()
             live = self._prepare(row, account, clicktocall, routes, kept, minutes, notices)
-            undoing.pop_all()
             log.info("click-to-call %s from %s: %s", clicktocall["id"], client, contact)
+        except BaseException:
+            if take_back is not None:
+                take_back()
+            self._leave(clicktocall["id"], len(routes))
+            raise
+        finally:
+            logs.activation.reset(about)
         with self._lock:
             self._live[row["id"]] = live
         self._engine.submit(lambda: self._run(row["id"], live))

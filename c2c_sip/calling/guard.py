@@ -201,6 +201,12 @@ class Guard:
         if not self._records.spend(f"link {link.id}", link.uses, link.expires, now):
             raise _bad_link("used", "The link was used already")
 
+    def wanted_proof(self, clicktocall: Mapping[str, Any]) -> str:
+        """What a visitor has to show: ``none``, or see ``guard.challenge``."""
+        least = self._config.guard.challenge
+        wanted = str(clicktocall.get("challenge") or least)
+        return least if wanted == "none" else wanted  # not to be made laxer
+
     def check_proof(
         self, clicktocall: Mapping[str, Any], text: str, brought: Proof, client: str, now: float
     ) -> None:
@@ -208,10 +214,7 @@ class Guard:
 
         :raises Refusal: it did not; for a proof of work with a challenge to solve
         """
-        guard = self._config.guard
-        wanted = clicktocall.get("challenge") or guard.challenge
-        if wanted == "none" and guard.challenge != "none":
-            wanted = guard.challenge  # not to be made laxer
+        guard, wanted = self._config.guard, self.wanted_proof(clicktocall)
         subject = str(clicktocall["id"])
         if wanted == "proof_of_work":
             bits, solution = guard.proof_of_work_bits, brought.solution

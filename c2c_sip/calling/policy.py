@@ -16,6 +16,7 @@ The order of the refusals here, each with the name that its record has (``docs/g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,6 +48,7 @@ MOST_STEPS = 4 * MOST_STATES * 257
 
 # The characters of a SIP URI's user part that need no escape, RFC 3261 §25.1.
 _PLAIN = "-_.!~*'()&=+$,;?/"
+_IS_PLAIN = re.compile(f"[A-Za-z0-9{re.escape(_PLAIN)}]*")
 
 RefusalKind = Literal["validation", "throttled", "unavailable", "full", "stopping"]
 
@@ -282,7 +284,9 @@ def spellings(text: str, contact: Contact) -> list[str]:
     """
     if isinstance(contact, Uri):
         # Written one way only: %31900 and 1900 are the same user.
-        user = None if contact.user is None else quote(unquote(contact.user), safe=_PLAIN)
+        user = contact.user
+        if user is not None and _IS_PLAIN.fullmatch(user) is None:
+            user = quote(unquote(user), safe=_PLAIN)
         bare = Uri(contact.scheme, user, None, contact.host, contact.port)
         plain = not contact.params and contact.password is None and "%" not in text
         return [str(bare), text] if plain else [str(bare)]

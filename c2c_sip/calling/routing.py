@@ -44,6 +44,7 @@ _ASSERTING = ("pai", "ppi", "rpid")
 # What a user part may have as it is (RFC 3261 §25.1), without the characters that mean something
 # to those who take a URI apart carelessly.
 _PLAIN_IN_USER = "-_.!~*'()&=+$,"
+_IS_PLAIN = re.compile(f"[A-Za-z0-9{re.escape(_PLAIN_IN_USER)}]*")
 
 
 class Trunk(Protocol):
@@ -463,6 +464,8 @@ def sip_uri(user: str, host: str, port: int | None = None) -> Uri:
 
 def escape_user(user: str) -> str:
     """A user as it stands in a URI."""
+    if _IS_PLAIN.fullmatch(user) is not None:
+        return user
     return quote(user, safe=_PLAIN_IN_USER, errors="surrogateescape")
 
 

@@ -31,10 +31,18 @@ class Rows:
         #: Of each query and its values: the row, what the writer had written before it was asked for, and when that was.
         self._known: dict[tuple[str, tuple[Any, ...]], tuple[Row | None, int, float]] = {}
 
-    def find(self, query: str, *values: Any, lately: bool = False) -> Row | None:
-        """The first row of ``query``, which marks its values with ``?``, by the names of its columns. Not to be changed.
+    def find(
+        self,
+        query: str,
+        *values: Any,
+        lately: bool = False,
+        shown: Callable[[Row], Row] = lambda row: row,
+    ) -> Row | None:
+        """The first row of ``query``, which marks its values with ``?``, by the names of its columns.
 
-        :param lately: whether it will do as it was when it was asked for lately
+        :param lately: whether it will do as it was when it was asked for lately: the very same is what others get, and is not to
+            be changed
+        :param shown: what is made of it, once; always the same for one query
         """
         key = query, values
         written, now = self._writer.written, self._clock()
@@ -44,9 +52,12 @@ class Rows:
         if any("\0" in value for value in values if isinstance(value, str)):
             return None  # which PostgreSQL has no text with
         row = self._ask(query, values)
-        if len(self._known) >= MOST:
-            self._known.clear()
-        self._known[key] = row, written, now
+        if row is not None:
+            row = shown(row)
+        if lately:
+            if len(self._known) >= MOST:
+                self._known.clear()
+            self._known[key] = row, written, now
         return row
 
     def _ask(self, query: str, values: tuple[Any, ...]) -> Row | None:

@@ -224,8 +224,8 @@ class Store:
 
         :param lately: what another process has written within the last second may not be in it
         """
-        row = self._rows.find('SELECT * FROM "account" WHERE "id" = ?', account_id, lately=lately)
-        return self._account_row(row) if row else None
+        query = 'SELECT * FROM "account" WHERE "id" = ?'
+        return self._rows.find(query, account_id, lately=lately, shown=self._account_row)
 
     def account_by(self, field: str, value: str) -> Row | None:
         """The account of this ``name`` or ``realm``; of several with one name the oldest: whoever takes a name that is there
@@ -443,16 +443,13 @@ class Store:
 
         :param lately: as in :meth:`account`
         """
-        row = self._rows.find(
+        return self._rows.find(
             'SELECT * FROM "clicktocall" WHERE "id" = ? AND "account_id" = ? AND "deleted" IS NULL',
             identifier,
             account_id,
             lately=lately,
+            shown=_clicktocall,
         )
-        if row is None:
-            return None
-        document: Row = json.loads(row["document"])
-        return document | {"id": row["id"], "revision": row["revision"]}
 
     def clicktocalls(
         self, account_id: str, span: Span, containing: Sequence[tuple[str, ...]] = ()
@@ -540,9 +537,8 @@ class Store:
         self, row: Mapping[str, Any], also: tuple[Change, ...] = ()
     ) -> "Future[Any]":
         """Add a record, and what is ``also`` to be on disk once the future has a result."""
-        made = new_row("activation", _NO_SECONDS | {"node": self._node} | dict(row))
-        made.also = also
-        return self._writer.make(made)
+        columns = {**_NO_SECONDS, "node": self._node, **row}
+        return self._writer.make(Change("activation", columns.pop("id"), columns, True, also))
 
     def update_activation(self, id: str, also: tuple[Change, ...] = (), **changes: Any) -> None:
         """Change a record, and make what is ``also`` to be made in that transaction. Does not wait."""
@@ -681,6 +677,11 @@ def _cdr(row: Mapping[str, Any]) -> Row:
     found["account_id"] = found.pop("account")
     found["activation_id"] = found.pop("activation")
     return found
+
+
+def _clicktocall(row: Mapping[str, Any]) -> Row:
+    document: Row = json.loads(row["document"])
+    return document | {"id": row["id"], "revision": row["revision"]}
 
 
 def _nothing() -> None:

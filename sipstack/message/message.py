@@ -565,12 +565,9 @@ def make_response(
 
     ``to_tag`` is added to a To that has none; a 100 never gets one.
     """
-    response = Response(status, reason)
-    for line in request.get_all("via"):
-        response.add("Via", line)
+    lines = [("Via", line) for line in request.get_all("via")]
     if 100 < status < 300 and request.method in ("INVITE", "SUBSCRIBE", "REFER", "NOTIFY"):
-        for line in request.get_all("record-route"):
-            response.add("Record-Route", line)
+        lines += [("Record-Route", line) for line in request.get_all("record-route")]
     for name in ("From", "To", "Call-ID", "CSeq"):
         # A refusal has what the request has: one of these may be what is missing.
         text = request.get(name)
@@ -578,12 +575,11 @@ def make_response(
             continue
         if name == "To" and to_tag is not None and status != 100 and _has_no_tag(request):
             text = f"{text.rstrip()};tag={to_tag}"
-        response.add(name, text)
-    for name, value in headers:
-        response.add(name, value)
+        lines.append((name, text))
+    lines += headers
     if status == 100 and (timestamp := request.get("Timestamp")) is not None:
-        response.add("Timestamp", timestamp)
-    return response
+        lines.append(("Timestamp", timestamp))
+    return Response(status, reason, lines)
 
 
 def _has_no_tag(request: Request) -> bool:

@@ -73,6 +73,19 @@ def test_nobody_wakes_up_for_what_is_put_off_or_taken_back(bed: Bed) -> None:
     assert bed.woken == [1005.0, 1032.0]
 
 
+def test_after_a_ring_nobody_wakes_up_for_what_was_put_off_behind_it(bed: Bed) -> None:
+    first, last = Alarm(), Alarm()
+    bed.alarms.set(first, 1000.5)
+    bed.alarms.set(last, 1005.0)
+    for number in range(20):
+        answered = Alarm()
+        bed.alarms.set(answered, 1000.6 + number / 100)
+        bed.alarms.set(answered, 1005.0 if number % 2 else None)
+    bed.run(10)
+    assert bed.woken == [1000.5, 1005.0]
+    assert len(bed.rung) == 12
+
+
 def test_one_that_is_put_off_behind_others_and_forward_again_rings_once(bed: Bed) -> None:
     one, other = Alarm(), Alarm()
     bed.alarms.set(other, 1001.0)

@@ -287,6 +287,15 @@ def test_a_branch_is_the_same_whether_or_not_the_parameters_were_cut_apart(
     assert via.branch == branch
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_our_own_via_is_written_as_it_is_read(host: str) -> None:
+    ours = Via.of_ours("TCP", host, 5070, "z9hG4bKabc")
+    written = f"SIP/2.0/TCP {f'[{host}]' if ':' in host else host}:5070;rport;branch=z9hG4bKabc"
+    assert str(ours) == written
+    assert Via.parse(written) == ours
+    assert (ours.branch, ours.has_param("rport"), ours.rport) == ("z9hG4bKabc", True, None)
+
+
 @given(st.text(), st.binary(max_size=2000))
 def test_the_size_of_a_message_is_known_before_it_is_written(name: str, body: bytes) -> None:
     shown = "".join(c for c in name if c.isprintable())

@@ -97,3 +97,18 @@ def test_it_remembers_only_so_many(bed: Bed, monkeypatch: pytest.MonkeyPatch) ->
     for number in range(100):
         assert not bed.store.guard.is_never_called(bed.account, f"+1202555{number:04}")
     assert len(rows._known) <= 10
+
+
+def test_who_changes_what_was_read_changes_it_for_nobody_else(bed: Bed) -> None:
+    assert bed.name() == "a"
+    mine = bed.store.clicktocall(bed.account, bed.definition)
+    assert mine is not None
+    mine["name"] = "changed"
+    assert bed.name() == "a"
+    again = bed.store.clicktocall(bed.account, bed.definition)
+    assert again is not None and again["name"] == "a"
+
+
+def test_a_document_is_read_once_for_all_who_want_it_as_it_was_lately(bed: Bed) -> None:
+    first, second = (bed.store.account(bed.account, lately=True) for _ in range(2))
+    assert first is second is not None
