@@ -366,6 +366,7 @@ class Calling:
             may_go_on=lambda: minutes is None or minutes.are_left(self._wall()),
         )
         settled = threading.Event()
+        is_told = bool(notices)
 
         def changed(state: str) -> None:
             if minutes is not None and state == "connected":
@@ -376,7 +377,7 @@ class Calling:
                 self._answered(live)
             if state in ("connected", "failed", "ended") and not settled.is_set():
                 settled.set()
-            if notices:
+            if is_told:
                 self._told()
 
         recorder = Recorder(
@@ -407,8 +408,9 @@ class Calling:
     def _steady(self) -> Callable[[], float]:
         """The time of day as it goes on from now for one call, whose seconds are counted and paid: whoever sets the machine's
         clock meanwhile makes it no longer and no shorter."""
-        offset = self._wall() - self._engine.now()
-        return lambda: offset + self._engine.now()
+        now = self._engine.now
+        offset = self._wall() - now()
+        return lambda: offset + now()
 
     async def _run(self, activation_id: str, live: _Live) -> None:
         # Of this task and of all that follows from it.

@@ -94,10 +94,8 @@ class SipDesk:
         self._loop = loop
         self._rng = rng
         self._media_address = media_address
-
-    def now(self) -> float:
-        """The loop's clock, which is the monotonic clock that the media plane counts on."""
-        return self._loop.time()
+        #: The loop's clock, which is the monotonic clock that the media plane counts on.
+        self.now = loop.time
 
     def locate(self, plan: LegPlan) -> asyncio.Future[Way]:
         """See :meth:`c2c_sip.calling.flow.Desk.locate`."""
@@ -227,6 +225,8 @@ class Engine:
         self._keeper = keeper
         self._accepted = accepted
         self._loop = asyncio.new_event_loop()
+        #: The loop's clock, which is the monotonic clock that the media plane counts on. From any thread.
+        self.now = self._loop.time
         self._tasks: set[asyncio.Task[None]] = set()
         #: What is to begin, and since when.
         self._waiting: deque[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = deque()
@@ -390,10 +390,6 @@ class Engine:
 
     def _at(self, moment: float, then: Callable[[], None]) -> None:
         self._loop.call_at(moment, then)
-
-    def now(self) -> float:
-        """The loop's clock, which is the monotonic clock that the media plane counts on. From any thread."""
-        return self._loop.time()
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
