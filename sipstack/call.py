@@ -397,14 +397,15 @@ class OutgoingCall:
             return
         if response.status != 183 or not response.body:
             self._on_event(Ringing(response.status))
-        if has_sdp(response):
+        description = sdp_of(response)
+        if description:
             try:
-                remote = self._media.accept_answer(sdp_of(response))
+                remote = self._media.accept_answer(description)
             except SdpError:
                 return  # what the 2xx says counts, and is judged then
             early = invitation.early.get(response.to.tag)
             if early is not None:
-                early.answer, early.updated = sdp_of(response), None
+                early.answer, early.updated = description, None
             self._on_media(remote)
             self._on_event(EarlyMedia(remote))
 
