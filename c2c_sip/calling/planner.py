@@ -29,6 +29,7 @@ from sipstack.transport.own import is_own
 
 log = logging.getLogger(__name__)
 
+_mode = lru_cache(Mode)
 #: Addresses of which it is kept in mind whether they may be called.
 HOSTS = 4096
 
@@ -226,7 +227,7 @@ class Planner:
             timeout=timeout,
             codecs=recordable(codecs) if codecs and clicktocall.get("record") else codecs,
             ptime=trunk.ptime if trunk is not None else 20,
-            srtp=Mode(trunk.srtp if trunk is not None else self._config.media.srtp),
+            srtp=_mode(trunk.srtp if trunk is not None else self._config.media.srtp),
             redirect=redirect,
             accepts_referral=lambda uri: transfer(uri) is not None,
             transfer=transfer,
