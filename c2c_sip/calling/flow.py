@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
@@ -42,8 +43,9 @@ from sipstack.sdp import Codec
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at whether audio still comes.
-WATCH = 2.0
+#: Seconds between two looks at whether audio still comes, and to what their moments are rounded up: one wake-up is for the
+#: looks of many calls, as long as those are not so many that others would wait for them.
+WATCH, TOGETHER = 2.0, 0.1
 #: The hangup cause of a call whose relay has died.
 RELAY_LOST = "NORMAL_TEMPORARY_FAILURE"
 #: That of one that the service's end ends.
@@ -465,12 +467,12 @@ class Flow:
         # What goes past us cannot be recorded.
         bypass = Bypass(caller, contact) if self.plan.bypass and tape is None else None
         end = started + self.plan.max_duration
-        due = min(started + WATCH, end)
+        due = min(_next_look(started), end)
         while True:
             # Also between events: who sends one each second does not keep the call up by it.
             now = self._desk.now()
             if now > due - MOMENT:
-                due = min(now + WATCH, end)
+                due = min(_next_look(now), end)
                 if now > end - MOMENT:
                     raise Over(Ending("ALLOTTED_TIMEOUT", why="too long"))
                 if not self.plan.may_go_on():
@@ -626,6 +628,11 @@ class Flow:
                     return
         except TimeoutError:
             return
+
+
+def _next_look(now: float) -> float:
+    """When it is looked again whether audio still comes."""
+    return math.ceil((now + WATCH) / TOGETHER) * TOGETHER
 
 
 def _reason(ending: Ending) -> str:

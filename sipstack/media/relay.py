@@ -50,6 +50,9 @@ MOST = 256
 BEHIND = 0.1
 SHARE = 8
 NEVER = math.inf
+#: To a multiple of so many seconds an RTCP report may wait for others, where nothing else is to be done: of an interval of
+#: some seconds that is nothing (RFC 3550 §6.2), and to wake up for each costs more than to send it.
+TOGETHER = 0.04
 #: Datagrams taken from a guard or an RTCP socket in one turn.
 BATCH = 16
 #: Bytes that are taken of a datagram. One that has as many may have had more, and is not passed on.
@@ -391,7 +394,7 @@ class Relay:
     @property
     def _due(self) -> float:
         """When there is something to do though nothing comes."""
-        report = self._reports[0][0] if self._reports else NEVER
+        report = math.ceil(self._reports[0][0] / TOGETHER) * TOGETHER if self._reports else NEVER
         return min(report, self._player.due) if self._player.playing else report
 
     @property
