@@ -599,8 +599,7 @@ class Flow:
         """Ask a leg that has been silent for too long whether it is still there; when it was last known to be."""
         if not leg.hears():
             return now
-        last = leg.media.counters().last_received
-        since = max(since, last or 0.0)
+        since = max(since, leg.media.last_received or 0.0)
         if now - since < self.plan.media_timeout or leg.plan.call_id in self._asked:
             return since
         self._asked.add(leg.plan.call_id)

@@ -132,6 +132,13 @@ class MediaLeg:
         # In this order: what was closed meanwhile in another thread has its last ones.
         return self._final or found
 
+    @property
+    def last_received(self) -> float | None:
+        """When the peer was last heard: that one of the counters, which costs nothing to be looked at."""
+        if self._final is not None:
+            return self._final.last_received
+        return self._relay.last_received(self._number)
+
     def close(self) -> LegCounters:
         """Stop, and give the ports back. May be called again."""
         if self._final is None:
@@ -175,6 +182,7 @@ class _Driver(Protocol):
     ) -> None: ...
     def tell(self, name: str, *arguments: object) -> None: ...
     def counters(self, number: int) -> LegCounters: ...
+    def last_received(self, number: int) -> float | None: ...
     def remove(self, number: int) -> LegCounters: ...
     def drop(self, number: int) -> None: ...
 
@@ -228,6 +236,10 @@ class _Thread:
     def counters(self, number: int) -> LegCounters:
         line = self._lines.get(number)  # none where it is just being removed
         return line.counters() if line is not None else LegCounters()
+
+    def last_received(self, number: int) -> float | None:
+        line = self._lines.get(number)
+        return (line.last_received or None) if line is not None else None
 
     def remove(self, number: int) -> LegCounters:
         self.tell("end", number)

@@ -305,6 +305,10 @@ class Worker:
         """A line's counters, as they were :data:`REFRESH` seconds ago at most."""
         return self._counters.get(number, LegCounters())
 
+    def last_received(self, number: int) -> float | None:
+        """When a line's peer was last heard, as far as it was told."""
+        return self.counters(number).last_received
+
     def remove(self, number: int) -> LegCounters:
         """End a line; its last counters, which are worth waiting a few milliseconds for."""
         done = self._removed[number] = threading.Event()

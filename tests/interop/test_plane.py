@@ -83,6 +83,20 @@ def test_keys_are_pressed_and_heard_through_the_plane(plane: MediaPlane) -> None
     until(lambda: pressed == ["7"])
 
 
+def test_when_a_peer_was_last_heard_is_told_without_its_other_counters(plane: MediaPlane) -> None:
+    leg = plane.open(HOST)
+    assert leg.last_received is None
+    end = End(leg)
+    began = time.monotonic()
+    end.say(b"\x01" * 160)
+    until(lambda: leg.last_received is not None)
+    heard = leg.last_received
+    assert heard is not None and began <= heard <= time.monotonic()
+    assert heard == leg.counters().last_received
+    leg.close()
+    assert leg.last_received == heard
+
+
 def test_heads_of_packets_are_seen_through_the_plane(plane: MediaPlane) -> None:
     one, two = bridged(plane)
     seen: list[tuple[object, ...]] = []
