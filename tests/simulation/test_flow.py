@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pytest
 
 from c2c_sip.calling.engine import SipDesk
-from c2c_sip.calling.flow import Flow
+from c2c_sip.calling.flow import TOGETHER, WATCH, Flow, _next_look
 from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
 from sipstack.call import Outbound, OutgoingCall
@@ -545,3 +545,13 @@ if __name__ == "__main__":
         replayed = replay(int(text))
         print(replayed.network.ladder())
         print(replayed.ledger.record, *replayed.wrong, *replayed.theirs, sep="\n")
+
+
+def test_looks_at_calls_that_began_apart_share_their_moments() -> None:
+    began = [1000.0 + number / 1000 for number in range(1000)]
+    looks = [_next_look(moment) for moment in began]
+    assert len(set(looks)) <= 1.0 / TOGETHER + 1
+    assert all(
+        WATCH <= look - moment < WATCH + TOGETHER + 1e-6
+        for look, moment in zip(looks, began, strict=True)
+    )

@@ -10,7 +10,7 @@ import pytest
 from sipstack.media.dtmf import KeyReader
 from sipstack.media.g711 import ULAW_TO_ALAW
 from sipstack.media.quality import mos
-from sipstack.media.relay import Relay
+from sipstack.media.relay import TOGETHER, Relay
 from sipstack.media.rtcp import (
     Goodbye,
     Packet,
@@ -84,6 +84,23 @@ def test_the_relay_wakes_up_for_a_tone_no_more_often_than_the_tone_has_frames() 
         turns += 1
     assert len(desk.heard) in (500, 501)
     assert turns < 520, "and a report or two"
+
+
+def test_reports_of_many_silent_lines_share_a_wake_up_and_none_is_much_later_for_it() -> None:
+    world = World()
+    desks = [Endpoint(world, ("198.51.100.7", 4000 + 2 * number)) for number in range(400)]
+    for desk in desks:
+        desk.describe()
+    end, turns, late = world.now + 10.0, 0, 0.0
+    while world.now < end:
+        due = world.relay._reports[0][0]
+        world.relay.turn()
+        turns += 1
+        late = max(late, world.now - due)
+    told = sum(len(desk.reports) for desk in desks)
+    assert told > 800
+    assert turns <= 10.0 / TOGETHER + 2
+    assert late <= TOGETHER + 0.002
 
 
 def test_whoever_does_something_while_the_relay_waits_wakes_it_only_for_what_is_due_sooner() -> (
