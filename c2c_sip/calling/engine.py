@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import random
 import threading
 import time
@@ -32,6 +33,7 @@ from sipstack.sdp import Codec, LocalMedia
 from sipstack.session import send_in_dialog
 from sipstack.session_timer import USUAL
 from sipstack.transport import Address, Transport
+from sipstack.turns import new_event_loop
 from sipstack.useragent import UserAgent
 
 log = logging.getLogger(__name__)
@@ -224,13 +226,15 @@ class Engine:
         self._left_up = left_up
         self._keeper = keeper
         self._accepted = accepted
-        self._loop = asyncio.new_event_loop()
+        self._loop = new_event_loop()
         #: The loop's clock, which is the monotonic clock that the media plane counts on. From any thread.
         self.now = self._loop.time
         self._tasks: set[asyncio.Task[None]] = set()
         #: What is to begin, and since when.
         self._waiting: deque[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = deque()
-        self._beginning = False
+        #: Rung once for all that is to begin and was not looked at: the loop's own way to be woken takes it twice the calls.
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._rung = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -248,6 +252,7 @@ class Engine:
             raise
 
     async def _set_up(self) -> None:
+        self._loop.add_reader(self._bell, self._answer)
         self.agent = await self._build(self._loop)
         self.desk = SipDesk(
             self.agent,
@@ -336,19 +341,22 @@ class Engine:
         them would go on in time, and what is sent again for it is more than what was to be done.
         """
         self._waiting.append((self._loop.time(), work))
-        self._loop.call_soon_threadsafe(self._arrived)
+        if not self._rung:
+            self._rung = True
+            os.eventfd_write(self._bell, 1)
 
-    def _arrived(self) -> None:
-        if not self._beginning:
-            self._beginning = True
-            self._begin()
+    def _answer(self) -> None:
+        os.eventfd_read(self._bell)
+        self._begin()
 
     def _begin(self) -> None:
+        # Before looking: who has more from here on is seen, or rings again.
+        self._rung = False
         for _ in range(min(BEGINNINGS, len(self._waiting))):
             _, work = self._waiting.popleft()
             self._keep(work())
-        self._beginning = bool(self._waiting)
-        if self._beginning:
+        if self._waiting:
+            self._rung = True
             self._loop.call_soon(self._begin)
 
     @property
@@ -426,6 +434,8 @@ class Engine:
         self._thread.join(5.0)
         if not self._thread.is_alive():
             self._loop.close()
+            bell, self._bell = self._bell, -1
+            os.close(bell)
 
 
 def hang_up_what_was_left(
