@@ -173,7 +173,8 @@ class Line:
         self.quality = StreamQuality()
         self.count = self.quality.packet
         self.codec: Codec | None = None
-        self.keys = KeyReader()
+        #: Reads the keys that it presses, once there are any.
+        self.keys: KeyReader | None = None
         self.heard_ssrc = -1
         #: The sequence number after the highest so far; 65536, which there is none of, after 65535.
         self.following = -1
@@ -347,6 +348,8 @@ class Line:
         heard, reporter = self.quality.snapshot(), self.reporter
         codec, said, trip = self.codec, reporter.peer_report, reporter.round_trip
         early = self.early
+        jitters = heard.jitter, heard.mean_jitter, heard.max_jitter
+        jitter, mean_jitter, max_jitter = [round(1000 * seconds, 3) for seconds in jitters]
         score = peer_score = None
         delay = trip / 2 if trip is not None else 0.0
         if codec is not None:
@@ -362,9 +365,9 @@ class Line:
             lost=heard.lost,
             late=heard.late,
             duplicate=heard.duplicate,
-            jitter_ms=_milliseconds(heard.jitter),
-            mean_jitter_ms=_milliseconds(heard.mean_jitter),
-            max_jitter_ms=_milliseconds(heard.max_jitter),
+            jitter_ms=jitter,
+            mean_jitter_ms=mean_jitter,
+            max_jitter_ms=max_jitter,
             longest_gap_ms=_milliseconds(heard.longest_gap),
             # Of whom nothing was ever said, nobody knows whose it was.
             rejected=self.rejected + (len(early) if early is not None else 0),

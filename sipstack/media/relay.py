@@ -22,6 +22,7 @@ from functools import partial
 from socket import SocketType
 from typing import Protocol
 
+from sipstack.media.dtmf import KeyReader
 from sipstack.media.early import Early
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipstack.media.line import (
@@ -499,7 +500,8 @@ class Relay:
             else:
                 line.lead = lead & ~MARKER
         else:
-            key = line.keys.packet(bytes(buffer[_payload(buffer, size)]), timestamp)
+            keys = line.keys = line.keys or KeyReader()
+            key = keys.packet(bytes(buffer[_payload(buffer, size)]), timestamp)
             if key is not None:
                 self._listener.key(line.number, key)
         out = line.other
@@ -566,7 +568,7 @@ class Relay:
         if ssrc != line.heard_ssrc:
             if line.last_received:
                 line.quality.restart()
-                line.keys.restart()
+                line.keys = None
             line.heard_ssrc = ssrc
         else:
             newest = (sequence - line.following) & 0xFFFF < 0x8000
