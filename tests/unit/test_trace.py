@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import zlib
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -133,6 +134,14 @@ def test_what_is_archived_comes_back_without_secrets() -> None:
     assert b"5ec4e7" not in dump(entries) and b"5ec4e7" not in again[0].data
     with pytest.raises(ValueError, match=r"."):
         load(b"nonsense")
+
+
+def test_what_was_archived_with_seconds_and_a_larger_window_is_read_still() -> None:
+    facts = b'[1001.5, 1, "UDP", "192.0.2.1", 5060, "192.0.2.2", 5060, 3]\n'
+    head = b'[1001.75, 172, "RTP", "192.0.2.1", 4000, "192.0.2.2", 4002, 2]\n'
+    entries, heads = load(zlib.compress(facts + b"SIP" + head + b"\x80\x00"))
+    assert [(entry.time, entry.data) for entry in entries] == [(1001.5, b"SIP")]
+    assert heads == [Datagram(1001.75, ("192.0.2.1", 4000), ("192.0.2.2", 4002), b"\x80\x00", 172)]
 
 
 CALL = [
