@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -116,7 +116,7 @@ class Leg:
         """The peer's media was agreed on, for the first time or anew."""
         direct = self.call.outbound.account is None and not self.plan.at_home
         if direct and not all(map(self.plan.accepted, (remote.address, remote.rtcp_address))):
-            remote = replace(remote, withheld=True)
+            remote = remote._replace(withheld=True)
         self.remote, self.voices = remote, voices(remote.codecs)
         self.media.set_remote(remote, self.local.receive_codecs)
 

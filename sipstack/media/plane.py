@@ -14,7 +14,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from socket import SocketType
 from typing import TYPE_CHECKING, Protocol
@@ -82,7 +82,7 @@ class MediaLeg:
         if self._plane.names_us(self._number, remote.address, remote.port):
             # Of two that do, a packet would go from one to the other and back as fast as we can send.
             log.warning("the peer of RTP port %d says that it is where we are", self.rtp_port)
-            remote = replace(remote, port=0)
+            remote = remote._replace(port=0)
         self._relay.tell("describe", self._number, remote, local_codecs)
 
     def bridge(self, other: "MediaLeg") -> None:
