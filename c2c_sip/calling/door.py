@@ -62,9 +62,10 @@ class _Live:
     flow: Flow
     recorder: Recorder
     started: float
-    settled: threading.Event
     #: Legs that it may have at once.
     lines: int
+    #: It was connected, has failed or ended.
+    is_settled: bool = False
 
 
 class Calling:
@@ -108,7 +109,8 @@ class Calling:
         #: Legs that those may have together.
         self._lines = 0
         self._stopping = False
-        self._idle = threading.Condition(self._lock)
+        #: Told of each call that is settled, and when none is left.
+        self._news = threading.Condition(self._lock)
 
     def prepare(self) -> None:
         """Make what every call takes now: the first one would have all others wait for it."""
@@ -365,7 +367,6 @@ class Calling:
             watch=lambda media: self._tracing.watch(row["id"], media),
             may_go_on=lambda: minutes is None or minutes.are_left(self._wall()),
         )
-        settled = threading.Event()
         is_told = bool(notices)
 
         def changed(state: str) -> None:
@@ -375,8 +376,8 @@ class Calling:
                 minutes.stop(self._wall())
             if live.lines > 2 and state in ("extension_answered", "connected"):
                 self._answered(live)
-            if state in ("connected", "failed", "ended") and not settled.is_set():
-                settled.set()
+            if state in ("connected", "failed", "ended"):
+                self._settle(live)
             if is_told:
                 self._told()
 
@@ -400,7 +401,6 @@ class Calling:
             flow,
             recorder,
             row["created"],
-            settled,
             len(routes),
         )
         return live
@@ -418,14 +418,20 @@ class Calling:
         try:
             await live.flow.run()
         finally:
-            if not live.settled.is_set():
-                live.settled.set()
+            self._settle(live)
             self._tracing.ended(activation_id)
             self._leave(live.clicktocall_id, live.lines)
             with self._lock:
                 self._live.pop(activation_id, None)
                 if not self._live:
-                    self._idle.notify_all()
+                    self._news.notify_all()
+
+    def _settle(self, live: _Live) -> None:
+        """Have whoever waits for a call go on."""
+        if not live.is_settled:
+            with self._lock:
+                live.is_settled = True
+                self._news.notify_all()
 
     # --- looking
 
@@ -444,10 +450,10 @@ class Calling:
 
     def wait(self, activation_id: str, timeout: float) -> None:
         """Block until the activation is connected, has failed or ended, and its record says so; or ``timeout`` seconds."""
-        with self._lock:
+        with self._news:
             live = self._live.get(activation_id)
-        if live is not None:
-            live.settled.wait(timeout)
+            if live is not None:
+                self._news.wait_for(lambda: live.is_settled, timeout)
         self._store.flush()
 
     def channels(self, account_id: str) -> list[dict[str, Any]]:
@@ -548,8 +554,8 @@ class Calling:
             lives = list(self._live.values())
         for live in lives:
             self._engine.soon(lambda live=live: live.flow.hang_up("SYSTEM_SHUTDOWN"))  # type: ignore[misc]
-        with self._idle:
-            self._idle.wait_for(lambda: not self._live, timeout)
+        with self._news:
+            self._news.wait_for(lambda: not self._live, timeout)
         self._refusals.flush()
 
 

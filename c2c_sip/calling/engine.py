@@ -10,16 +10,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
-from c2c_sip.calling.leg import Leg, LegError, Way
+from c2c_sip.calling.inbox import Inbox
+from c2c_sip.calling.leg import NOWHERE, Keeper, Leg, LegError, Way
 from c2c_sip.calling.plan import LegPlan
 from c2c_sip.store.standing import as_text
 from sipstack.account import Account, account_at
 from sipstack.agent import Agent
+from sipstack.alarms import Alarms
 from sipstack.call import Event, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.fence import Fence
@@ -33,7 +36,7 @@ from sipstack.sdp import Codec, LocalMedia
 from sipstack.session import send_in_dialog
 from sipstack.session_timer import USUAL
 from sipstack.transport import Address, Transport
-from sipstack.turns import new_event_loop
+from sipstack.turns import Loop
 from sipstack.useragent import UserAgent
 
 log = logging.getLogger(__name__)
@@ -48,28 +51,6 @@ SOON, HELD_UP = 0.03, 0.5
 
 T = TypeVar("T")
 
-
-class Keeper(Protocol):
-    """Where it is kept what it takes to end the legs that are up, should we be killed: see :func:`left_of`."""
-
-    def keep(self, call_id: str, text: str) -> None:
-        """This is what is known of the leg, in JSON."""
-
-    def over(self, call_id: str) -> None:
-        """Nothing is left to be ended of that leg."""
-
-
-class _Forgetful:
-    """Keeps nothing."""
-
-    def keep(self, call_id: str, text: str) -> None:
-        """See :class:`Keeper`."""
-
-    def over(self, call_id: str) -> None:
-        """See :class:`Keeper`."""
-
-
-_NOWHERE = _Forgetful()
 
 #: Builds the user agent inside the running loop, where its sockets belong.
 UserAgentFactory = Callable[[asyncio.AbstractEventLoop], Awaitable[UserAgent]]
@@ -87,7 +68,7 @@ class SipDesk:
         rng: random.Random,
         media_address: str = "",
         session_interval: int = USUAL,
-        keeper: Keeper = _NOWHERE,
+        keeper: Keeper = NOWHERE,
     ) -> None:
         self._agent = agent
         self._keeper = keeper
@@ -98,6 +79,7 @@ class SipDesk:
         self._media_address = media_address
         #: The loop's clock, which is the monotonic clock that the media plane counts on.
         self.now = loop.time
+        self.alarms: Alarms[Inbox[Any]] = Alarms(loop, Inbox.wake)
 
     def locate(self, plan: LegPlan) -> asyncio.Future[Way]:
         """See :meth:`c2c_sip.calling.flow.Desk.locate`."""
@@ -150,8 +132,8 @@ class SipDesk:
             plan.srtp,
             self._rng.randbytes,
         )
-        leg = Leg(plan, media, local, codecs)
-        call = OutgoingCall(
+        leg = Leg(plan, media, local, codecs, targets, self._keeper)
+        leg.call = OutgoingCall(
             way.agent,
             plan.outbound,
             local,
@@ -165,15 +147,9 @@ class SipDesk:
             accepts_referral=plan.accepts_referral,
             session_interval=self._session_interval,
             on_pending=leg.stands,
-            on_finished=partial(self._over, leg),
+            on_finished=leg.finished,
         )
-        leg.keep = self._keeper.keep
-        leg.attach(call, targets)
         return leg
-
-    def _over(self, leg: Leg) -> None:
-        leg.keep = _NOWHERE.keep
-        self._keeper.over(leg.plan.call_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +178,7 @@ class Engine:
         rng: random.Random,
         session_interval: int = USUAL,
         left_up: Sequence[Mapping[str, Any]] = (),
-        keeper: Keeper = _NOWHERE,
+        keeper: Keeper = NOWHERE,
         accepted: Callable[[str], bool] = lambda host: True,
     ) -> None:
         """``session_interval`` is that of the calls' session timers in seconds, 0 for none.
@@ -226,13 +202,16 @@ class Engine:
         self._left_up = left_up
         self._keeper = keeper
         self._accepted = accepted
-        self._loop = new_event_loop()
+        self._loop = Loop()
         #: The loop's clock, which is the monotonic clock that the media plane counts on. From any thread.
         self.now = self._loop.time
         self._tasks: set[asyncio.Task[None]] = set()
         #: What is to begin, and since when.
         self._waiting: deque[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = deque()
-        #: Rung once for all that is to begin and was not looked at: the loop's own way to be woken takes it twice the calls.
+        self._beginning = False
+        #: What is to be done at which moments.
+        self._later: dict[float, list[tuple[Callable[[], None], Context]]] = {}
+        #: Rung where something is to begin, once for all that the thread has not looked at yet.
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._rung = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
@@ -252,7 +231,7 @@ class Engine:
             raise
 
     async def _set_up(self) -> None:
-        self._loop.add_reader(self._bell, self._answer)
+        self._loop.add_reader(self._bell, self._arrived)
         self.agent = await self._build(self._loop)
         self.desk = SipDesk(
             self.agent,
@@ -345,18 +324,20 @@ class Engine:
             self._rung = True
             os.eventfd_write(self._bell, 1)
 
-    def _answer(self) -> None:
+    def _arrived(self) -> None:
         os.eventfd_read(self._bell)
-        self._begin()
+        # Before looking: for what comes from here on it is rung again.
+        self._rung = False
+        if not self._beginning:
+            self._beginning = True
+            self._begin()
 
     def _begin(self) -> None:
-        # Before looking: who has more from here on is seen, or rings again.
-        self._rung = False
         for _ in range(min(BEGINNINGS, len(self._waiting))):
             _, work = self._waiting.popleft()
             self._keep(work())
-        if self._waiting:
-            self._rung = True
+        self._beginning = bool(self._waiting)
+        if self._beginning:
             self._loop.call_soon(self._begin)
 
     @property
@@ -394,10 +375,19 @@ class Engine:
         if threading.current_thread() is self._thread:
             self._at(moment, then)
         else:
-            self.soon(lambda: self._at(moment, then))
+            self._loop.call_soon_threadsafe(self._at, moment, then)
 
     def _at(self, moment: float, then: Callable[[], None]) -> None:
-        self._loop.call_at(moment, then)
+        due = self._later.get(moment)
+        if due is None:
+            due = self._later[moment] = []
+            self._loop.call_at(moment, self._come, moment)
+        # The log knows by it which call each is about.
+        due.append((then, copy_context()))
+
+    def _come(self, moment: float) -> None:
+        for then, context in self._later.pop(moment):
+            self._loop.call_soon(then, context=context)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -430,12 +420,12 @@ class Engine:
         self.agent.close()
 
     def _halt(self) -> None:
+        self._rung = True  # by nobody any more
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5.0)
         if not self._thread.is_alive():
             self._loop.close()
-            bell, self._bell = self._bell, -1
-            os.close(bell)
+            os.close(self._bell)
 
 
 def hang_up_what_was_left(
@@ -443,7 +433,7 @@ def hang_up_what_was_left(
     accounts: Mapping[str, Account],
     left_up: Sequence[Mapping[str, Any]],
     accepted: Callable[[str], bool],
-    keeper: Keeper = _NOWHERE,
+    keeper: Keeper = NOWHERE,
 ) -> None:
     """End the calls that a crash has left up; ``accounts`` are known by name.
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from c2c_sip.calling.bypass import Bypass
 from c2c_sip.calling.causes import ANSWERED_BY_NOBODY, hangup_cause
@@ -23,6 +23,7 @@ from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.recording import Running
 from c2c_sip.calling.ringing import COMPLETED_ELSEWHERE, LOST, Ending, Over, RingGroup
+from sipstack.alarms import Alarms
 from sipstack.call import (
     Answered,
     EarlyMedia,
@@ -78,6 +79,10 @@ class Desk(Protocol):
     def now(self) -> float:
         """Seconds on the clock that :attr:`LegCounters.last_received` is on."""
 
+    @property
+    def alarms(self) -> Alarms[Inbox[Any]]:
+        """What all flows wait by."""
+
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
@@ -107,7 +112,7 @@ class Flow:
         self.plan = plan
         self._desk = desk
         self._recorder = recorder
-        self._events: Inbox[tuple[Leg | None, _Occurrence]] = Inbox()
+        self._events: Inbox[tuple[Leg | None, _Occurrence]] = Inbox(desk.alarms)
         #: Those that are not over, by Call-ID.
         self.legs: dict[str, Leg] = {}
         #: The ways that are known of those who are not dialled yet, by Call-ID.
@@ -144,7 +149,7 @@ class Flow:
                     self._recorder.outcome(over.ending.cause, over.ending.status, explanation)
                     no_one = over.ending.cause in ANSWERED_BY_NOBODY
                     await self._busy(first, self.plan.busy if no_one else self.plan.congestion)
-                raise
+                ending = over.ending
         except Over as over:
             ending = over.ending
         except asyncio.CancelledError:
@@ -295,7 +300,7 @@ class Flow:
                 else:
                     search.add_done_callback(partial(dial, plan))
             while True:
-                source, event = await self._take(until)
+                source, event = await self._events.take(until)
                 ending = self._ending(source, event)
                 if ending is not None and ending.plan in group:
                     leg = source or self.legs.get(ending.plan.call_id if ending.plan else "")
@@ -315,13 +320,14 @@ class Flow:
                     self._recorder.chosen(source.plan)
                 else:
                     continue
-                for leg in [leg for leg in self.legs.values() if leg.plan in group]:
-                    if leg is not source:
+                for leg in list(self.legs.values()):
+                    if leg is not source and leg.plan in group:
                         self._leave(leg, Ending(LOST, 487))
                 return source
         except TimeoutError:
-            for leg in [leg for leg in self.legs.values() if leg.plan in group]:
-                self._leave(leg, Ending("NO_ANSWER", None, leg.plan, "unanswered"))
+            for leg in list(self.legs.values()):
+                if leg.plan in group:
+                    self._leave(leg, Ending("NO_ANSWER", None, leg.plan, "unanswered"))
             raise Over(Ending("NO_ANSWER", None, plans[0], "unanswered")) from None
         finally:
             for search in searches:
@@ -361,16 +367,6 @@ class Flow:
         leg.media.on_key = lambda key: None
         leg.media.play(None)
         return True
-
-    async def _take(self, until: float) -> tuple[Leg | None, _Occurrence]:
-        """The next event of a leg that is not closed, or from outside.
-
-        :raises TimeoutError: there is none by then, on the desk's clock
-        """
-        while True:
-            source, event = await self._events.take(until)
-            if source is None or not source.closed:
-                return source, event
 
     def _judge(self, source: Leg | None, event: _Occurrence) -> Event | Ending | Pressed:
         """The event, if it does not end the call.
@@ -442,17 +438,15 @@ class Flow:
         # What this one took comes first, so that the other takes the same and nothing is transcoded. What the other sends then
         # is what this one decodes: its parameters are asked for.
         ours = dict.fromkeys((*leg.codecs, *self.plan.codecs))
-        first = tuple(
-            codec
-            if codec.name == EVENT or codec.fmtp == theirs.fmtp
-            else replace(codec, fmtp=theirs.fmtp)
-            for codec in ours
-            for theirs in shared
-            if codec.same_as(theirs)
-        )
-        rest = tuple(c for c in self.plan.codecs if not any(c.same_as(known) for known in first))
+        first = []
+        for codec in ours:
+            theirs = codec.among(shared)
+            if theirs is not None:
+                as_it_is = codec.name == EVENT or codec.fmtp == theirs.fmtp
+                first.append(codec if as_it_is else replace(codec, fmtp=theirs.fmtp))
+        rest = [codec for codec in self.plan.codecs if codec.among(first) is None]
         # Events are no voice: they stand behind what is.
-        return tuple(sorted(first + rest, key=lambda codec: codec.name == EVENT))
+        return tuple(sorted([*first, *rest], key=lambda codec: codec.name == EVENT))
 
     async def _talk(self, caller: Leg, contact: Leg) -> None:
         """Wait for the end of a bridged call; always leaves by :class:`Over`.
@@ -482,7 +476,7 @@ class Flow:
                     is_past = bypass is not None and bypass.is_on
                     heard[leg] = now if is_past else self._watch(leg, since, now)
             try:
-                source, event = await self._take(due)
+                source, event = await self._events.take(due)
             except TimeoutError:
                 continue
             event = self._judge(source, event)
@@ -566,7 +560,7 @@ class Flow:
         until = self._desk.now() + new.plan.timeout
         try:
             while True:
-                source, event = await self._take(until)
+                source, event = await self._events.take(until)
                 if source is leaving and isinstance(event, Ended):
                     self._leave(leaving, Ending("NORMAL_CLEARING", None, leaving.plan))
                     continue
@@ -594,6 +588,7 @@ class Flow:
             by_us=bool(ending.why),
         )
         self.legs.pop(leg.plan.call_id, None)
+        self._events.drop(lambda occurred: occurred[0] is leg)
 
     def _watch(self, leg: Leg, since: float, now: float) -> float:
         """Ask a leg that has been silent for too long whether it is still there; when it was last known to be."""
@@ -622,7 +617,7 @@ class Flow:
         until = self._desk.now() + self.plan.busy_seconds
         try:
             while leg.call.outcome is None:
-                _, event = await self._take(until)
+                _, event = await self._events.take(until)
                 if isinstance(event, HangUp):
                     return
         except TimeoutError:

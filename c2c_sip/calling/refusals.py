@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from c2c_sip.calling.contact import MAX_LENGTH
 from c2c_sip.calling.diagnosis import refused
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.store import StoreError
+from c2c_sip.store.writer import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ _CAUSES = {
 class Ledger(Protocol):
     """The part of the store that refusals are written to."""
 
-    def create_activation(self, row: Mapping[str, Any]) -> Future[Any]:
-        """Add a record; on disk once the future has a result."""
+    def create_activation(self, row: Mapping[str, Any]) -> Outcome[None]:
+        """Add a record; on disk once the outcome is known."""
 
     def update_activation(self, id: str, **changes: Any) -> None:
         """Change a record. Does not wait."""

@@ -7,7 +7,6 @@ import re
 import secrets as random_source
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import Any
 
 import peewee as pw
@@ -27,7 +26,7 @@ from c2c_sip.store.server import connect
 from c2c_sip.store.traces import TraceRecords
 from c2c_sip.store.users import UserRecords
 from c2c_sip.store.webhooks import WebhookRecords
-from c2c_sip.store.writer import Change, Writer, new_row
+from c2c_sip.store.writer import Change, Outcome, Writer, new_row
 
 log = logging.getLogger(__name__)
 
@@ -535,8 +534,8 @@ class Store:
 
     def create_activation(
         self, row: Mapping[str, Any], also: tuple[Change, ...] = ()
-    ) -> "Future[Any]":
-        """Add a record, and what is ``also`` to be on disk once the future has a result."""
+    ) -> Outcome[None]:
+        """Add a record, and what is ``also`` to be on disk once the outcome is known."""
         columns = {**_NO_SECONDS, "node": self._node, **row}
         return self._writer.make(Change("activation", columns.pop("id"), columns, True, also))
 

@@ -16,9 +16,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import peewee as pw
 
@@ -71,12 +71,48 @@ class Change:
     also: "tuple[Change, ...]" = ()
 
 
+class Outcome(Generic[T]):
+    """What becomes of a write, for the one who waits for it: of :class:`concurrent.futures.Future` what that takes."""
+
+    __slots__ = ("_error", "_known", "_value")
+
+    def __init__(self) -> None:
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        #: Held until it is known.
+        self._known = threading.Lock()
+        self._known.acquire()
+
+    def result(self, timeout: float | None = None) -> T:
+        """Wait, at most for so many seconds, until it is on disk; what came of it.
+
+        :raises TimeoutError: it is not known yet
+        :raises Exception: it was not written, for this reason
+        """
+        if not self._known.acquire(timeout=-1 if timeout is None else timeout):
+            raise TimeoutError
+        self._known.release()
+        if self._error is not None:
+            raise self._error
+        return cast(T, self._value)
+
+    def succeed(self, value: T) -> None:
+        """It is on disk."""
+        self._value = value
+        self._known.release()
+
+    def fail(self, error: BaseException) -> None:
+        """It is not, nor will it be."""
+        self._error = error
+        self._known.release()
+
+
 @dataclass(slots=True)
 class _Entry:
-    """Something to be written; somebody waits for it if it has a future."""
+    """Something to be written; somebody waits for it if it has an outcome."""
 
     work: Callable[[], Any] | Change
-    future: "Future[Any] | None" = None
+    outcome: Outcome[Any] | None = None
     #: How often the database, which was there, has not taken it.
     tries: int = 0
 
@@ -127,31 +163,31 @@ class Writer:
             works = [entry.work for entry in self._entries]
         return any(isinstance(work, Change) and work.id == id for work in works)
 
-    def submit(self, work: Callable[[], T]) -> "Future[T]":
-        """Have ``work`` done, once or, where the first try is rolled back, again; the future has its result when that
-        is on disk, and all that was asked for before."""
-        future: Future[T] = Future()
+    def submit(self, work: Callable[[], T]) -> Outcome[T]:
+        """Have ``work`` done, once or, where the first try is rolled back, again; its result is known when that is on disk,
+        and all that was asked for before."""
+        outcome: Outcome[T] = Outcome()
         with self._lock:
             closed = self._closed
             if not closed:
-                self._entries.append(_Entry(work, future))
+                self._entries.append(_Entry(work, outcome))
                 self._waited_for += 1
                 self._wake()
         if closed:
-            future.set_exception(StoreError("the store is closed"))
-        return future
+            outcome.fail(StoreError("the store is closed"))
+        return outcome
 
-    def make(self, change: Change) -> "Future[None]":
-        """Have a row made; the future is done when it is on disk. What it refers to has been waited for before."""
-        future: Future[None] = Future()
+    def make(self, change: Change) -> Outcome[None]:
+        """Have a row made, which can be waited for. What it refers to has been waited for before."""
+        outcome: Outcome[None] = Outcome()
         with self._lock:
             closed = self._closed
             if not closed:
-                self._rows.append(_Entry(change, future))
+                self._rows.append(_Entry(change, outcome))
                 self._wake()
         if closed:
-            future.set_exception(StoreError("the store is closed"))
-        return future
+            outcome.fail(StoreError("the store is closed"))
+        return outcome
 
     def change(self, change: Change) -> None:
         """Have a row made or changed soon. What goes wrong is logged."""
@@ -184,14 +220,7 @@ class Writer:
             entries = self._gather()
             if not entries:
                 break
-            # One that was cancelled while it queued is not to be written, nor to have a result.
-            self._commit(
-                [
-                    entry
-                    for entry in entries
-                    if entry.future is None or entry.future.set_running_or_notify_cancel()
-                ]
-            )
+            self._commit(entries)
         if not self._database.is_closed():
             self._database.close()
 
@@ -226,14 +255,12 @@ class Writer:
                 others = _taken(self._entries, BATCH - len(entries))
                 entries += others
                 if self._entries:
-                    self._waited_for -= sum(entry.future is not None for entry in others)
+                    self._waited_for -= sum(entry.outcome is not None for entry in others)
                 else:
                     self._waited_for, self._due = 0, math.inf
         return entries
 
     def _commit(self, entries: list[_Entry]) -> None:
-        if not entries:
-            return
         answers = False
         try:
             # A server may have been restarted since the last write; asked before there is anything to lose.
@@ -243,7 +270,7 @@ class Writer:
                 self._database.connect()
             answers = True
             try:
-                with self._database.transaction():
+                with self._transaction(entries):
                     results = self._write(entries)
                 failed: dict[int, BaseException] = {}
             except pw.OperationalError:
@@ -269,25 +296,28 @@ class Writer:
             self._failing = False
             log.warning("the database can be written again")
         for at, problem in failed.items():
-            if entries[at].future is None or not isinstance(problem, pw.IntegrityError):
+            if entries[at].outcome is None or not isinstance(problem, pw.IntegrityError):
                 log.error("a write failed", exc_info=problem)
         for at, entry in enumerate(entries):
-            if entry.future is None:
+            if entry.outcome is None:
                 continue
             if at in failed:
-                entry.future.set_exception(failed[at])
+                entry.outcome.fail(failed[at])
             else:
-                entry.future.set_result(results[at])
+                entry.outcome.succeed(results[at])
+
+    def _transaction(self, entries: Sequence[_Entry]) -> Any:
+        """What makes one of a batch: a row that comes alone, as most do that are waited for, is one by itself."""
+        work = entries[0].work
+        if len(entries) == 1 and isinstance(work, Change) and not work.also:
+            return nullcontext()
+        return self._database.transaction()
 
     def _not_written(self, entries: list[_Entry], error: Exception, answers: bool) -> None:
         """Tell those who wait, also those behind them in the queue, and put the rest back to its head."""
         with self._lock:
             self._failing = True
-            queued = [
-                e
-                for e in (*self._rows, *self._entries)
-                if e.future is None or e.future.set_running_or_notify_cancel()
-            ]
+            queued = [*self._rows, *self._entries]
             self._rows.clear()
             self._entries.clear()
             self._waited_for = 0
@@ -299,19 +329,19 @@ class Writer:
             kept = [
                 entry
                 for entry in (*entries, *queued)
-                if entry.future is None and entry.tries < TRIES
+                if entry.outcome is None and entry.tries < TRIES
             ]
             if self._give_up is not None and time.monotonic() > self._give_up:
                 kept = []
             kept = kept[-MOST_KEPT:]
             self._entries.extend(kept)
             self._due = 0.0 if kept else math.inf
-        lost = sum(entry.future is None for entry in (*entries, *queued)) - len(kept)
+        lost = sum(entry.outcome is None for entry in (*entries, *queued)) - len(kept)
         if lost:
             log.error("%d changes are lost: %s", lost, error)
         for entry in (*entries, *queued):
-            if entry.future is not None:
-                entry.future.set_exception(error)
+            if entry.outcome is not None:
+                entry.outcome.fail(error)
 
     def _write(self, entries: Sequence[_Entry]) -> list[Any]:
         """Do a batch, the changes of one row together."""
@@ -357,18 +387,22 @@ class Writer:
         self._execute(self._cursor(), [change])
 
     def _execute(self, cursor: Any, changes: Iterable[Change]) -> None:
-        """Write changes with one cursor: Peewee's own way makes one for each, and looks each time whether to log it."""
-        statements = self._statements
+        """Write changes of different rows, those together that take the same statement.
+
+        With one cursor: Peewee's own way makes one for each, and looks each time whether to log it.
+        """
+        alike: dict[tuple[str, bool, tuple[str, ...]], list[list[Any]]] = {}
+        for change in changes:
+            for one in (change, *change.also):
+                values = [v() if callable(v) else v for v in one.columns.values()]
+                values.append(one.id)
+                alike.setdefault((one.table, one.new, tuple(one.columns)), []).append(values)
         with _translated:
-            for change in changes:
-                for one in (change, *change.also):
-                    key = (one.table, one.new, tuple(one.columns))
-                    statement = statements.get(key)
-                    if statement is None:
-                        statement = statements[key] = self._statement(*key)
-                    values = [v() if callable(v) else v for v in one.columns.values()]
-                    values.append(one.id)
-                    cursor.execute(statement, values)
+            for key, rows in alike.items():
+                statement = self._statements.get(key)
+                if statement is None:
+                    statement = self._statements[key] = self._statement(*key)
+                cursor.executemany(statement, rows)
 
     def _statement(self, table: str, new: bool, names: tuple[str, ...]) -> str:
         mark = self._database.param

@@ -1,13 +1,12 @@
 """One leg as the relay has it: its sockets, what came from its peer, what its peer gets, and the figures of both."""
 
-import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Protocol
+from socket import SocketType
+from typing import NamedTuple, Protocol
 
 from sipstack.literal import canonical, family_of
 from sipstack.media.dtmf import EventPacket, KeyReader, ToneFrame
@@ -31,8 +30,7 @@ Packet = bytes | memoryview
 See = Callable[[bool, Address, bytes | bytearray | memoryview, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class LegCounters:
+class LegCounters(NamedTuple):
     """What went through a leg.
 
     The packets received include those that came ``late`` or twice (``duplicate``); the ``lost`` never came.
@@ -148,8 +146,8 @@ class Line:
     def __init__(
         self,
         number: int,
-        guard: socket.socket,
-        rtcp: socket.socket,
+        guard: SocketType,
+        rtcp: SocketType,
         own: str,
         *,
         known: Collection[str],
@@ -162,7 +160,7 @@ class Line:
         self.ip_version = 6 if ":" in own else 4
         self.rtcp = rtcp
         #: The socket connected to the peer, once its source is known.
-        self.talk: socket.socket | None = None
+        self.talk: SocketType | None = None
         self.latch = Latch(own, known)
         self.remote: RemoteMedia | None = None
         #: When that was said last: a source is not given up for a silence before it.
@@ -175,13 +173,14 @@ class Line:
         self.quality = StreamQuality()
         self.count = self.quality.packet
         self.codec: Codec | None = None
-        self.keys = KeyReader()
+        #: Reads the keys that it presses, once there are any.
+        self.keys: KeyReader | None = None
         self.heard_ssrc = -1
         #: The sequence number after the highest so far; 65536, which there is none of, after 65535.
         self.following = -1
         self.last_received = 0.0
-        #: What has come before the peer said where it is.
-        self.early = Early()
+        #: What has come before the peer said where it is, if anything has.
+        self.early: Early | None = None
         self.rejected = 0
         self.unauthenticated = 0
         #: Whose RTP was not taken, last.
@@ -190,8 +189,9 @@ class Line:
         #: Whether somebody wants to have the audio, to record it.
         self.tapped = False
         self.receive: Callable[[bytearray], int]
-        #: For each payload type from the peer: that of the other leg, and the translation of its payload.
-        self.translation: dict[int, tuple[int, bytes | None]] = {}
+        #: For each payload type from the peer: that of the other leg, and the translation of its payload; ``None`` until
+        #: there is a packet to be passed on.
+        self.translation: dict[int, tuple[int, bytes | None]] | None = None
         #: How a regular packet begins, and how it is to begin on the other leg; -1: none is regular.
         self.lead = -1
         self.out_lead = 0
@@ -347,6 +347,9 @@ class Line:
         """The counters so far."""
         heard, reporter = self.quality.snapshot(), self.reporter
         codec, said, trip = self.codec, reporter.peer_report, reporter.round_trip
+        early = self.early
+        jitters = heard.jitter, heard.mean_jitter, heard.max_jitter
+        jitter, mean_jitter, max_jitter = [round(1000 * seconds, 3) for seconds in jitters]
         score = peer_score = None
         delay = trip / 2 if trip is not None else 0.0
         if codec is not None:
@@ -362,12 +365,12 @@ class Line:
             lost=heard.lost,
             late=heard.late,
             duplicate=heard.duplicate,
-            jitter_ms=_milliseconds(heard.jitter),
-            mean_jitter_ms=_milliseconds(heard.mean_jitter),
-            max_jitter_ms=_milliseconds(heard.max_jitter),
+            jitter_ms=jitter,
+            mean_jitter_ms=mean_jitter,
+            max_jitter_ms=max_jitter,
             longest_gap_ms=_milliseconds(heard.longest_gap),
             # Of whom nothing was ever said, nobody knows whose it was.
-            rejected=self.rejected + len(self.early),
+            rejected=self.rejected + (len(early) if early is not None else 0),
             unauthenticated=self.unauthenticated,
             stranger=_written(self.stranger) if self.stranger is not None else None,
             source_changes=self.source_changes,
@@ -395,7 +398,7 @@ def is_unspecified(address: str) -> bool:
     return canonical(address) in ("0.0.0.0", "::")  # noqa: S104
 
 
-def _send_to(guard: socket.socket, destination: Address, packet: Packet) -> None:
+def _send_to(guard: SocketType, destination: Address, packet: Packet) -> None:
     guard.sendto(packet, destination)
 
 

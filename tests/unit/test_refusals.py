@@ -1,12 +1,12 @@
 """Refusals as records: each of the first few, and a number for the others."""
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from typing import Any
 
 from c2c_sip.calling.policy import Refusal
 from c2c_sip.calling.refusals import MOST, SPAN, Refusals
 from c2c_sip.store import StoreError
+from c2c_sip.store.writer import Outcome
 
 
 class Ledger:
@@ -15,15 +15,15 @@ class Ledger:
         self.writes = 0
         self.broken = False
 
-    def create_activation(self, row: Mapping[str, Any]) -> "Future[Any]":
-        future: Future[Any] = Future()
+    def create_activation(self, row: Mapping[str, Any]) -> Outcome[None]:
+        outcome: Outcome[None] = Outcome()
         if self.broken:
-            future.set_exception(StoreError("gone"))
+            outcome.fail(StoreError("gone"))
         else:
             self.rows[row["id"]] = dict(row)
             self.writes += 1
-            future.set_result(None)
-        return future
+            outcome.succeed(None)
+        return outcome
 
     def update_activation(self, id: str, **changes: Any) -> None:
         self.rows[id] |= changes

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import zlib
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -53,9 +54,7 @@ def message(
 
 
 def add(trace: Trace, call_id: str, data: bytes = b"x" * 100, time: float = 1.0) -> None:
-    trace.add(
-        call_id, data, time=time, sent=True, transport="UDP", local=OURS, remote=DESK
-    )  # fmt: skip
+    trace.add(call_id, TracedMessage(time, True, "UDP", OURS, DESK, data))
 
 
 def test_a_followed_call_is_kept_until_it_is_taken() -> None:
@@ -135,6 +134,14 @@ def test_what_is_archived_comes_back_without_secrets() -> None:
     assert b"5ec4e7" not in dump(entries) and b"5ec4e7" not in again[0].data
     with pytest.raises(ValueError, match=r"."):
         load(b"nonsense")
+
+
+def test_what_was_archived_with_seconds_and_a_larger_window_is_read_still() -> None:
+    facts = b'[1001.5, 1, "UDP", "192.0.2.1", 5060, "192.0.2.2", 5060, 3]\n'
+    head = b'[1001.75, 172, "RTP", "192.0.2.1", 4000, "192.0.2.2", 4002, 2]\n'
+    entries, heads = load(zlib.compress(facts + b"SIP" + head + b"\x80\x00"))
+    assert [(entry.time, entry.data) for entry in entries] == [(1001.5, b"SIP")]
+    assert heads == [Datagram(1001.75, ("192.0.2.1", 4000), ("192.0.2.2", 4002), b"\x80\x00", 172)]
 
 
 CALL = [

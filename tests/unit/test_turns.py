@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from sipstack.turns import TURNS, new_event_loop
+from sipstack.turns import TURNS, Loop
 
 
 def turns_until_read(loop: asyncio.AbstractEventLoop) -> int:
@@ -31,7 +31,7 @@ def turns_until_read(loop: asyncio.AbstractEventLoop) -> int:
 
 
 def test_what_is_ready_goes_first_and_a_socket_waits_for_a_few_turns_at_most() -> None:
-    loop = new_event_loop()
+    loop = Loop()
     try:
         waited = [turns_until_read(loop) for _ in range(5)]
     finally:
@@ -41,7 +41,7 @@ def test_what_is_ready_goes_first_and_a_socket_waits_for_a_few_turns_at_most() -
 
 
 def test_a_timer_comes_while_callbacks_follow_each_other() -> None:
-    loop = new_event_loop()
+    loop = Loop()
     rung: list[float] = []
 
     def go_on() -> None:
@@ -63,7 +63,7 @@ def test_a_timer_comes_while_callbacks_follow_each_other() -> None:
 
 
 def test_with_nothing_to_do_it_sleeps_until_there_is_news() -> None:
-    loop = new_event_loop()
+    loop = Loop()
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     heard: list[bytes] = []
 
@@ -85,7 +85,7 @@ def test_with_nothing_to_do_it_sleeps_until_there_is_news() -> None:
 
 @pytest.mark.parametrize("most", [1, 50])
 def test_what_other_threads_ask_for_is_done(most: int) -> None:
-    loop = new_event_loop()
+    loop = Loop()
     done: list[int] = []
 
     async def main() -> None:
