@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import falcon
@@ -128,8 +129,13 @@ def headers(req: falcon.Request, resp: falcon.Response) -> None:
 
 def iso(moment: float) -> str:
     """Unix seconds as ISO 8601 in UTC."""
+    return _iso(int(moment))
+
+
+@lru_cache(256)
+def _iso(second: int) -> str:
     # Not strftime, which asks the C library and takes five times as long.
-    return datetime.fromtimestamp(int(moment), UTC).isoformat()[:-6] + "Z"
+    return datetime.fromtimestamp(second, UTC).isoformat()[:-6] + "Z"
 
 
 def times(created: float) -> dict[str, Any]:
