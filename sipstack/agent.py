@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sipstack.account import Account
 from sipstack.lenient import readable
@@ -23,8 +22,7 @@ SDP = "application/sdp"
 BODIES = (("Accept", SDP), ("Accept-Encoding", "identity"))
 
 
-@dataclass(frozen=True, slots=True)
-class Handlers:
+class Handlers(NamedTuple):
     """What becomes of a request: each response with its source, or the status that stands for having none.
 
     ``leaving`` is called when the request has its Via, just before it is sent; again where it is sent another way.

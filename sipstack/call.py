@@ -69,6 +69,8 @@ from sipstack.transport import Address
 _IN_CONFIDENCE = frozenset(
     ["p-asserted-identity", "p-preferred-identity", "remote-party-id", "diversion"]
 )
+#: What is known of a call that nobody has refused.
+_NOTHING = Evidence()
 #: Places that redirections may send one call to (RFC 3261 §8.1.3.4 wants a limit).
 REDIRECTIONS = 5
 #: Seconds without any answer after which the next server is tried, if there is one: timer B would be half a minute.
@@ -189,7 +191,7 @@ class OutgoingCall:
         self._acks: dict[str | None, tuple[Request, Target]] = {}
         self._hanging_up = False
         self._reason = ""
-        self._refusal = Evidence()
+        self._refusal = _NOTHING
         self._repeated_answers = 0
         self._not_acknowledged = ""
         self._impatience: Timer | None = None
@@ -298,12 +300,10 @@ class OutgoingCall:
         self._sequence = max([self._sequence, *used]) + 1
         routes = account.routes if account is not None else ()
         contact = secured(contact, self.outbound.uri, *[route.uri for route in routes[:1]])
-        headers = [
-            (name, value)
-            for name, value in self._headers
+        headers: Sequence[tuple[str, str]] = self._headers
+        if account is not self._account:
             # Who calls is told to whom the caller chose to trust with it, not to where that one sends us (RFC 3325 §5).
-            if account is self._account or name.lower() not in _IN_CONFIDENCE
-        ]
+            headers = [line for line in headers if line[0].lower() not in _IN_CONFIDENCE]
         request = make_request(
             "INVITE",
             self.outbound.uri,
@@ -430,7 +430,9 @@ class OutgoingCall:
 
     def _dialog_of(self, invitation: Invitation, response: Response) -> Dialog:
         account = self.outbound.account
-        return Dialog.from_response(invitation.request, response, account.way if account else ())
+        return Dialog.from_response(
+            invitation.request, response, account.way if account else (), invitation.target
+        )
 
     def _refused(self, invitation: Invitation, response: Response, source: Address) -> None:
         status = response.status

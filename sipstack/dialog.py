@@ -6,6 +6,7 @@ from typing import Any
 
 from sipstack.lenient import CONTACTS, RECORD_ROUTES, readable
 from sipstack.message import NameAddr, ParseError, Request, Response, Uri, make_request
+from sipstack.resolver import Target
 
 #: Forks of one INVITE that are followed; no call rings more phones, and a hostile peer may invent tags.
 FORKS = 16
@@ -30,12 +31,18 @@ class Dialog:
     route_set: tuple[NameAddr, ...]
     #: The Request-URI that made it, where it was ours: the way that is known to lead to the peer.
     origin: Uri | None = None
+    #: Where that request was sent, where it was ours.
+    reached: Target | None = None
 
     @classmethod
     def from_response(
-        cls, request: Request, response: Response, way: tuple[NameAddr, ...] = ()
+        cls,
+        request: Request,
+        response: Response,
+        way: tuple[NameAddr, ...] = (),
+        reached: Target | None = None,
     ) -> "Dialog":
-        """The dialog that a 1xx or 2xx to our ``request`` makes (:rfc:`3261` §12.1.2).
+        """The dialog that a 1xx or 2xx to our ``request`` makes, which was sent to ``reached`` (:rfc:`3261` §12.1.2).
 
         A 2xx must have a Contact; one without still has to be acknowledged and hung up, so where it is missing, or
         cannot be read, the Request-URI stands in, reached by ``way``.
@@ -54,6 +61,7 @@ class Dialog:
             remote_target=target,
             route_set=tuple(reversed(routes)) or (() if contacts else way),
             origin=request.uri,
+            reached=reached,
         )
 
     @classmethod

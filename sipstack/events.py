@@ -1,7 +1,7 @@
 """What happens to a call, told to whoever made it."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from sipstack.lenient import readable
 from sipstack.message import Message, Uri
@@ -105,8 +105,7 @@ class Ended:
 LostBy = Literal["", "silence", "timer", "refresh", "re-INVITE", "ACK"]
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """What was seen of a call that bears on why it went as it did; nothing that anybody has to act upon.
 
     Texts are the peer's own, as they came.

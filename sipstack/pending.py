@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sipstack.account import Account
 from sipstack.agent import Agent, Handlers, Timer
@@ -30,8 +29,7 @@ GRACE = 4.0
 _KEPT = ("Via", "Route", "From", "To", "Call-ID", "CSeq")
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(NamedTuple):
     """``invite`` as it was sent to ``target``; ``provisional`` tells whether a 1xx has come.
 
     Before one has, there must be no CANCEL (:rfc:`3261` §9.1). ``early`` are the dialogs that those have made, and

@@ -5,6 +5,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from sipstack import sdes
 from sipstack.literal import family_of
@@ -80,8 +81,7 @@ def codec_list(names: Sequence[str]) -> tuple[Codec, ...]:
     return (*codecs, CODECS["telephone-event"])
 
 
-@dataclass(frozen=True, slots=True)
-class MediaDescription:
+class MediaDescription(NamedTuple):
     """One ``m=`` section. ``address`` is ``None`` where only the session has one."""
 
     kind: str
@@ -100,8 +100,7 @@ class MediaDescription:
     cryptos: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SessionDescription:
+class SessionDescription(NamedTuple):
     """A whole description, as far as an audio call needs it."""
 
     address: str | None
@@ -252,8 +251,7 @@ def _rtpmap(number: str, encoding: str) -> Codec | None:
     return Codec(_number(number, 127), name, _number(rate.strip(), 1_000_000), count)
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteMedia:
+class RemoteMedia(NamedTuple):
     """What a peer's description says of our one audio stream.
 
     ``codecs`` are those both sides have, preferred first, with the numbers the peer wants to receive; ``direction`` is
@@ -385,7 +383,7 @@ class LocalMedia:
             raise SdpError(488, str(error)) from error
         self._agreed = plan
         if plan.agreement is not None:
-            remote = replace(remote, agreement=plan.agreement)
+            remote = remote._replace(agreement=plan.agreement)
         # The answer's numbers should be those of our offer; some peers renumber, and the names decide.
         self.receive_codecs = receive
         return remote
@@ -410,7 +408,7 @@ class LocalMedia:
             except SdpError as error:
                 failure = error
                 continue
-            chosen = (index, replace(remote, agreement=plan.agreement), receive, plan)
+            chosen = (index, remote._replace(agreement=plan.agreement), receive, plan)
             break
         if chosen is None:
             raise failure
@@ -453,10 +451,12 @@ class LocalMedia:
             raise SdpError(488, "Audio at an address that we cannot send to")
         ours, receive, send = self._ours, list[Codec](), list[Codec]()
         for theirs in media.codecs:
-            own = next((codec for codec in ours if codec.same_as(theirs)), None)
-            if own is not None and own not in receive:
-                receive.append(own)
-                send.append(theirs)
+            for own in ours:
+                if own.same_as(theirs):
+                    if own not in receive:
+                        receive.append(own)
+                        send.append(theirs)
+                    break
         if not [own for own in receive if own.name != "telephone-event"]:
             raise SdpError(488, "No codec in common")
         direction = media.direction or description.direction or "sendrecv"

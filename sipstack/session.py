@@ -47,7 +47,7 @@ from sipstack.message import (
 )
 from sipstack.pending_answer import PendingAnswer
 from sipstack.reliable import Received
-from sipstack.resolver import Target
+from sipstack.resolver import Target, literal_target
 from sipstack.sdp import LocalMedia, RemoteMedia, SdpError
 from sipstack.session_timer import MIN_SE, SessionTimer
 from sipstack.transport import Address
@@ -542,9 +542,15 @@ def locate_peer(
 ) -> None:
     """Find where a request of ``dialog`` goes (:meth:`sipstack.agent.Agent.locate`).
 
-    Where that leads nowhere from here, as a Contact of a transport that we have not, of no host, or of a phone behind NAT,
+    As a rule that is the very address that the INVITE went to, to which a way is known. Where it leads nowhere from here, as a Contact of a transport that we have not, of no host, or of a phone behind NAT,
     the trunk may know the way, or without one whoever was called: it was there that the dialog came from.
     """
+
+    hop, reached = dialog.next_hop(), dialog.reached
+    usual = (account.transport if account is not None else "") or "UDP"
+    if reached is not None and reached.transport == "UDP" and literal_target(hop, usual) == reached:
+        then([reached])
+        return
 
     def go_as_it_came(why: str) -> None:
         origin = account.next_hop if account is not None else dialog.origin
@@ -553,7 +559,7 @@ def locate_peer(
         else:
             agent.locate(origin, account, then, lambda _: failed(why))
 
-    agent.locate(dialog.next_hop(), account, then, go_as_it_came)
+    agent.locate(hop, account, then, go_as_it_came)
 
 
 def send_in_dialog(

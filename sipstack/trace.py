@@ -131,22 +131,11 @@ class Trace:
         """The subjects whose messages have not been taken."""
         return list(self._followed)
 
-    def add(
-        self,
-        call_id: str,
-        data: bytes,
-        *,
-        time: float,
-        sent: bool,
-        transport: str,
-        local: Address,
-        remote: Address,
-    ) -> None:
+    def add(self, call_id: str, entry: TracedMessage) -> None:
         """Keep one message."""
-        entry = TracedMessage(time, sent, transport, local, remote, data)
         if self.watcher is not None:
             self.watcher(entry, self._subjects.get(call_id, ""))
-        octets = len(data)
+        octets = len(entry.data)
         kept = self._by_call.get(call_id)
         if kept is None:
             kept = self._others.get(call_id)

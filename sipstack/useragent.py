@@ -34,7 +34,7 @@ from sipstack.running import Client, Running, Server
 from sipstack.session import CAPABILITIES, about_us, refusal, unsupported
 from sipstack.symmetric import note_source, reply_address
 from sipstack.tally import Tally
-from sipstack.trace import Trace
+from sipstack.trace import Trace, TracedMessage
 from sipstack.transaction import Timers, cancelled_key, client_key, server_key
 from sipstack.transport import Address, Transport
 from sipstack.transport.stream import StreamTransport
@@ -50,6 +50,8 @@ from sipstack.ways import Ways
 
 log = logging.getLogger(__name__)
 
+#: Tokens that are drawn at once.
+TOKENS = 64
 #: Server transactions held at once. They exist only within dialogs, so only a peer of a live call can make them.
 SERVER_TRANSACTIONS = 20_000
 
@@ -100,6 +102,7 @@ class UserAgent:
         self._transports = list(transports)
         self._loop = loop = loop or asyncio.get_running_loop()
         self._rng = rng = rng or Entropy()
+        self._tokens: list[str] = []
         self._resolver = resolver or Resolver(
             transports={transport.name for transport in transports},
             kinds=kinds_of(transport.local_address[0] for transport in transports),
@@ -159,7 +162,10 @@ class UserAgent:
 
     def token(self) -> str:
         """A fresh random token of 96 bits."""
-        return f"{self._rng.getrandbits(96):024x}"
+        if not self._tokens:
+            drawn = self._rng.randbytes(12 * TOKENS).hex()
+            self._tokens = [drawn[at : at + 24] for at in range(0, len(drawn), 24)]
+        return self._tokens.pop()
 
     def uniform(self, low: float, high: float) -> float:
         """A random number between two."""
@@ -620,15 +626,9 @@ class UserAgent:
         sent: bool = False,
     ) -> None:
         if self.trace is not None:
-            self.trace.add(
-                message.call_id,
-                octets,
-                time=self._loop.time(),
-                sent=sent,
-                transport=transport.name,
-                local=transport.address_towards(remote),
-                remote=remote,
-            )
+            local = transport.address_towards(remote)
+            seen = TracedMessage(self._loop.time(), sent, transport.name, local, remote, octets)
+            self.trace.add(message.call_id, seen)
 
 
 def _reply_to(request: Request, source: Address, transport: Transport) -> Address:

@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
-from c2c_sip.calling.leg import Leg, LegError, Way
+from c2c_sip.calling.leg import NOWHERE, Keeper, Leg, LegError, Way
 from c2c_sip.calling.plan import LegPlan
 from c2c_sip.store.standing import as_text
 from sipstack.account import Account, account_at
@@ -47,28 +47,6 @@ SOON, HELD_UP = 0.03, 0.5
 T = TypeVar("T")
 
 
-class Keeper(Protocol):
-    """Where it is kept what it takes to end the legs that are up, should we be killed: see :func:`left_of`."""
-
-    def keep(self, call_id: str, text: str) -> None:
-        """This is what is known of the leg, in JSON."""
-
-    def over(self, call_id: str) -> None:
-        """Nothing is left to be ended of that leg."""
-
-
-class _Forgetful:
-    """Keeps nothing."""
-
-    def keep(self, call_id: str, text: str) -> None:
-        """See :class:`Keeper`."""
-
-    def over(self, call_id: str) -> None:
-        """See :class:`Keeper`."""
-
-
-_NOWHERE = _Forgetful()
-
 #: Builds the user agent inside the running loop, where its sockets belong.
 UserAgentFactory = Callable[[asyncio.AbstractEventLoop], Awaitable[UserAgent]]
 
@@ -85,7 +63,7 @@ class SipDesk:
         rng: random.Random,
         media_address: str = "",
         session_interval: int = USUAL,
-        keeper: Keeper = _NOWHERE,
+        keeper: Keeper = NOWHERE,
     ) -> None:
         self._agent = agent
         self._keeper = keeper
@@ -148,8 +126,8 @@ class SipDesk:
             plan.srtp,
             self._rng.randbytes,
         )
-        leg = Leg(plan, media, local, codecs)
-        call = OutgoingCall(
+        leg = Leg(plan, media, local, codecs, targets, self._keeper)
+        leg.call = OutgoingCall(
             way.agent,
             plan.outbound,
             local,
@@ -163,15 +141,9 @@ class SipDesk:
             accepts_referral=plan.accepts_referral,
             session_interval=self._session_interval,
             on_pending=leg.stands,
-            on_finished=partial(self._over, leg),
+            on_finished=leg.finished,
         )
-        leg.keep = self._keeper.keep
-        leg.attach(call, targets)
         return leg
-
-    def _over(self, leg: Leg) -> None:
-        leg.keep = _NOWHERE.keep
-        self._keeper.over(leg.plan.call_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +172,7 @@ class Engine:
         rng: random.Random,
         session_interval: int = USUAL,
         left_up: Sequence[Mapping[str, Any]] = (),
-        keeper: Keeper = _NOWHERE,
+        keeper: Keeper = NOWHERE,
         accepted: Callable[[str], bool] = lambda host: True,
     ) -> None:
         """``session_interval`` is that of the calls' session timers in seconds, 0 for none.
@@ -384,12 +356,9 @@ class Engine:
         """
         moment = math.ceil(self._loop.time() + seconds)
         if threading.current_thread() is self._thread:
-            self._at(moment, then)
+            self._loop.call_at(moment, then)
         else:
-            self.soon(lambda: self._at(moment, then))
-
-    def _at(self, moment: float, then: Callable[[], None]) -> None:
-        self._loop.call_at(moment, then)
+            self._loop.call_soon_threadsafe(self._loop.call_at, moment, then)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -433,7 +402,7 @@ def hang_up_what_was_left(
     accounts: Mapping[str, Account],
     left_up: Sequence[Mapping[str, Any]],
     accepted: Callable[[str], bool],
-    keeper: Keeper = _NOWHERE,
+    keeper: Keeper = NOWHERE,
 ) -> None:
     """End the calls that a crash has left up; ``accounts`` are known by name.
 

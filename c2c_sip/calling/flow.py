@@ -144,7 +144,7 @@ class Flow:
                     self._recorder.outcome(over.ending.cause, over.ending.status, explanation)
                     no_one = over.ending.cause in ANSWERED_BY_NOBODY
                     await self._busy(first, self.plan.busy if no_one else self.plan.congestion)
-                raise
+                ending = over.ending
         except Over as over:
             ending = over.ending
         except asyncio.CancelledError:
@@ -295,7 +295,7 @@ class Flow:
                 else:
                     search.add_done_callback(partial(dial, plan))
             while True:
-                source, event = await self._take(until)
+                source, event = await self._events.take(until)
                 ending = self._ending(source, event)
                 if ending is not None and ending.plan in group:
                     leg = source or self.legs.get(ending.plan.call_id if ending.plan else "")
@@ -315,13 +315,14 @@ class Flow:
                     self._recorder.chosen(source.plan)
                 else:
                     continue
-                for leg in [leg for leg in self.legs.values() if leg.plan in group]:
-                    if leg is not source:
+                for leg in list(self.legs.values()):
+                    if leg is not source and leg.plan in group:
                         self._leave(leg, Ending(LOST, 487))
                 return source
         except TimeoutError:
-            for leg in [leg for leg in self.legs.values() if leg.plan in group]:
-                self._leave(leg, Ending("NO_ANSWER", None, leg.plan, "unanswered"))
+            for leg in list(self.legs.values()):
+                if leg.plan in group:
+                    self._leave(leg, Ending("NO_ANSWER", None, leg.plan, "unanswered"))
             raise Over(Ending("NO_ANSWER", None, plans[0], "unanswered")) from None
         finally:
             for search in searches:
@@ -361,16 +362,6 @@ class Flow:
         leg.media.on_key = lambda key: None
         leg.media.play(None)
         return True
-
-    async def _take(self, until: float) -> tuple[Leg | None, _Occurrence]:
-        """The next event of a leg that is not closed, or from outside.
-
-        :raises TimeoutError: there is none by then, on the desk's clock
-        """
-        while True:
-            source, event = await self._events.take(until)
-            if source is None or not source.closed:
-                return source, event
 
     def _judge(self, source: Leg | None, event: _Occurrence) -> Event | Ending | Pressed:
         """The event, if it does not end the call.
@@ -482,7 +473,7 @@ class Flow:
                     is_past = bypass is not None and bypass.is_on
                     heard[leg] = now if is_past else self._watch(leg, since, now)
             try:
-                source, event = await self._take(due)
+                source, event = await self._events.take(due)
             except TimeoutError:
                 continue
             event = self._judge(source, event)
@@ -566,7 +557,7 @@ class Flow:
         until = self._desk.now() + new.plan.timeout
         try:
             while True:
-                source, event = await self._take(until)
+                source, event = await self._events.take(until)
                 if source is leaving and isinstance(event, Ended):
                     self._leave(leaving, Ending("NORMAL_CLEARING", None, leaving.plan))
                     continue
@@ -594,6 +585,7 @@ class Flow:
             by_us=bool(ending.why),
         )
         self.legs.pop(leg.plan.call_id, None)
+        self._events.drop(lambda occurred: occurred[0] is leg)
 
     def _watch(self, leg: Leg, since: float, now: float) -> float:
         """Ask a leg that has been silent for too long whether it is still there; when it was last known to be."""
@@ -622,7 +614,7 @@ class Flow:
         until = self._desk.now() + self.plan.busy_seconds
         try:
             while leg.call.outcome is None:
-                _, event = await self._take(until)
+                _, event = await self._events.take(until)
                 if isinstance(event, HangUp):
                     return
         except TimeoutError:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 #: Seconds by which a timer may be early.
@@ -26,6 +27,11 @@ class Inbox(Generic[T]):
         """One more."""
         self._things.append(thing)
         self._wake()
+
+    def drop(self, unwanted: Callable[[T], bool]) -> None:
+        """Take out, unseen, what nobody wants any more."""
+        if self._things:
+            self._things = deque([thing for thing in self._things if not unwanted(thing)])
 
     async def take(self, until: float) -> T:
         """The next one.

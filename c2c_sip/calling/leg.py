@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from c2c_sip.calling.diagnosis import LegFacts, Outcome
 from c2c_sip.calling.plan import LegPlan
@@ -39,16 +39,47 @@ class Way:
     targets: Sequence[Target]
 
 
+class Keeper(Protocol):
+    """Where it is kept what it takes to end the legs that are up, should we be killed: see :func:`left_of`."""
+
+    def keep(self, call_id: str, text: str) -> None:
+        """This is what is known of the leg, in JSON."""
+
+    def over(self, call_id: str) -> None:
+        """Nothing is left to be ended of that leg."""
+
+
+class _Forgetful:
+    """Keeps nothing."""
+
+    def keep(self, call_id: str, text: str) -> None:
+        """See :class:`Keeper`."""
+
+    def over(self, call_id: str) -> None:
+        """See :class:`Keeper`."""
+
+
+NOWHERE = _Forgetful()
+
+
 class Leg:
     """One leg: its SIP call and its RTP ports, which end together."""
 
     def __init__(
-        self, plan: LegPlan, media: MediaLeg, local: LocalMedia, codecs: tuple[Codec, ...]
+        self,
+        plan: LegPlan,
+        media: MediaLeg,
+        local: LocalMedia,
+        codecs: tuple[Codec, ...],
+        targets: Sequence[Target],
+        keeper: Keeper,
     ) -> None:
+        """``targets`` are the servers to dial in turn."""
         self.plan = plan
         self.media = media
         self.local = local
         self.codecs = codecs
+        #: To be set before anything else is done with it.
         self.call: OutgoingCall
         self.remote: RemoteMedia | None = None
         #: What both can say something in, the peer's choice first.
@@ -56,14 +87,8 @@ class Leg:
         self.closed = False
         #: Called with each news of what it takes to hang it up without us, or with what makes that, see :func:`left_of`.
         self.on_pending: Callable[[str | Callable[[], str]], None] = _nothing
-        #: Keeps that by its Call-ID where it outlives us.
-        self.keep: Callable[[str, str], None] = _nothing
+        self._keeper = keeper
         self._final: LegCounters | None = None
-        self._targets: Sequence[Target] = ()
-
-    def attach(self, call: OutgoingCall, targets: Sequence[Target]) -> None:
-        """Give the leg its call, and whom to dial."""
-        self.call = call
         self._targets = targets
 
     def dial(self) -> None:
@@ -74,20 +99,24 @@ class Leg:
         """It takes something else than before to hang the leg up without us, which is kept from now on."""
         plan, call = self.plan, self.call
         pending = call.pending
-        left = partial(left_of, plan, call.outbound.account, call.dialog, pending)
         if pending is not None and pending.provisional:
             # What is kept of the INVITE takes it back too, some seconds later: that it rings need not be there at once.
-            self.on_pending(left)
+            self.on_pending(partial(left_of, plan, call.outbound.account, None, pending))
             return
-        text = left()
-        self.keep(plan.call_id, text)
+        text = left_of(plan, call.outbound.account, call.dialog, pending)
+        self._keeper.keep(plan.call_id, text)
         self.on_pending(text)
+
+    def finished(self) -> None:
+        """Nothing is left to be hung up, nor to be kept."""
+        keeper, self._keeper = self._keeper, NOWHERE
+        keeper.over(self.plan.call_id)
 
     def described(self, remote: RemoteMedia) -> None:
         """The peer's media was agreed on, for the first time or anew."""
         direct = self.call.outbound.account is None and not self.plan.at_home
         if direct and not all(map(self.plan.accepted, (remote.address, remote.rtcp_address))):
-            remote = replace(remote, withheld=True)
+            remote = remote._replace(withheld=True)
         self.remote, self.voices = remote, voices(remote.codecs)
         self.media.set_remote(remote, self.local.receive_codecs)
 
@@ -112,7 +141,7 @@ class Leg:
             ended_by=ended_by,
             status=outcome.status if isinstance(outcome, Failed) else None,
             evidence=evidence,
-            codecs=tuple(codec.name for codec in voices(self.codecs)),
+            codecs=tuple([codec.name for codec in voices(self.codecs)]),
             srtp=self.plan.srtp.value,
             announced=hostport_text(self.local.address, self.local.port),
             described=hostport_text(remote.address, remote.port) if remote is not None else "",

@@ -255,7 +255,11 @@ def _tell_nobody(_: object) -> None:
 
 
 def _times(cdr: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: cdr.get(name) for name in ("created", "ringing", "answered")}
+    return {
+        "created": cdr["created"],
+        "ringing": cdr.get("ringing"),
+        "answered": cdr["answered"],
+    }
 
 
 def _figures(counters: LegCounters, now: float) -> str:

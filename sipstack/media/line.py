@@ -1,13 +1,12 @@
 """One leg as the relay has it: its sockets, what came from its peer, what its peer gets, and the figures of both."""
 
-import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 from random import Random
-from typing import Protocol
+from socket import SocketType
+from typing import NamedTuple, Protocol
 
 from sipstack.literal import canonical, family_of
 from sipstack.media.dtmf import EventPacket, KeyReader, ToneFrame
@@ -31,8 +30,7 @@ Packet = bytes | memoryview
 See = Callable[[bool, Address, bytes | bytearray | memoryview, int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class LegCounters:
+class LegCounters(NamedTuple):
     """What went through a leg.
 
     The packets received include those that came ``late`` or twice (``duplicate``); the ``lost`` never came.
@@ -148,8 +146,8 @@ class Line:
     def __init__(
         self,
         number: int,
-        guard: socket.socket,
-        rtcp: socket.socket,
+        guard: SocketType,
+        rtcp: SocketType,
         own: str,
         *,
         known: Collection[str],
@@ -162,7 +160,7 @@ class Line:
         self.ip_version = 6 if ":" in own else 4
         self.rtcp = rtcp
         #: The socket connected to the peer, once its source is known.
-        self.talk: socket.socket | None = None
+        self.talk: SocketType | None = None
         self.latch = Latch(own, known)
         self.remote: RemoteMedia | None = None
         #: When that was said last: a source is not given up for a silence before it.
@@ -190,8 +188,9 @@ class Line:
         #: Whether somebody wants to have the audio, to record it.
         self.tapped = False
         self.receive: Callable[[bytearray], int]
-        #: For each payload type from the peer: that of the other leg, and the translation of its payload.
-        self.translation: dict[int, tuple[int, bytes | None]] = {}
+        #: For each payload type from the peer: that of the other leg, and the translation of its payload; ``None`` until
+        #: there is a packet to be passed on.
+        self.translation: dict[int, tuple[int, bytes | None]] | None = None
         #: How a regular packet begins, and how it is to begin on the other leg; -1: none is regular.
         self.lead = -1
         self.out_lead = 0
@@ -395,7 +394,7 @@ def is_unspecified(address: str) -> bool:
     return canonical(address) in ("0.0.0.0", "::")  # noqa: S104
 
 
-def _send_to(guard: socket.socket, destination: Address, packet: Packet) -> None:
+def _send_to(guard: SocketType, destination: Address, packet: Packet) -> None:
     guard.sendto(packet, destination)
 
 

@@ -14,8 +14,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
+from socket import SocketType
 from typing import TYPE_CHECKING, Protocol
 
 from sipstack.entropy import Entropy
@@ -81,7 +82,7 @@ class MediaLeg:
         if self._plane.names_us(self._number, remote.address, remote.port):
             # Of two that do, a packet would go from one to the other and back as fast as we can send.
             log.warning("the peer of RTP port %d says that it is where we are", self.rtp_port)
-            remote = replace(remote, port=0)
+            remote = remote._replace(port=0)
         self._relay.tell("describe", self._number, remote, local_codecs)
 
     def bridge(self, other: "MediaLeg") -> None:
@@ -175,8 +176,8 @@ class _Driver(Protocol):
     def add(
         self,
         number: int,
-        guard: socket.socket,
-        rtcp: socket.socket,
+        guard: SocketType,
+        rtcp: SocketType,
         own: str,
         known: Collection[str],
     ) -> None: ...
@@ -224,8 +225,8 @@ class _Thread:
     def add(
         self,
         number: int,
-        guard: socket.socket,
-        rtcp: socket.socket,
+        guard: SocketType,
+        rtcp: SocketType,
         own: str,
         known: Collection[str],
     ) -> None:
@@ -419,8 +420,8 @@ class MediaPlane:
         address: str,
         port: int,
         announced: str,
-        rtp: socket.socket,
-        rtcp: socket.socket,
+        rtp: SocketType,
+        rtcp: SocketType,
         known: Collection[str],
         beside: MediaLeg | None,
     ) -> MediaLeg:
@@ -540,12 +541,13 @@ class _Taken(OSError):
     """The port is another program's."""
 
 
-def _bind(address: str, port: int) -> tuple[socket.socket, socket.socket]:
+def _bind(address: str, port: int) -> tuple[SocketType, SocketType]:
+    # The bare sockets of the system: what Python's own class adds to them nobody needs here.
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sockets: list[socket.socket] = []
+    sockets: list[SocketType] = []
     try:
         for number in (port, port + 1):
-            fresh = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            fresh = SocketType(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             sockets.append(fresh)
             try:
                 fresh.bind((address, number))

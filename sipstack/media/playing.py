@@ -22,10 +22,19 @@ Frames = Mapping[str, tuple[bytes, ...]]
 
 
 class Player:
-    """Sends each line its frames in time; ``ended`` is told whose packets the peer of a line can be sent again."""
+    """Sends each line its frames in time; ``ended`` is told whose packets the peer of a line can be sent again.
 
-    def __init__(self, clock: Callable[[], float], ended: Callable[[Line], None]) -> None:
+    ``soon`` is asked, each time that there is something to be played, when that is to begin.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        ended: Callable[[Line], None],
+        soon: Callable[[], float],
+    ) -> None:
         self._clock = clock
+        self._soon = soon
         self._ended = ended
         self._sources: dict[Played, Frames] = {}
         self._groups: list[dict[Line, None]] = [{} for _ in range(GROUPS)]
@@ -91,11 +100,12 @@ class Player:
         if not line.frames and not line.pressing:
             return
         line.fresh = True
+        begins = self._soon()
         if not self.playing:
-            self._epoch, self._moment = self._clock(), 0
+            self._epoch, self._moment = begins, 0
         self.playing += 1
-        # Its first frame is due now, and not when the last one of another line was.
-        line.group = self._group(max(self._moment, self._moments(self._clock())))
+        # Its first frame is due by then, and not when the last one of another line was.
+        line.group = self._group(max(self._moment, self._moments(begins)))
         line.group[line] = None
 
     def sounds_right(self, line: Line) -> bool:
@@ -198,8 +208,10 @@ class Player:
 
 def _voice(line: Line) -> Codec | None:
     """The G.711 that the peer takes, if it takes any: all that we can say something in."""
-    codecs = line.remote.codecs if line.remote is not None else ()
-    return next((codec for codec in codecs if codec.name.upper() in ("PCMU", "PCMA")), None)
+    for codec in line.remote.codecs if line.remote is not None else ():
+        if codec.name.upper() in ("PCMU", "PCMA"):
+            return codec
+    return None
 
 
 def _event_type(line: Line) -> int | None:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 #: A jump ahead of so many packets is loss; a longer one is a sender that began anew (:rfc:`3550` §A.1).
 MAX_DROPOUT = 3000
@@ -11,8 +12,7 @@ MAX_MISORDER = 100
 DISCONTINUITY = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """What has come of a stream. Times in seconds.
 
     ``expected`` is how many packets the sequence numbers say were sent; ``lost`` those of them that never came. ``late``

@@ -17,8 +17,9 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from socket import SocketType
 from typing import Protocol
 
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
@@ -51,7 +52,8 @@ BEHIND = 0.1
 SHARE = 8
 NEVER = math.inf
 #: To a multiple of so many seconds an RTCP report may wait for others, where nothing else is to be done: of an interval of
-#: some seconds that is nothing (RFC 3550 §6.2), and to wake up for each costs more than to send it.
+#: some seconds that is nothing (RFC 3550 §6.2), and to wake up for each costs more than to send it. Nor does anybody hear
+#: that a tone begins so much later.
 TOGETHER = 0.04
 #: Datagrams taken from a guard or an RTCP socket in one turn.
 BATCH = 16
@@ -103,7 +105,7 @@ class Relay:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
-        connect: Callable[[socket.socket, Address], socket.socket | None] | None = None,
+        connect: Callable[[SocketType, Address], SocketType | None] | None = None,
     ) -> None:
         self._poller = poller
         self._listener = listener
@@ -121,7 +123,9 @@ class Relay:
         #: Until when the thread waits if nothing comes, with nothing done to it meanwhile; no time at all while it is awake.
         #: It wakes up without a hand on anything: whoever looks at this looks once.
         self._waits_until = -NEVER
-        self._player = Player(clock, self._wire)
+        #: When the first of what has come up since is due.
+        self._wanted = NEVER
+        self._player = Player(clock, self._wire, self._soon)
         #: Seconds that the next moment is waited for at least.
         self._pause = 0.0
         #: When each line's next RTCP report is due.
@@ -146,7 +150,9 @@ class Relay:
         self._guards[line.guard.fileno()] = self._controls[line.rtcp.fileno()] = line
         self._poller.register(line.guard.fileno(), select.EPOLLIN)
         self._poller.register(line.rtcp.fileno(), select.EPOLLIN)
-        heapq.heappush(self._reports, (line.reporter.due, line.number))
+        due = line.reporter.due
+        heapq.heappush(self._reports, (due, line.number))
+        self._hurry(_together(due))
 
     def describe(self, number: int, remote: RemoteMedia, codecs: tuple[Codec, ...]) -> None:
         """Take what the peer said of its stream, the keys that were agreed on, and the codecs with the numbers that we receive.
@@ -164,11 +170,12 @@ class Relay:
         line.expected = {codec.payload_type: codec for codec in codecs}
         # RFC 3264 §5.1 has the peer send by our numbers; some send by those of their own description.
         for theirs in remote.codecs:
-            ours = next((codec for codec in codecs if codec.same_as(theirs)), None)
+            ours = _same(theirs, codecs)
             if ours is not None:
                 line.expected.setdefault(theirs.payload_type, ours)
-        line.quality.pause(line.is_silent)
-        if was_silent or line.is_silent:
+        is_silent = line.is_silent
+        line.quality.pause(is_silent)
+        if was_silent or is_silent:
             # Nor are numbers that it passes over any that the other one misses.
             line.passing = -1
         if remote.port and not is_unspecified(remote.address):
@@ -304,23 +311,10 @@ class Relay:
             self._wire(line.other)
 
     def _wire(self, line: Line) -> None:
-        """Work out the translation of this leg's payload types into the other's. The next packet is not regular."""
-        line.lead, line.out = -1, None
-        line.translation = {}
-        other = line.other
-        if other is None or other.remote is None:
+        """How this leg's packets become the other's is another now: the next one is not regular."""
+        line.lead, line.out, line.translation = -1, None, None
+        if line.other is None or line.other.remote is None:
             line.passing = -1
-            return
-        for number, codec in line.expected.items():
-            same = next((c for c in other.remote.codecs if c.same_as(codec)), None)
-            if same is not None:
-                line.translation[number] = (same.payload_type, None)
-                continue
-            for theirs in other.remote.codecs:
-                table = _TRANSCODE.get((codec.name.upper(), theirs.name.upper()))
-                if table is not None:
-                    line.translation[number] = (theirs.payload_type, table)
-                    break
 
     def _latched(self, line: Line) -> None:
         """The peer's source is known now, or is another."""
@@ -356,7 +350,7 @@ class Relay:
         """Wait for something to do, do it, and let it be :data:`TURN` seconds before the next turn."""
         with self.hands:
             now, due = self._clock(), self._due
-            self._waits_until = due
+            self._waits_until, self._wanted = due, NEVER
         ready = self._poller.poll(None if due == NEVER else max(self._pause, due - now), MOST)
         self._waits_until = -NEVER
         self._pause = 0.0
@@ -394,13 +388,24 @@ class Relay:
     @property
     def _due(self) -> float:
         """When there is something to do though nothing comes."""
-        report = math.ceil(self._reports[0][0] / TOGETHER) * TOGETHER if self._reports else NEVER
+        report = _together(self._reports[0][0]) if self._reports else NEVER
         return min(report, self._player.due) if self._player.playing else report
 
     @property
     def oversleeps(self) -> bool:
         """Whether the thread waits for longer than is right since something was done here."""
-        return self._due < self._waits_until
+        return self._wanted < self._waits_until - TURN
+
+    def _soon(self) -> float:
+        """When a tone begins: now, or when the thread will wake up anyhow if that is in a moment."""
+        now, wakes = self._clock(), self._waits_until
+        begins = wakes if now < wakes < now + TOGETHER else now
+        self._hurry(begins)
+        return begins
+
+    def _hurry(self, due: float) -> None:
+        if due < self._wanted:
+            self._wanted = due
 
     def _relay(self, ready: list[tuple[int, int]], now: float) -> int:
         """Take one packet for each time that a socket is named, and pass it on; how many had not got as many.
@@ -503,6 +508,8 @@ class Relay:
             # What is not sent has no number: the peer would count it as lost.
             line.passing = -1
             return
+        if line.translation is None:
+            line.translation = _translation(line, out)
         translated = line.translation.get(kind)
         if translated is None:
             line.lead = -1
@@ -580,7 +587,7 @@ class Relay:
         elif fd in self._controls:
             self._hear_reports(self._controls[fd], now)
 
-    def _weigh(self, line: Line, used: socket.socket, now: float) -> None:
+    def _weigh(self, line: Line, used: SocketType, now: float) -> None:
         """Take what may have come from anybody: there is no known source, or this is elsewhere."""
         for _ in range(BATCH):
             try:
@@ -702,9 +709,39 @@ class Relay:
             log.debug("no RTCP to %s: %s", to[0], error)
 
 
-def connected(guard: socket.socket, address: Address) -> socket.socket | None:
+def _together(due: float) -> float:
+    """When a report is sent that is due then."""
+    return math.ceil(due / TOGETHER) * TOGETHER
+
+
+def _same(codec: Codec, codecs: Sequence[Codec]) -> Codec | None:
+    """The one of ``codecs`` that is the same, whatever its number."""
+    for other in codecs:
+        if other.same_as(codec):
+            return other
+    return None
+
+
+def _translation(line: Line, out: Line) -> dict[int, tuple[int, bytes | None]]:
+    """For each payload type from the peer of ``line``: that of ``out``, and the translation of its payload."""
+    found: dict[int, tuple[int, bytes | None]] = {}
+    taken = out.remote.codecs if out.remote is not None else ()
+    for number, codec in line.expected.items():
+        same = _same(codec, taken)
+        if same is not None:
+            found[number] = (same.payload_type, None)
+            continue
+        for theirs in taken:
+            table = _TRANSCODE.get((codec.name.upper(), theirs.name.upper()))
+            if table is not None:
+                found[number] = (theirs.payload_type, table)
+                break
+    return found
+
+
+def connected(guard: SocketType, address: Address) -> SocketType | None:
     """A second socket on a guard's port, connected to ``address``; ``None`` where the system does not allow it."""
-    fresh = socket.socket(guard.family, socket.SOCK_DGRAM)
+    fresh = SocketType(guard.family, socket.SOCK_DGRAM)
     try:
         fresh.setblocking(False)
         both = (guard, fresh)

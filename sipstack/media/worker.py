@@ -21,6 +21,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Collection
+from socket import SocketType
 from typing import Any
 
 from sipstack.entropy import Entropy
@@ -172,7 +173,7 @@ def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
     running = True
 
     def add(number: int, own: str, known: Collection[str]) -> None:
-        guard, rtcp = (socket.socket(fileno=channel.descriptors.popleft()) for _ in range(2))
+        guard, rtcp = (SocketType(fileno=channel.descriptors.popleft()) for _ in range(2))
         for one in (guard, rtcp):
             one.setblocking(False)
         relay.add(Line(number, guard, rtcp, own, known=known, now=time.monotonic(), rng=rng))
@@ -280,8 +281,8 @@ class Worker:
     def add(
         self,
         number: int,
-        guard: socket.socket,
-        rtcp: socket.socket,
+        guard: SocketType,
+        rtcp: SocketType,
         own: str,
         known: Collection[str],
     ) -> None:

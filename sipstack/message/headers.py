@@ -354,8 +354,8 @@ class NameAddr(Parametrized):
 
     def with_tag(self, tag: str) -> "NameAddr":
         """The same with this tag."""
-        others = tuple(param for param in self.params if param[0].lower() != "tag")
-        return self.with_params((*others, ("tag", tag)))
+        others = [param for param in self.params if param[0].lower() != "tag"]
+        return NameAddr(self.display_name, self.uri, (*others, ("tag", tag)))
 
 
 _KNOWN: dict[str, NameAddr] = {}

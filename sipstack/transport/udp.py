@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 
 #: Datagrams, or errors, read before the loop gets to do something else, so that a flood cannot starve the timers.
 BATCH = 64
+#: Wake-ups in a row that found as many as were expected, after which twice as many are: a flood is soon read by the batch,
+#: and where one comes now and then nobody asks each time in vain for another.
+TIMES_MET = 8
 #: Octets of a datagram that an ICMP error may quote: routers send no more than a minimal packet.
 QUOTED = 1280
 #: Errors of earlier datagrams that may get in the way of one.
@@ -36,6 +39,8 @@ class UdpTransport:
         #: nobody but the peer and those on the way can know is to be believed.
         self.undelivered: Callable[[Address, str, bytes, UdpTransport], None] | None = None
         self._loop = loop
+        #: Datagrams that the next wake-up is expected to find, and how often in a row that many were there.
+        self._expected, self._met = 1, 0
         self._routes = Routes(host, loop.time)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
@@ -57,13 +62,14 @@ class UdpTransport:
         loop.add_reader(self._socket.fileno(), self._readable)
 
     def _readable(self) -> None:
-        for number in range(BATCH):
+        for number in range(self._expected):
             try:
                 data, source = self._socket.recvfrom(65535)
             except BlockingIOError:
                 if number == 0:
                     # Woken up, but not by a datagram.
                     self._read_errors()
+                self._expected, self._met = max(number, 1), 0
                 return
             except OSError as error:
                 log.debug("udp receive: %s", error)
@@ -71,6 +77,9 @@ class UdpTransport:
                 return
             if self.receiver is not None:
                 self.receiver(data, (source[0], source[1]), self)
+        self._met += 1
+        if self._met >= TIMES_MET:
+            self._expected, self._met = min(2 * self._expected, BATCH), 0
 
     def _read_errors(self) -> None:
         """Empty the queue of ICMP errors, which would wake us up again and again."""

@@ -9,7 +9,6 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -114,7 +113,7 @@ def test_heads_of_packets_are_seen_through_the_plane(plane: MediaPlane) -> None:
 def test_a_leg_is_encrypted_through_the_plane(plane: MediaPlane) -> None:
     one, two = bridged(plane)
     ours, theirs = (Crypto(1, Suite.TAG_80, bytes([n]) * KEY_SIZE) for n in (1, 2))
-    one.leg.set_remote(replace(one.remote, agreement=Agreement(ours, theirs)), (PCMU, EVENT))
+    one.leg.set_remote(one.remote._replace(agreement=Agreement(ours, theirs)), (PCMU, EVENT))
     phone = Protector(Agreement(theirs, ours))
     two.say(b"\x22" * 160)
     plain = phone.unprotect(one.socket.recv(2048))

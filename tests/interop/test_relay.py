@@ -136,7 +136,7 @@ def test_a_peer_on_hold_is_not_sent_anything(plane: MediaPlane) -> None:
     desk = Phone(plane.open(HOST), (PCMU,))
     customer = Phone(plane.open(HOST), (PCMU,))
     desk.leg.bridge(customer.leg)
-    desk.leg.set_remote(replace(desk.remote, direction="sendonly"), (PCMU,))
+    desk.leg.set_remote(desk.remote._replace(direction="sendonly"), (PCMU,))
     customer.say(0)
     with pytest.raises(TimeoutError):
         desk.hear(0.2)

@@ -86,6 +86,59 @@ def test_a_datagram_that_cannot_be_sent(errors: list[OSError], arrives: bool, ra
     asyncio.run(main())
 
 
+class _Counting:
+    """A socket that counts how often it is asked for a datagram, and how often in vain."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+        self.asked = self.in_vain = 0
+
+    def recvfrom(self, size: int) -> Any:
+        self.asked += 1
+        try:
+            return self._real.recvfrom(size)
+        except BlockingIOError:
+            self.in_vain += 1
+            raise
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_datagrams_are_read_one_by_one_or_as_many_as_come_and_none_is_left() -> None:
+    async def main() -> None:
+        transport = UdpTransport(HOST, 0, asyncio.get_running_loop())
+        transport._socket = counting = _Counting(transport._socket)  # type: ignore[assignment]
+        got: list[bytes] = []
+        transport.receiver = lambda data, source, transport: got.append(data)
+        turns = 0
+
+        async def arrived(number: int) -> None:
+            nonlocal turns
+            async with asyncio.timeout(30):
+                while len(got) < number:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+            for number in range(32):
+                peer.sendto(b"now and then", transport.local_address)
+                await arrived(number + 1)
+            # Once in eight times it is asked whether there are more.
+            assert (counting.asked, counting.in_vain) == (35, 3)
+            turns = 0
+            for number in range(200):
+                peer.sendto(b"%d" % number, transport.local_address)
+            await arrived(232)
+            assert got[32:] == [b"%d" % number for number in range(200)]
+            assert turns < 50
+            peer.sendto(b"the last", transport.local_address)
+            await arrived(233)
+        transport.close()
+
+    asyncio.run(main())
+
+
 def test_a_connection_that_cannot_be_taken_is_not_the_end_of_all_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from sipstack.call import Answered, EarlyMedia, Ended, Failed, Outbound, Ringing
-from sipstack.message import Request, Response
+from sipstack.message import Request, Response, Uri
 from sipstack.resolver import Target
 from sipstack.session import Session
 from tests.simulation.hand import SDP, THEM, UNUSABLE, Call, Hand, play
@@ -438,6 +439,46 @@ def test_a_request_of_the_dialog_goes_to_the_next_server_where_the_first_does_no
         other.answer(second, 200)
         assert second.cseq.number > first.cseq.number
         assert second.via.branch != first.via.branch
+
+    play(work)
+
+
+@pytest.mark.parametrize(
+    ("route", "searched"),
+    [
+        ("", []),
+        (f"<sip:{THEM};lr>", []),
+        (f"<sip:{THEM}:5061;lr>", ["ACK", "BYE"]),
+        (f"<sip:{THEM};transport=tcp;lr>", ["ACK", "BYE"]),
+        (f"<sip:{ELSEWHERE};lr>", ["ACK", "BYE"]),
+        (f"<sip:{THEM};maddr={ELSEWHERE};lr>", ["ACK", "BYE"]),
+    ],
+)
+def test_the_way_to_where_the_invite_went_is_not_searched_for_again(
+    route: str, searched: list[str]
+) -> None:
+    async def work(call: Call) -> None:
+        hand, other = call.hand(), call.hand(ELSEWHERE)
+        found: list[str] = []
+
+        def locate(
+            uri: Uri,
+            account: object,
+            then: Callable[[Sequence[Target]], None],
+            failed: Callable[[str], None],
+        ) -> None:
+            found.append(uri.host)
+            then([Target("UDP", (ELSEWHERE, 5060))])
+
+        call.agent.locate = locate  # type: ignore[method-assign, assignment]
+        call.dial()
+        invite = await hand.request("INVITE")
+        hand.answer(invite, 200, SDP, headers=(("Record-Route", route),) if route else ())
+        to = other if searched else hand
+        await to.request("ACK")
+        call.outgoing.hang_up()
+        to.answer(await to.request("BYE"), 200)
+        assert len(found) == len(searched)
 
     play(work)
 

@@ -1,6 +1,7 @@
 """The relay in virtual time: long streams to the last packet."""
 
 import itertools
+import math
 import random
 import struct
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from sipstack.media.dtmf import KeyReader
 from sipstack.media.g711 import ULAW_TO_ALAW
 from sipstack.media.quality import mos
-from sipstack.media.relay import TOGETHER, Relay
+from sipstack.media.relay import TOGETHER
 from sipstack.media.rtcp import (
     Goodbye,
     Packet,
@@ -128,6 +129,26 @@ def test_whoever_does_something_while_the_relay_waits_wakes_it_only_for_what_is_
     assert not world.relay.oversleeps, "it does not wait now"
 
 
+def test_a_tone_waits_for_the_moment_at_which_the_relay_wakes_up_anyhow() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000))
+    desk.describe()
+    wakes = math.ceil(world.relay._reports[0][0] / TOGETHER) * TOGETHER
+    late: list[bool] = []
+
+    def begins() -> None:
+        play(world, desk, US)
+        late.append(world.relay.oversleeps)
+
+    world.at(wakes - 0.030, begins)
+    world.run(wakes - world.now + 1.0)
+    assert late == [False]
+    assert len(desk.heard) in (50, 51)
+    for number, packet in enumerate(desk.heard):
+        assert abs(packet[0] - wakes - number * 0.02) < 0.003
+    assert_one_stream(desk)
+
+
 def test_the_relay_may_wake_up_while_somebody_looks_whether_it_has_to(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -137,19 +158,22 @@ def test_the_relay_may_wake_up_while_somebody_looks_whether_it_has_to(
     relay, awake = world.relay, world.relay._waits_until
     looked: list[bool] = []
 
-    def due(self: Relay) -> float:
+    def clock() -> float:
         # Its thread comes in between, as it does where many calls begin.
-        self._waits_until = awake
-        return 0.0
+        relay._waits_until = awake
+        return world.now
 
     def look() -> None:
         with monkeypatch.context() as between:
-            between.setattr(Relay, "_due", property(due))
+            between.setattr(relay._player, "_clock", clock)
+            between.setattr(relay, "_clock", clock)
+            play(world, desk, US)
             looked.append(relay.oversleeps)
 
     world.at(world.now + 0.010, look)
     world.run(0.1)
     assert looked == [False]
+    assert desk.heard
 
 
 @pytest.mark.parametrize("later", [0.001, 0.0075, 0.0125, 0.0193])

@@ -54,9 +54,7 @@ def message(
 
 
 def add(trace: Trace, call_id: str, data: bytes = b"x" * 100, time: float = 1.0) -> None:
-    trace.add(
-        call_id, data, time=time, sent=True, transport="UDP", local=OURS, remote=DESK
-    )  # fmt: skip
+    trace.add(call_id, TracedMessage(time, True, "UDP", OURS, DESK, data))
 
 
 def test_a_followed_call_is_kept_until_it_is_taken() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from c2c_sip.calling.causes import hangup_cause
-from c2c_sip.calling.diagnosis.facts import CallFacts, Diagnosis, LegFacts
+from c2c_sip.calling.diagnosis.facts import CallFacts, Diagnosis, LegFacts, Why
 from c2c_sip.calling.diagnosis.words import after, clean, join, role_of, start
 from sipstack.call import REDIRECTIONS
 from sipstack.media import LegCounters
@@ -375,6 +375,17 @@ def unreachable(begin: str, why: str, trunk: str) -> Diagnosis:
 # --- a call that was up
 
 
+#: What a call is called that was ended from outside, and how that is said.
+ENDS: dict[Why, tuple[str, str]] = {
+    "api": ("ended_over_api", "the call was ended over the API"),
+    "stopped": ("stopped", "the service was stopped"),
+    "relay": ("relay_died", "the relay of the audio ended unexpectedly, the log says more"),
+    "too long": ("max_duration", "that is as long as calling.max_duration lets a call be"),
+    "minutes": ("minutes_used", "the account's minutes of today are used up (daily_minutes)"),
+    "fault": ("fault", "the call was ended by a fault of ours, the log says more"),
+}
+
+
 def _of_talk(call: CallFacts, seconds: float) -> Diagnosis:
     leg = call.guilty
     mute = _mute(call, seconds)
@@ -385,22 +396,9 @@ def _of_talk(call: CallFacts, seconds: float) -> Diagnosis:
         if lost is not None:
             return Diagnosis(lost.name, lost.text if mute is None else f"{lost.text} {mute.text}")
     spoke = f"The two spoke for {seconds:.1f} s"
-    end = {
-        "api": "the call was ended over the API",
-        "stopped": "the service was stopped",
-        "relay": "the relay of the audio ended unexpectedly, the log says more",
-        "too long": f"that is as long as calling.max_duration lets a call be, {call.max_duration:.0f} s",
-        "minutes": "the account's minutes of today are used up (daily_minutes)",
-        "fault": "the call was ended by a fault of ours, the log says more",
-    }.get(call.why, "")
-    names = {
-        "api": "ended_over_api",
-        "stopped": "stopped",
-        "relay": "relay_died",
-        "too long": "max_duration",
-        "minutes": "minutes_used",
-        "fault": "fault",
-    }
+    name, end = ENDS.get(call.why, ("spoke", ""))
+    if call.why == "too long":
+        end += f", {call.max_duration:.0f} s"
     outside = _from_outside(call) if call.role == "transfer" and call.why in _NOT_DIALLED else None
     if outside is not None:
         return Diagnosis(
@@ -418,7 +416,6 @@ def _of_talk(call: CallFacts, seconds: float) -> Diagnosis:
     if mute is not None:
         spoke = f"The two were connected for {seconds:.1f} s"
         return Diagnosis(mute.name, f"{spoke}; {end}. {mute.text}")
-    name = names.get(call.why, "spoke")
     return Diagnosis(name, f"{spoke}; {end}.{_losses(call)}")
 
 
