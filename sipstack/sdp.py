@@ -51,6 +51,13 @@ class Codec:
             and self.channels == other.channels
         )
 
+    def among(self, codecs: "Sequence[Codec]") -> "Codec | None":
+        """The first of ``codecs`` that is the same, if one is."""
+        for other in codecs:
+            if self.same_as(other):
+                return other
+        return None
+
 
 CODECS: dict[str, Codec] = {
     "PCMU": Codec(0, "PCMU", 8000),

@@ -4,21 +4,25 @@ import asyncio
 import contextlib
 import logging
 import math
+import os
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
 from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
+from c2c_sip.calling.inbox import Inbox
 from c2c_sip.calling.leg import NOWHERE, Keeper, Leg, LegError, Way
 from c2c_sip.calling.plan import LegPlan
 from c2c_sip.store.standing import as_text
 from sipstack.account import Account, account_at
 from sipstack.agent import Agent
+from sipstack.alarms import Alarms
 from sipstack.call import Event, OutgoingCall
 from sipstack.dialog import Dialog
 from sipstack.fence import Fence
@@ -74,6 +78,7 @@ class SipDesk:
         self._media_address = media_address
         #: The loop's clock, which is the monotonic clock that the media plane counts on.
         self.now = loop.time
+        self.alarms: Alarms[Inbox[Any]] = Alarms(loop, Inbox.wake)
 
     def locate(self, plan: LegPlan) -> asyncio.Future[Way]:
         """See :meth:`c2c_sip.calling.flow.Desk.locate`."""
@@ -159,6 +164,13 @@ class Presence:
     instance: str = ""
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """The usual one, whose clock is asked some sixty times a call."""
+
+    #: Without the method around it.
+    time = staticmethod(time.monotonic)
+
+
 class Engine:
     """Runs a user agent and the registrations of its accounts in a thread of its own."""
 
@@ -196,13 +208,18 @@ class Engine:
         self._left_up = left_up
         self._keeper = keeper
         self._accepted = accepted
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
         #: The loop's clock, which is the monotonic clock that the media plane counts on. From any thread.
         self.now = self._loop.time
         self._tasks: set[asyncio.Task[None]] = set()
         #: What is to begin, and since when.
         self._waiting: deque[tuple[float, Callable[[], Coroutine[Any, Any, None]]]] = deque()
         self._beginning = False
+        #: What is to be done at which moments.
+        self._later: dict[float, list[tuple[Callable[[], None], Context]]] = {}
+        #: Rung where something is to begin, once for all that the thread has not looked at yet.
+        self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._rung = False
         self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -220,6 +237,7 @@ class Engine:
             raise
 
     async def _set_up(self) -> None:
+        self._loop.add_reader(self._bell, self._arrived)
         self.agent = await self._build(self._loop)
         self.desk = SipDesk(
             self.agent,
@@ -308,9 +326,14 @@ class Engine:
         them would go on in time, and what is sent again for it is more than what was to be done.
         """
         self._waiting.append((self._loop.time(), work))
-        self._loop.call_soon_threadsafe(self._arrived)
+        if not self._rung:
+            self._rung = True
+            os.eventfd_write(self._bell, 1)
 
     def _arrived(self) -> None:
+        os.eventfd_read(self._bell)
+        # Before looking: for what comes from here on it is rung again.
+        self._rung = False
         if not self._beginning:
             self._beginning = True
             self._begin()
@@ -356,9 +379,21 @@ class Engine:
         """
         moment = math.ceil(self._loop.time() + seconds)
         if threading.current_thread() is self._thread:
-            self._loop.call_at(moment, then)
+            self._at(moment, then)
         else:
-            self._loop.call_soon_threadsafe(self._loop.call_at, moment, then)
+            self._loop.call_soon_threadsafe(self._at, moment, then)
+
+    def _at(self, moment: float, then: Callable[[], None]) -> None:
+        due = self._later.get(moment)
+        if due is None:
+            due = self._later[moment] = []
+            self._loop.call_at(moment, self._come, moment)
+        # The log knows by it which call each is about.
+        due.append((then, copy_context()))
+
+    def _come(self, moment: float) -> None:
+        for then, context in self._later.pop(moment):
+            self._loop.call_soon(then, context=context)
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)
@@ -391,10 +426,12 @@ class Engine:
         self.agent.close()
 
     def _halt(self) -> None:
+        self._rung = True  # by nobody any more
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5.0)
         if not self._thread.is_alive():
             self._loop.close()
+            os.close(self._bell)
 
 
 def hang_up_what_was_left(

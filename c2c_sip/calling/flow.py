@@ -8,7 +8,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from c2c_sip.calling.bypass import Bypass
 from c2c_sip.calling.causes import ANSWERED_BY_NOBODY, hangup_cause
@@ -23,6 +23,7 @@ from c2c_sip.calling.plan import LegPlan, Plan
 from c2c_sip.calling.recorder import Recorder
 from c2c_sip.calling.recording import Running
 from c2c_sip.calling.ringing import COMPLETED_ELSEWHERE, LOST, Ending, Over, RingGroup
+from sipstack.alarms import Alarms
 from sipstack.call import (
     Answered,
     EarlyMedia,
@@ -78,6 +79,10 @@ class Desk(Protocol):
     def now(self) -> float:
         """Seconds on the clock that :attr:`LegCounters.last_received` is on."""
 
+    @property
+    def alarms(self) -> Alarms[Inbox[Any]]:
+        """What all flows wait by."""
+
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
@@ -107,7 +112,7 @@ class Flow:
         self.plan = plan
         self._desk = desk
         self._recorder = recorder
-        self._events: Inbox[tuple[Leg | None, _Occurrence]] = Inbox()
+        self._events: Inbox[tuple[Leg | None, _Occurrence]] = Inbox(desk.alarms)
         #: Those that are not over, by Call-ID.
         self.legs: dict[str, Leg] = {}
         #: The ways that are known of those who are not dialled yet, by Call-ID.
@@ -433,17 +438,15 @@ class Flow:
         # What this one took comes first, so that the other takes the same and nothing is transcoded. What the other sends then
         # is what this one decodes: its parameters are asked for.
         ours = dict.fromkeys((*leg.codecs, *self.plan.codecs))
-        first = tuple(
-            codec
-            if codec.name == EVENT or codec.fmtp == theirs.fmtp
-            else replace(codec, fmtp=theirs.fmtp)
-            for codec in ours
-            for theirs in shared
-            if codec.same_as(theirs)
-        )
-        rest = tuple(c for c in self.plan.codecs if not any(c.same_as(known) for known in first))
+        first = []
+        for codec in ours:
+            theirs = codec.among(shared)
+            if theirs is not None:
+                as_it_is = codec.name == EVENT or codec.fmtp == theirs.fmtp
+                first.append(codec if as_it_is else replace(codec, fmtp=theirs.fmtp))
+        rest = [codec for codec in self.plan.codecs if codec.among(first) is None]
         # Events are no voice: they stand behind what is.
-        return tuple(sorted(first + rest, key=lambda codec: codec.name == EVENT))
+        return tuple(sorted([*first, *rest], key=lambda codec: codec.name == EVENT))
 
     async def _talk(self, caller: Leg, contact: Leg) -> None:
         """Wait for the end of a bridged call; always leaves by :class:`Over`.

@@ -3,7 +3,9 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
+
+from sipstack.alarms import Alarm, Alarms
 
 #: Seconds by which a timer may be early.
 MOMENT = 0.001
@@ -11,22 +13,22 @@ MOMENT = 0.001
 T = TypeVar("T")
 
 
-class Inbox(Generic[T]):
-    """A queue for one taker, in the loop's thread.
+class Inbox(Alarm, Generic[T]):
+    """A queue for one taker, in the loop's thread; ``alarms`` are those of all inboxes.
 
-    Its timer is left where it is while it comes early enough, and is then put to what is waited for by then: most of what is
+    Its alarm is left where it is while it comes early enough, and is then put to what is waited for by then: most of what is
     waited for comes long before.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, alarms: "Alarms[Inbox[Any]]") -> None:
         self._things: deque[T] = deque()
         self._taker: asyncio.Future[None] | None = None
-        self._alarm: asyncio.TimerHandle | None = None
+        self._alarms = alarms
 
     def put(self, thing: T) -> None:
         """One more."""
         self._things.append(thing)
-        self._wake()
+        self.wake()
 
     def drop(self, unwanted: Callable[[T], bool]) -> None:
         """Take out, unseen, what nobody wants any more."""
@@ -43,24 +45,18 @@ class Inbox(Generic[T]):
             loop = asyncio.get_running_loop()
             if loop.time() > until - MOMENT:
                 raise TimeoutError
-            if self._alarm is None or self._alarm.when() > until:
-                self.close()
-                self._alarm = loop.call_at(until, self._ring)
+            if self.due is None or self.due > until:
+                self._alarms.set(self, until)
             self._taker = loop.create_future()
             await self._taker
         return self._things.popleft()
 
     def close(self) -> None:
         """Wait for nothing any more."""
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+        self._alarms.set(self, None)
 
-    def _ring(self) -> None:
-        self._alarm = None
-        self._wake()
-
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Have it looked at: something has come, or its moment."""
         taker, self._taker = self._taker, None
         if taker is not None and not taker.done():
             taker.set_result(None)

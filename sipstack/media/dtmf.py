@@ -20,7 +20,7 @@ _EVENT = struct.Struct("!BBH")
 
 
 class KeyReader:
-    """Reads the keys from one stream of telephone events, each once.
+    """Reads the keys from the telephone events of one source (SSRC), each once.
 
     A key counts when the first packet of its event comes: whether later ones are lost, or come again, does not matter.
     """
@@ -28,10 +28,6 @@ class KeyReader:
     __slots__ = ("_duration", "_ended", "_event", "_timestamp")
 
     def __init__(self) -> None:
-        self.restart()
-
-    def restart(self) -> None:
-        """What follows is of another source (SSRC)."""
         self._event = -1
         self._timestamp = self._duration = 0
         self._ended = True

@@ -173,13 +173,14 @@ class Line:
         self.quality = StreamQuality()
         self.count = self.quality.packet
         self.codec: Codec | None = None
-        self.keys = KeyReader()
+        #: Reads the keys that it presses, once there are any.
+        self.keys: KeyReader | None = None
         self.heard_ssrc = -1
         #: The sequence number after the highest so far; 65536, which there is none of, after 65535.
         self.following = -1
         self.last_received = 0.0
-        #: What has come before the peer said where it is.
-        self.early = Early()
+        #: What has come before the peer said where it is, if anything has.
+        self.early: Early | None = None
         self.rejected = 0
         self.unauthenticated = 0
         #: Whose RTP was not taken, last.
@@ -346,6 +347,9 @@ class Line:
         """The counters so far."""
         heard, reporter = self.quality.snapshot(), self.reporter
         codec, said, trip = self.codec, reporter.peer_report, reporter.round_trip
+        early = self.early
+        jitters = heard.jitter, heard.mean_jitter, heard.max_jitter
+        jitter, mean_jitter, max_jitter = [round(1000 * seconds, 3) for seconds in jitters]
         score = peer_score = None
         delay = trip / 2 if trip is not None else 0.0
         if codec is not None:
@@ -361,12 +365,12 @@ class Line:
             lost=heard.lost,
             late=heard.late,
             duplicate=heard.duplicate,
-            jitter_ms=_milliseconds(heard.jitter),
-            mean_jitter_ms=_milliseconds(heard.mean_jitter),
-            max_jitter_ms=_milliseconds(heard.max_jitter),
+            jitter_ms=jitter,
+            mean_jitter_ms=mean_jitter,
+            max_jitter_ms=max_jitter,
             longest_gap_ms=_milliseconds(heard.longest_gap),
             # Of whom nothing was ever said, nobody knows whose it was.
-            rejected=self.rejected + len(self.early),
+            rejected=self.rejected + (len(early) if early is not None else 0),
             unauthenticated=self.unauthenticated,
             stranger=_written(self.stranger) if self.stranger is not None else None,
             source_changes=self.source_changes,

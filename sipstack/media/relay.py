@@ -17,11 +17,13 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from socket import SocketType
 from typing import Protocol
 
+from sipstack.media.dtmf import KeyReader
+from sipstack.media.early import Early
 from sipstack.media.g711 import ALAW_TO_ULAW, ULAW_TO_ALAW
 from sipstack.media.line import (
     HEADER,
@@ -170,7 +172,7 @@ class Relay:
         line.expected = {codec.payload_type: codec for codec in codecs}
         # RFC 3264 §5.1 has the peer send by our numbers; some send by those of their own description.
         for theirs in remote.codecs:
-            ours = _same(theirs, codecs)
+            ours = theirs.among(codecs)
             if ours is not None:
                 line.expected.setdefault(theirs.payload_type, ours)
         is_silent = line.is_silent
@@ -184,8 +186,8 @@ class Relay:
         if line.latch.source is None:
             self._disconnect(line)
         self._aim(line)
-        if line.early:
-            self._take_early(line)
+        if line.early is not None:
+            self._take_early(line, line.early)
         if line.source is not None and not self._player.sounds_right(line):
             self._player.sound(line)
 
@@ -498,7 +500,8 @@ class Relay:
             else:
                 line.lead = lead & ~MARKER
         else:
-            key = line.keys.packet(bytes(buffer[_payload(buffer, size)]), timestamp)
+            keys = line.keys = line.keys or KeyReader()
+            key = keys.packet(bytes(buffer[_payload(buffer, size)]), timestamp)
             if key is not None:
                 self._listener.key(line.number, key)
         out = line.other
@@ -565,7 +568,7 @@ class Relay:
         if ssrc != line.heard_ssrc:
             if line.last_received:
                 line.quality.restart()
-                line.keys.restart()
+                line.keys = None
             line.heard_ssrc = ssrc
         else:
             newest = (sequence - line.following) & 0xFFFF < 0x8000
@@ -599,13 +602,15 @@ class Relay:
             # IPv6 has two more fields, which an address from a description has not.
             source = source[:2]
             if line.remote is None:
-                line.rejected += line.early.keep(bytes(self._buffer[:size]), source, now)
+                early = line.early = line.early or Early()
+                line.rejected += early.keep(bytes(self._buffer[:size]), source, now)
             else:
                 self._weigh_one(line, size, source, now)
 
-    def _take_early(self, line: Line) -> None:
+    def _take_early(self, line: Line, early: Early) -> None:
         """Take what has come in the moment before the peer was described, as if it came now."""
-        fresh, old = line.early.take(line.described)
+        line.early = None
+        fresh, old = early.take(line.described)
         line.rejected += old
         for came, source, packet in fresh:
             self._buffer[: len(packet)] = packet
@@ -714,20 +719,12 @@ def _together(due: float) -> float:
     return math.ceil(due / TOGETHER) * TOGETHER
 
 
-def _same(codec: Codec, codecs: Sequence[Codec]) -> Codec | None:
-    """The one of ``codecs`` that is the same, whatever its number."""
-    for other in codecs:
-        if other.same_as(codec):
-            return other
-    return None
-
-
 def _translation(line: Line, out: Line) -> dict[int, tuple[int, bytes | None]]:
     """For each payload type from the peer of ``line``: that of ``out``, and the translation of its payload."""
     found: dict[int, tuple[int, bytes | None]] = {}
     taken = out.remote.codecs if out.remote is not None else ()
     for number, codec in line.expected.items():
-        same = _same(codec, taken)
+        same = codec.among(taken)
         if same is not None:
             found[number] = (same.payload_type, None)
             continue

@@ -523,6 +523,21 @@ def test_keys_are_told_once_and_pressed_as_events_between_the_voice() -> None:
     assert desk.heard[-1][1] == 0, "the voice goes on"
 
 
+def test_keys_of_another_source_are_told_whatever_its_timestamps_are() -> None:
+    world = World()
+    desk = Endpoint(world, ("198.51.100.7", 4000), PCMU, EVENT)
+    desk.describe()
+    desk.timestamp = 0x7000_0000
+    for key in (b"\x01", b"\x02"):
+        desk.say(key + b"\x0a\x01\x40", kind=101)
+        desk.timestamp = 0x1000  # before what is read of the first one
+        world.run(0.1)
+    desk.ssrc += 1
+    desk.say(b"\x03\x0a\x01\x40", kind=101)
+    world.run(0.1)
+    assert [told[2] for told in world.told] == ["1", "3"]
+
+
 def test_an_announcement_is_heard_once_and_then_the_other_leg_is() -> None:
     world = World()
     desk, customer = bridged(world)

@@ -37,7 +37,8 @@ class Line:
         self.keepalives: dict[str, Any] = {}
         self.waiting: list[Callable[[], None]] = []
         self.media = SimpleNamespace(capacity=10_000, forget=lambda source: None)
-        self.desk = None
+        #: No flow is run here.
+        self.desk = SimpleNamespace(alarms=None)
         self.submitted: list[Any] = []
         self.wait = 0.0
         #: What the engine's clock shows; it goes on by itself only, whatever the time of day is set to.

@@ -88,14 +88,6 @@ def test_a_sender_whose_timestamp_runs_along_presses_once() -> None:
     assert read([(event(5, 160 * n, n == 9), 160 * n) for n in range(1, 10)]) == "5"
 
 
-def test_another_source_starts_anew() -> None:
-    reader = KeyReader()
-    assert reader.packet(event(1, 160), 0x7000_0000) == "1"
-    assert reader.packet(event(2, 160), 0x1000) is None
-    reader.restart()
-    assert reader.packet(event(2, 160), 0x1000) == "2"
-
-
 def test_other_events_and_rubbish_are_no_keys() -> None:
     reader = KeyReader()
     assert reader.packet(event(36, 160), 0) is None

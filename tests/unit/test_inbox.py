@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from c2c_sip.calling.inbox import Inbox
+from sipstack.alarms import Alarms
 from tests.simulation.clock import VirtualLoop, run
+
+
+def opened() -> Inbox[int]:
+    return Inbox(Alarms(asyncio.get_running_loop(), Inbox.wake))
 
 
 def test_what_comes_is_taken_in_order_also_what_came_before_it_was_asked_for() -> None:
     async def work() -> list[int]:
-        inbox: Inbox[int] = Inbox()
+        inbox: Inbox[int] = opened()
         loop = asyncio.get_running_loop()
         inbox.put(1)
         inbox.put(2)
@@ -27,7 +33,7 @@ def test_what_comes_is_taken_in_order_also_what_came_before_it_was_asked_for() -
 
 def test_each_wait_ends_at_its_own_moment_whether_that_is_sooner_or_later_than_the_last() -> None:
     async def work() -> None:
-        inbox: Inbox[int] = Inbox()
+        inbox: Inbox[int] = opened()
         loop = asyncio.get_running_loop()
         start = loop.time()
         for until in (10.0, 60.0, 62.0, 62.0, 50.0):
@@ -50,7 +56,7 @@ def test_each_wait_ends_at_its_own_moment_whether_that_is_sooner_or_later_than_t
 
 def test_what_is_there_is_taken_also_when_it_is_too_late() -> None:
     async def work() -> int:
-        inbox: Inbox[int] = Inbox()
+        inbox: Inbox[int] = opened()
         inbox.put(1)
         return await inbox.take(0.0)
 
@@ -61,7 +67,7 @@ def test_who_is_cancelled_while_it_waits_misses_nothing_and_one_that_is_closed_l
     None
 ):
     async def work() -> int:
-        inbox: Inbox[int] = Inbox()
+        inbox: Inbox[int] = opened()
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         taker = asyncio.create_task(inbox.take(loop.time() + 9.0))
@@ -77,3 +83,23 @@ def test_who_is_cancelled_while_it_waits_misses_nothing_and_one_that_is_closed_l
         return taken
 
     assert run(work()) == 7
+
+
+def test_inboxes_that_wait_for_one_moment_share_a_timer() -> None:
+    async def work() -> list[float]:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        alarms: Alarms[Inbox[Any]] = Alarms(loop, Inbox.wake)
+        until = loop.time() + 2.0
+
+        async def wait() -> float:
+            with pytest.raises(TimeoutError):
+                await Inbox[int](alarms).take(until)
+            return loop.time() - until
+
+        waiting = [asyncio.create_task(wait()) for _ in range(100)]
+        await asyncio.sleep(1.0)
+        assert len(loop.timers()) == 1
+        return list(await asyncio.gather(*waiting))
+
+    assert run(work()) == [0.0] * 100

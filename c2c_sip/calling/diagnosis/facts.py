@@ -20,7 +20,8 @@ class Diagnosis:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+# These two are not frozen: with so many fields that takes several times as long to make, at the end of each call.
+@dataclass(slots=True)
 class LegFacts:
     """What was seen of one leg. Times are in seconds on one clock, ``None`` for what did not happen."""
 
@@ -69,7 +70,7 @@ Why = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallFacts:
     """What was seen of one call, at its end."""
 
