@@ -602,7 +602,9 @@ class Relay:
             # IPv6 has two more fields, which an address from a description has not.
             source = source[:2]
             if line.remote is None:
-                early = line.early = line.early or Early()
+                early = line.early
+                if early is None:
+                    early = line.early = Early()
                 line.rejected += early.keep(bytes(self._buffer[:size]), source, now)
             else:
                 self._weigh_one(line, size, source, now)
