@@ -141,7 +141,7 @@ class Leg:
             ended_by=ended_by,
             status=outcome.status if isinstance(outcome, Failed) else None,
             evidence=evidence,
-            codecs=tuple([codec.name for codec in voices(self.codecs)]),
+            codecs=tuple([codec.name for codec in self.codecs if codec.name.lower() != EVENT]),
             srtp=self.plan.srtp.value,
             announced=hostport_text(self.local.address, self.local.port),
             described=hostport_text(remote.address, remote.port) if remote is not None else "",
