@@ -14,10 +14,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import TextIO
 
 from c2c_sip.config import Log
+from c2c_sip.moments import to_millisecond
 
 #: The activation, and the HTTP request, that what happens now is about; empty for none.
 activation: ContextVar[str] = ContextVar("activation", default="")
@@ -73,7 +73,7 @@ class Lines(logging.Formatter):
 
     def _json(self, record: logging.LogRecord, about: Mapping[str, str]) -> str:
         entry = {
-            "time": _moment(record.created),
+            "time": to_millisecond(record.created),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -90,11 +90,7 @@ class Lines(logging.Formatter):
         if record.exc_info:
             trace = self.formatException(record.exc_info).splitlines()
             line += "".join(f" | {escaped(each.strip())}" for each in trace)
-        return line if self._journal else f"{_moment(record.created)} {line}"
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+        return line if self._journal else f"{to_millisecond(record.created)} {line}"
 
 
 def _priority(level: int) -> int:

@@ -18,10 +18,11 @@ Row = dict[str, Any]
 
 def token_of(req: falcon.Request) -> str | None:
     """The token, from any of its places."""
-    header = req.get_header("X-Auth-Token")
+    header: str = req.env.get("HTTP_X_AUTH_TOKEN", "")
     if header:
         return header
-    if given := req.auth:
+    given: str = req.env.get("HTTP_AUTHORIZATION", "")
+    if given:
         scheme, _, value = given.partition(" ")
         if scheme.lower() == "bearer" and value.strip():
             return value.strip()
@@ -63,7 +64,7 @@ class Access:
         """What the request's token says, or its Basic credentials; ``None`` without any that serve."""
         token = token_of(req)
         if not token:
-            return self._basic(req) if req.auth else None
+            return self._basic(req) if "HTTP_AUTHORIZATION" in req.env else None
         if len(token) > 256:
             return None
         session = self._store.check_token(token)

@@ -10,6 +10,7 @@ from c2c_sip.api.answers import SIGNED_IN, TOKEN
 from c2c_sip.api.body import read_data, read_envelope
 from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import invalid, not_found, unauthorized
+from c2c_sip.moments import to_second
 from c2c_sip.schemas import API_AUTH, USER_AUTH, validate
 from c2c_sip.store import Store
 
@@ -158,6 +159,6 @@ class TokenAuth:
             "account_id": session["account_id"],
             "owner_id": session["owner_id"],
             "method": session["method"],
-            "created": envelope.iso(session["created"]),
-            "expires": envelope.iso(session["expires"]),
+            "created": to_second(session["created"]),
+            "expires": to_second(session["expires"]),
         }

@@ -173,9 +173,10 @@ def octets(req: falcon.Request, most: int = LARGEST) -> bytes:
     """
     found: bytes | None = getattr(req.context, "octets", None)
     if found is None:
-        if (req.content_length or 0) > most:
+        length = req.content_length or 0
+        if length > most:
             raise _too_large(most)
-        found = req.context.octets = req.bounded_stream.read(most + 1)
+        found = req.context.octets = req.stream.read(length)
     if len(found) > most:
         raise _too_large(most)
     return found

@@ -23,7 +23,7 @@ def address_reader(trusted: tuple[str, ...]) -> Callable[[falcon.Request], str]:
     told = False
 
     def read(req: falcon.Request) -> str:
-        forwarded = req.get_header("X-Forwarded-For")
+        forwarded = req.env.get("HTTP_X_FORWARDED_FOR")
         return addressed(req.remote_addr, forwarded) if forwarded else alone(req.remote_addr)
 
     @lru_cache(1024)
@@ -74,7 +74,7 @@ def is_local(req: falcon.Request) -> bool:
         return False
     if req.env.get("SERVER_PROTOCOL") == "HTTP/1.0":
         return False
-    named = req.get_header("Host") or ""
+    named = req.env.get("HTTP_HOST", "")
     named = named[1:].partition("]")[0] if named.startswith("[") else named.partition(":")[0]
     return named.lower() == "localhost" or _is_loopback(named)
 

@@ -16,6 +16,7 @@ from c2c_sip.calling.contact import MAX_LENGTH, Unreadable, read_contact
 from c2c_sip.calling.door import Calling
 from c2c_sip.calling.links import LIFETIME, Link
 from c2c_sip.calling.numbering import canonical
+from c2c_sip.moments import to_second
 from c2c_sip.schemas import LINK, NEVER_CALL, validate
 from c2c_sip.store import Actor, Store
 
@@ -63,7 +64,7 @@ class Links:
             "id": link.id,
             "url": f"{where}?link={token}",
             "link": token,
-            "expires": envelope.iso(link.expires),
+            "expires": to_second(link.expires),
             "uses": link.uses,
         }
         said |= {name: data[name] for name in ("contact", "pattern") if name in data}
@@ -184,5 +185,5 @@ def _entry(row: Row) -> Row:
     return {
         "number": row["number"],
         "source": row["source"],
-        "created": envelope.iso(row["created"]),
+        "created": to_second(row["created"]),
     }

@@ -12,6 +12,7 @@ from c2c_sip.api.describe import Operation, operation
 from c2c_sip.api.errors import not_found
 from c2c_sip.calling import hours
 from c2c_sip.calling.defaults import effective
+from c2c_sip.moments import to_second
 from c2c_sip.store import Store
 
 
@@ -41,6 +42,6 @@ class Hours:
             "open": is_open,
             "timezone": found.get("timezone") or "UTC",
             "message": None if is_open else found.get("message") or hours.CLOSED,
-            "changes": envelope.iso(change) if change is not None else None,
+            "changes": to_second(change) if change is not None else None,
         }
         envelope.success(req, resp, data)

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from io import BytesIO
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -49,6 +50,7 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     """Lets only uploads be large, and no request be for several hosts (:rfc:`9112` §3.2)."""
 
     adj: Any
+    body_rcv: Any
 
     def parse_header(self, header_plus: bytes) -> None:
         super().parse_header(header_plus)
@@ -57,6 +59,15 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
             raise ParsingError("A request has one Host")
         if not self.adj.is_upload(self.path):
             self.adj = self.adj.of_documents
+
+    def get_body_stream(self) -> Any:
+        """The body as a file: what is one string already, as most are, goes through none of waitress's buffers."""
+        body = self.body_rcv.getbuf() if self.body_rcv is not None else None
+        return (
+            super().get_body_stream()
+            if body is None or body.buf is not None
+            else BytesIO(body.strbuf)
+        )
 
 
 class _ErrorTask(ErrorTask):  # type: ignore[misc]
@@ -128,14 +139,11 @@ class _Side:
     """The server as one connection has it: what would wake it up to look at all of them is for this one only."""
 
     def __init__(self, server: Any, look: Callable[[], None]) -> None:
-        self._server = server
         self.pull_trigger = look
-        # What each request asks for.
+        # What waitress asks for besides.
         self.adj, self.application, self.add_task = server.adj, server.application, server.add_task
         self.effective_port, self.server_name = server.effective_port, server.server_name
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._server, name)
+        self.active_channels = server.active_channels
 
 
 class _Channel(HTTPChannel):  # type: ignore[misc]

@@ -443,7 +443,7 @@ def _limits_of(config: Config) -> dict[bool, dict[str, int]]:
 def _said(document: Mapping[str, Any], name: str) -> int:
     """A limit of a document, which may be from before there were any; 0: none."""
     limits = document.get("limits")
-    limit = limits.get(name) if isinstance(limits, Mapping) else None
+    limit = limits.get(name) if isinstance(limits, dict) else None
     return limit if isinstance(limit, int) and limit > 0 else 0
 
 

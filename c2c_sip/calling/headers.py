@@ -75,13 +75,16 @@ def of_leg(
     :param host: our side's domain, as in From
     :param variables: those of the call; the extension is sent those whose names begin with ``X-``
     """
+    wanted, automatic = clicktocall.get("custom_sip_headers"), clicktocall.get("auto_answer")
+    if not (wanted or automatic or variables):
+        return ()
     found: list[tuple[str, str]] = []
     if role == "extension":
-        if clicktocall.get("auto_answer"):
+        if automatic:
             found += auto_answer(f"[{host}]" if ":" in host else host)
         found += [(n, v) for n, v in variables.items() if is_header(n)]
     custom: dict[str, str] = {}
-    for name, value in (clicktocall.get("custom_sip_headers") or {}).items():
+    for name, value in (wanted or {}).items():
         if not isinstance(value, Mapping):
             custom[name] = written(value)
         elif WAYS.get(name) == role:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Literal, NamedTuple
 
 from c2c_sip.calling.recording import Tape
 from sipstack.call import Outbound
@@ -15,8 +15,7 @@ from sipstack.sdes import Mode
 from sipstack.sdp import Codec
 
 
-@dataclass(frozen=True, slots=True)
-class LegPlan:
+class LegPlan(NamedTuple):
     """How one leg is to be dialled; ``timeout`` in seconds of ringing, ``ptime`` in milliseconds.
 
     ``codecs`` are those of its trunk; none: whatever the call has.
@@ -60,8 +59,7 @@ class LegPlan:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """All that was decided about an activation before the first packet leaves. Times in seconds."""
 
     activation_id: str

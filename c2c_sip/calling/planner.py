@@ -2,10 +2,9 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from c2c_sip.calling import headers, policy, routing
@@ -34,8 +33,7 @@ _mode = lru_cache(Mode)
 HOSTS = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class LegRoute:
+class LegRoute(NamedTuple):
     """Where one leg goes, and who it says is calling."""
 
     destination: routing.Destination

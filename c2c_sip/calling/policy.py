@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from urllib.parse import quote, unquote
 
 from c2c_sip.calling.address import Network, is_forbidden_host
@@ -112,8 +112,7 @@ class Rules:
     networks: tuple[Network, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """A contact that may be called: its text without surrounding blanks, and what it says.
 
     :param called: the same in whatever notation, by which it is counted and kept from being called

@@ -10,9 +10,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 from urllib.parse import quote, unquote
 
 import phonenumbers
@@ -94,8 +94,7 @@ class Trunk(Protocol):
     def srtp(self) -> str: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(NamedTuple):
     """Where a leg goes.
 
     :param kind: ``trunk``: through :attr:`trunk`; ``direct``: to the URI's own host
@@ -114,8 +113,7 @@ class Destination:
         return self.trunk is not None and isinstance(self.party, Number) and bool(self.party.e164)
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """Who a leg is to show as the caller: a number (or user), and a name or nothing.
 
     :param withheld: the number is for the trunk only, not for whom it calls
@@ -126,8 +124,7 @@ class Shown:
     withheld: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who calls, in SIP's terms.
 
     :param from_: the From, without its tag
@@ -239,7 +236,7 @@ def may_follow(
     if trunk is not None and same_host(target.host, _host_and_port(trunk.domain)[0]):
         if target.scheme == "sips" and trunk.transport != "tls":
             return None  # it would go there by something else than TLS
-        return replace(original, uri=target)
+        return original._replace(uri=target)
     others = [host for trunk in trunks for host in _hosts_of(trunk)]
     if any(same_host(target.host, host) for host in (*others, *trunk_hosts)):
         return None
@@ -294,7 +291,7 @@ def as_secure_as(uri: Uri, where: Destination) -> Destination:
         raise Refusal(
             "unavailable", f"sips: wants TLS all the way; trunk.{name}.transport is {transport}"
         )
-    return replace(where, uri=replace(where.uri, scheme="sips"))
+    return where._replace(uri=replace(where.uri, scheme="sips"))
 
 
 # -- who calls -----------------------------------------------------------------------------------
@@ -352,8 +349,7 @@ def shown_to_contact(
         shown = Shown(extension, name)
     shown = _may_show(shown, contact, region, allowed)
     hidden = str((clicktocall.get("caller_id_options") or {}).get("outbound_privacy") or "none")
-    return replace(
-        shown,
+    return shown._replace(
         name="" if hidden in ("full", "name") else shown.name,
         withheld=hidden in ("full", "number"),
     )

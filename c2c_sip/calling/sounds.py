@@ -4,8 +4,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from c2c_sip.store.errors import StoreError
 from sipstack.media import Source, wav
@@ -33,8 +32,7 @@ class Audio(Protocol):
         """Its file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """What one call's parties hear: the one that waits, until the other answers; the one that is put on hold, ``None``
     for nothing; the one that is asked for a key; and after a failure the tones of a country."""
 

@@ -104,9 +104,8 @@ def activate(
             wall=loop.time,
             changed=lambda state: None,
         )
-        extension = replace(
-            _leg("extension", phones[0], 20.0),
-            transfer=lambda uri: _leg("transfer", phones[2], 20.0),
+        extension = _leg("extension", phones[0], 20.0)._replace(
+            transfer=lambda uri: _leg("transfer", phones[2], 20.0)
         )
         plan = Plan(
             activation_id="activation",
@@ -115,12 +114,12 @@ def activate(
             extensions=(
                 extension,
                 *(
-                    replace(_leg("extension", phone, 20.0), call_id=f"call-other-{index}")
+                    _leg("extension", phone, 20.0)._replace(call_id=f"call-other-{index}")
                     for index, phone in enumerate(outcome.others)
                 ),
             ),
             dial_first=dial_first,
-            contact=replace(_leg("contact", phones[1], 20.0), accepted=accepted),
+            contact=_leg("contact", phones[1], 20.0)._replace(accepted=accepted),
             codecs=codec_list(["PCMU", "PCMA"]),
             ringback=RINGBACK["us"],
             busy=BUSY["us"],
@@ -129,7 +128,7 @@ def activate(
             max_duration=max_duration,
             media_timeout=media_timeout,
         )
-        flow = Flow(replace(plan, **more), sip_desk, recorder)
+        flow = Flow(plan._replace(**more), sip_desk, recorder)
         if meddle is not None:
             meddle(loop, flow, outcome)
         began = loop.time()

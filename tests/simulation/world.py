@@ -290,8 +290,7 @@ class _Life:
             account_id="account",
             clicktocall_id="definition",
             extensions=tuple(
-                replace(
-                    self._leg(who, number, activation.direct, activation.timeout),
+                self._leg(who, number, activation.direct, activation.timeout)._replace(
                     role="extension",
                     accepts_referral=lambda uri: True,
                     transfer=lambda uri: self._leg("transfer", number, False),

@@ -193,9 +193,9 @@ def test_what_a_redirection_may_mean_is_read_as_the_trunk_is_dialled(
     where = follow(contact_to("+14155550123", trunk), f"sip:{user}@{trunk.domain}")
     assert where is not None
     assert [str(number) for number in dialled_numbers(where, "US")] == numbers
-    assert dialled_numbers(replace(where, trunk=None), "US") == []
+    assert dialled_numbers(where._replace(trunk=None), "US") == []
     # As a peer may write it in its Contact or Refer-To.
-    unreadable = replace(where, uri=replace(where.uri, user="\udcff"))
+    unreadable = where._replace(uri=replace(where.uri, user="\udcff"))
     assert dialled_numbers(unreadable, "US") == []
 
 
