@@ -13,7 +13,7 @@ REALMS = 4
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Account", "Attempt", "account_at", "proxy_uri"]
+__all__ = ["Account", "Attempt", "account_at", "attempt_at", "proxy_uri"]
 
 
 class Account:
@@ -237,3 +237,12 @@ class Attempt:
             or realm in self._shown
             or account.knows_realm(realm)
         )
+
+
+#: Without an account nothing is ever shown, and so there is nothing to be kept of it.
+_NONE = Attempt(None)
+
+
+def attempt_at(account: Account | None) -> Attempt:
+    """The credentials that a request to the trunk of ``account`` may show; none without one."""
+    return Attempt(account) if account is not None else _NONE

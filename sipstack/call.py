@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sipstack.account import Account, Attempt
+from sipstack.account import Account, attempt_at
 from sipstack.agent import (
     SDP,
     Agent,
@@ -117,6 +117,7 @@ class OutgoingCall:
         "_headers",
         "_impatience",
         "_invitations",
+        "_is_finished",
         "_media",
         "_not_acknowledged",
         "_on_event",
@@ -179,9 +180,11 @@ class OutgoingCall:
         self._accepts_referral: Callable[[Uri], bool] = accepts_referral
         self._account = outbound.account
         self._timer = SessionTimer(session_interval)
-        self._finished = asyncio.Event()
+        #: Set when it is; made for whoever waits for that.
+        self._finished: asyncio.Event | None = None
+        self._is_finished = False
         self._sequence = 0
-        self._attempt = Attempt(outbound.account)
+        self._attempt = attempt_at(outbound.account)
         self._targets: list[Target] = []
         self._places: list[Outbound] = []
         self._visited: list[Uri] = [outbound.uri]
@@ -207,7 +210,9 @@ class OutgoingCall:
 
     async def finished(self) -> None:
         """Wait until no request of this call is under way any more."""
-        await self._finished.wait()
+        if not self._is_finished:
+            self._finished = self._finished or asyncio.Event()
+            await self._finished.wait()
 
     def hang_up(self, reason: str = "") -> None:
         """End the call in whatever state it is: CANCEL before the answer, BYE after it. Does nothing the second time.
@@ -352,7 +357,7 @@ class OutgoingCall:
         """
         if not self._hanging_up:
             self._agent.server_failed(self._targets.pop(0), alone)
-            self._attempt = Attempt(self.outbound.account)
+            self._attempt = attempt_at(self.outbound.account)
             self._invite()
 
     def _no_response(self, invitation: Invitation, status: int) -> None:
@@ -447,7 +452,7 @@ class OutgoingCall:
                 self._fail(failure)
         elif status == 422 and self._timer.raised(response):
             # This one was let in; the next may be asked again.
-            self._attempt = Attempt(self.outbound.account)
+            self._attempt = attempt_at(self.outbound.account)
             self._invite()
         elif status == 503 and len(self._targets) > 1:
             self._next_server(retry_after(response))
@@ -479,7 +484,7 @@ class OutgoingCall:
             self._fail(failure)
             return
         self.outbound = outbound = self._places.pop(0)
-        self._attempt = Attempt(outbound.account)
+        self._attempt = attempt_at(outbound.account)
         self._agent.locate(
             outbound.next_hop,
             outbound.account,
@@ -699,7 +704,9 @@ class OutgoingCall:
         if self._give_up is not None:
             self._give_up.cancel()
             self._give_up = None
-        self._finished.set()
+        self._is_finished = True
+        if self._finished is not None:
+            self._finished.set()
         self._agent.detach(self)
         self._on_finished()
         # Whoever made the call holds it, and is held no more: what is over must not wait for the cycle collector,

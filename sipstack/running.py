@@ -176,12 +176,7 @@ class Running:
                     self._conclude(entry, "unreachable")
                     entry.failed(503)
                 case Terminated():
-                    self._alarms.set(entry, None)
-                    if isinstance(entry, Client):
-                        self.clients.pop(entry.machine.key, None)
-                    else:
-                        self.servers.pop(entry.machine.key, None)
-                        self.invited.discard(entry.merged)
+                    self._forget(entry)
                     return
         due = entry.machine.deadline
         if due is not None and entry.machine.rests:
@@ -189,7 +184,18 @@ class Running:
             due = math.ceil(due / self._timers.t1) * self._timers.t1
         self._alarms.set(entry, due)
 
+    def _forget(self, entry: "Client | Server") -> None:
+        self._alarms.set(entry, None)
+        if isinstance(entry, Client):
+            self.clients.pop(entry.machine.key, None)
+        else:
+            self.servers.pop(entry.machine.key, None)
+            self.invited.discard(entry.merged)
+
     def _tick(self, entry: "Client | Server") -> None:
+        if entry.machine.rests:
+            self._forget(entry)  # which is all that comes of its last timer
+            return
         # A timer may come a clock's resolution early; the deadline itself is what is meant.
         now = max(self._loop.time(), entry.machine.deadline or 0.0)
         effects = entry.machine.tick(now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from sipstack.account import Account, Attempt
+from sipstack.account import Account, attempt_at
 from sipstack.agent import (
     ALLOW,
     BODIES,
@@ -604,7 +604,7 @@ class _InDialog:
         self._contact = contact
         self._headers = headers
         self._body = body
-        self._attempt = Attempt(account)
+        self._attempt = attempt_at(account)
         self._provisionals = Received()
         self._targets: list[Target] = []
 
@@ -631,7 +631,7 @@ class _InDialog:
         if len(self._targets) == 1:
             return False
         self._agent.server_failed(self._targets.pop(0), alone)
-        self._attempt = Attempt(self._account)
+        self._attempt = attempt_at(self._account)
         self._transmit()
         return True
 
