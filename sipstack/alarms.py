@@ -35,6 +35,8 @@ class Alarms(Generic[A]):
         self._listed: dict[float, deque[A]] = {}
         self._waiting = 0
         self._handle: asyncio.TimerHandle | None = None
+        #: When that comes.
+        self._comes = 0.0
 
     def set(self, alarm: A, due: float | None) -> None:
         """Have ``alarm`` ring at ``due`` and at no other moment; ``None``: not at all."""
@@ -61,9 +63,7 @@ class Alarms(Generic[A]):
                 self._put_off(listed.pop(), moment)
             else:
                 self._drop_first()
-        if self._handle is not None and (
-            not self._moments or self._handle.when() < self._moments[0]
-        ):
+        if self._handle is not None and (not self._moments or self._comes < self._moments[0]):
             self._handle.cancel()
             self._handle = None
         self._arm()
@@ -101,10 +101,13 @@ class Alarms(Generic[A]):
     def _arm(self) -> None:
         first = self._moments[0] if self._moments else None
         if self._handle is not None:
-            if first is not None and self._handle.when() <= first:
+            if first is not None and self._comes <= first:
                 return  # comes early enough, and looks for itself what is next
             self._handle.cancel()
-        self._handle = None if first is None else self._loop.call_at(first, self._come, first)
+            self._handle = None
+        if first is not None:
+            self._comes = first
+            self._handle = self._loop.call_at(first, self._come, first)
 
     def _come(self, moment: float) -> None:
         """The first moment has come. The loop may be early by its clock's resolution."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 from c2c_sip.calling.diagnosis import Diagnosis, of_trunk
@@ -49,6 +49,9 @@ BEGINNINGS = 4
 #: Seconds that what is to begin may wait before those who ask for more are held up, and seconds that they are.
 SOON, HELD_UP = 0.03, 0.5
 
+#: Fences that are kept for the calls to come.
+FENCES = 4
+
 T = TypeVar("T")
 
 
@@ -80,10 +83,15 @@ class SipDesk:
         #: The loop's clock, which is the monotonic clock that the media plane counts on.
         self.now = loop.time
         self.alarms: Alarms[Inbox[Any]] = Alarms(loop, Inbox.wake)
+        # What says where packets may go is one and the same for all calls, until the settings are others.
+        self._fenced = lru_cache(FENCES)(partial(Fence, agent))
 
     def locate(self, plan: LegPlan) -> asyncio.Future[Way]:
         """See :meth:`c2c_sip.calling.flow.Desk.locate`."""
-        fence = Fence(self._agent, plan.accepted, plan.outbound.uri if plan.at_home else None)
+        if plan.at_home:
+            fence = Fence(self._agent, plan.accepted, plan.outbound.uri)
+        else:
+            fence = self._fenced(plan.accepted)
         search: asyncio.Future[Way] = self._loop.create_future()
 
         def found(targets: Sequence[Target]) -> None:

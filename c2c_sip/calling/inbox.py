@@ -1,7 +1,6 @@
 """What comes in for one coroutine, which takes one thing after the other and waits for none for too long."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -21,7 +20,8 @@ class Inbox(Alarm, Generic[T]):
     """
 
     def __init__(self, alarms: "Alarms[Inbox[Any]]") -> None:
-        self._things: deque[T] = deque()
+        # Hardly ever more than two: a deque has room for sixty-four.
+        self._things: list[T] = []
         self._taker: asyncio.Future[None] | None = None
         self._alarms = alarms
 
@@ -33,7 +33,7 @@ class Inbox(Alarm, Generic[T]):
     def drop(self, unwanted: Callable[[T], bool]) -> None:
         """Take out, unseen, what nobody wants any more."""
         if self._things:
-            self._things = deque([thing for thing in self._things if not unwanted(thing)])
+            self._things = [thing for thing in self._things if not unwanted(thing)]
 
     async def take(self, until: float) -> T:
         """The next one.
@@ -49,7 +49,7 @@ class Inbox(Alarm, Generic[T]):
                 self._alarms.set(self, until)
             self._taker = loop.create_future()
             await self._taker
-        return self._things.popleft()
+        return self._things.pop(0)
 
     def close(self) -> None:
         """Wait for nothing any more."""

@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from c2c_sip.calling.diagnosis import LegFacts, Outcome
 from c2c_sip.calling.plan import LegPlan
@@ -31,8 +30,7 @@ class LegError(Exception):
     """A leg that could not be placed: no route, no ports, no address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
+class Way(NamedTuple):
     """Where a leg goes: the servers to try in turn, and the user agent that leads nowhere else."""
 
     agent: Agent
@@ -141,7 +139,7 @@ class Leg:
             ended_by=ended_by,
             status=outcome.status if isinstance(outcome, Failed) else None,
             evidence=evidence,
-            codecs=tuple([codec.name for codec in voices(self.codecs)]),
+            codecs=tuple([codec.name for codec in self.codecs if codec.name.lower() != EVENT]),
             srtp=self.plan.srtp.value,
             announced=hostport_text(self.local.address, self.local.port),
             described=hostport_text(remote.address, remote.port) if remote is not None else "",

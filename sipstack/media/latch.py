@@ -86,7 +86,7 @@ class Latch:
     )
 
     def __init__(self, own: str, known: Collection[str] = ()) -> None:
-        self._own = _read(own)
+        self._own = own
         self._known = known
         #: What the peer's description says.
         self.signalled: Address | None = None
@@ -122,19 +122,21 @@ class Latch:
             address = (canonical(address[0]), address[1])
         if address != self.signalled:
             self.signalled = address
-            self._signalled_ip = _read(address[0]) if address is not None else None
-            self.behind_nat = address is not None and self._is_hidden(address[0])
+            ip = self._signalled_ip = _read(address[0]) if address is not None else None
+            # Who is known to be there, by what is signalled, has no NAT before it.
+            is_known = address is not None and address[0] in self._known
+            self.behind_nat = ip is not None and not is_known and self._is_hidden(ip)
             self.source = self._first = None
             self._follows = False
             self._candidates.clear()
 
-    def _is_hidden(self, host: str) -> bool:
+    def _is_hidden(self, ip: _Ip) -> bool:
         """Whether what is sent from there may reach us as from somewhere else."""
-        ip = _read(host)
-        if host in self._known or _network(ip) == _network(self._own):
+        own = _read(self._own)
+        if _network(ip) == _network(own):
             return False
         # Who reaches our loopback address is on this machine, whatever address it takes for its own.
-        return is_private(ip) or (self._own.is_loopback and not ip.is_loopback)
+        return is_private(ip) or (own.is_loopback and not ip.is_loopback)
 
     def consider(
         self,

@@ -55,9 +55,10 @@ class Player:
     def begin(self, line: Line, source: Played | None) -> None:
         """Play this from its beginning, and nothing else; ``None``: nothing."""
         self.silence(line)
-        line.source, line.position = source, 0
-        line.sound = self._sources[source] if source is not None else {}
-        self.sound(line)
+        if source is not None:
+            line.source, line.position = source, 0
+            line.sound = self._sources[source]
+            self.sound(line)
 
     def takes_keys(self, line: Line) -> bool:
         """Whether the peer can be told of keys: by events, or by their tones where it takes none."""
