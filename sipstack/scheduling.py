@@ -16,6 +16,8 @@ from pathlib import Path
 
 #: The processors that the process was given; where the system does not tell, there is nothing to choose.
 PROCESSORS = frozenset(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else {0})
+#: Whether it was begun as most processes are, and not by somebody who wants its threads to be scheduled otherwise.
+_IS_USUAL = hasattr(os, "SCHED_BATCH") and os.sched_getscheduler(0) == os.SCHED_OTHER
 #: How nice it was begun, at least as an ordinary one.
 _NICE = max(0, os.getpriority(os.PRIO_PROCESS, 0))
 
@@ -61,6 +63,29 @@ def all_come_first() -> bool:
     return True
 
 
+def let_go_on() -> None:
+    """Have the calling thread, and those that it starts from now on, let whoever runs go on when they wake up
+    (``SCHED_BATCH``), until he waits for something or has had his time.
+
+    For threads that share a processor and an interpreter: one that interrupts another comes as far as to the interpreter's
+    lock, and has to let it go on for that. Each gets as much of the processor as before.
+    """
+    if _IS_USUAL:
+        _follow(os.SCHED_BATCH)
+
+
+def interrupt() -> None:
+    """Have the calling thread interrupt whoever runs when it wakes up, as is usual: its work does not wait."""
+    if _IS_USUAL and os.sched_getscheduler(0) == os.SCHED_BATCH:
+        _follow(os.SCHED_OTHER)
+
+
+def _follow(policy: int) -> None:
+    # As above, it may have been forbidden.
+    with suppress(OSError):
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+
+
 def come_last() -> None:
     """Have the calling thread run on any processor, as an ordinary one: it works for long without the interpreter."""
     roam()
@@ -71,8 +96,9 @@ def come_last() -> None:
 
 
 def roam() -> None:
-    """Have the calling thread run on any processor, and those that it starts from now on."""
+    """Have the calling thread run on any processor, and those that it starts from now on; in its own right there."""
     _place(0, PROCESSORS)
+    interrupt()
 
 
 @contextmanager
@@ -84,6 +110,8 @@ def roaming() -> Iterator[None]:
         yield
     finally:
         _place(0, before)
+        if before != PROCESSORS:
+            let_go_on()
 
 
 def _place(thread: int, processors: Iterable[int]) -> bool:
@@ -139,11 +167,15 @@ class OneProcessor:
         self._before: Use | None = None
 
     def gather(self) -> bool:
-        """Have the calling thread, and those that it starts from now on, run on one processor; whether they will.
+        """Have the calling thread, and those that it starts from now on, run on one processor, where they let each other go
+        on unless they :func:`interrupt`; whether they will.
 
         Not where there is but one, nor where it cannot be seen which threads there are (``/proc``).
         """
-        return len(PROCESSORS) > 1 and self._seen() is not None and _place(0, {self.at})
+        gathered = len(PROCESSORS) > 1 and self._seen() is not None and _place(0, {self.at})
+        if gathered:
+            let_go_on()
+        return gathered
 
     def _seen(self) -> Use | None:
         """How much is in use; ``None`` where that is hidden, or cannot be made sense of."""

@@ -32,6 +32,7 @@ from sipstack.message import ParseError, Uri
 from sipstack.pending import Pending, withdraw
 from sipstack.registration import Registration
 from sipstack.resolver import Target
+from sipstack.scheduling import interrupt
 from sipstack.sdp import Codec, LocalMedia
 from sipstack.session import send_in_dialog
 from sipstack.session_timer import USUAL
@@ -222,7 +223,7 @@ class Engine:
         #: Rung where something is to begin, once for all that the thread has not looked at yet.
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._rung = False
-        self._thread = threading.Thread(target=self._loop.run_forever, name="engine", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
     def start(self) -> None:
         """Start the thread and bind the sockets.
@@ -237,6 +238,11 @@ class Engine:
             self.media.close()
             self._halt()
             raise
+
+    def _run(self) -> None:
+        # What has come for a call goes before what the other threads do, which let each other go on.
+        interrupt()
+        self._loop.run_forever()
 
     async def _set_up(self) -> None:
         self._loop.add_reader(self._bell, self._arrived)

@@ -25,7 +25,7 @@ from sipstack.media.line import LegCounters, Line
 from sipstack.media.ports import NoPortsLeft, PortPairs
 from sipstack.media.relay import Relay
 from sipstack.media.tones import Source
-from sipstack.scheduling import come_first, much_in_calls
+from sipstack.scheduling import come_first, interrupt, much_in_calls
 from sipstack.sdp import Codec, RemoteMedia
 from sipstack.transport import Address
 
@@ -275,6 +275,7 @@ class _Thread:
 
     def _run(self) -> None:
         much_in_calls()
+        interrupt()
         if self._first:
             come_first()
         self._relay.run(lambda: self._running)

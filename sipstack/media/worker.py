@@ -27,7 +27,7 @@ from typing import Any
 from sipstack.entropy import Entropy
 from sipstack.media.line import LegCounters, Line
 from sipstack.media.relay import Relay
-from sipstack.scheduling import come_first, roaming
+from sipstack.scheduling import come_first, interrupt, roaming
 from sipstack.transport import Address
 
 log = logging.getLogger(__name__)
@@ -165,6 +165,7 @@ def run(commands: socket.socket, events: socket.socket, first: bool) -> None:
     events.setblocking(False)
     channel, teller = Channel(commands), _Teller(events)
     logging.getLogger().addHandler(_Log(teller))
+    interrupt()
     if first:
         come_first()
     epoll = select.epoll()

@@ -214,6 +214,64 @@ def test_threads_gather_and_go_together_where_there_is_less_to_do() -> None:
     assert os.sched_getaffinity(0) == scheduling.PROCESSORS
 
 
+def test_who_shares_a_processor_lets_others_go_on_unless_its_work_does_not_wait() -> None:
+    followed: dict[str, list[int]] = {"child": [], "engine": []}
+
+    def child() -> None:
+        followed["child"].append(os.sched_getscheduler(0))
+
+    def engine() -> None:
+        followed["engine"].append(os.sched_getscheduler(0))
+        scheduling.interrupt()
+        followed["engine"].append(os.sched_getscheduler(0))
+        scheduling.interrupt()
+        followed["engine"].append(os.sched_getscheduler(0))
+
+    def work() -> None:
+        here, there = two()
+        processor = OneProcessor(lambda: Use({here: 0, there: 0}, {here: 0, there: 0}, {}))
+        processor.at = here
+        assert processor.gather()
+        assert os.sched_getscheduler(0) == os.SCHED_BATCH
+        for then in (child, engine):
+            thread = threading.Thread(target=then)
+            thread.start()
+            thread.join(30)
+        with scheduling.roaming():
+            assert os.sched_getscheduler(0) == os.SCHED_OTHER
+        assert os.sched_getscheduler(0) == os.SCHED_BATCH
+        scheduling.come_last()
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+    in_another(work)
+    assert followed["child"] == [os.SCHED_BATCH]
+    assert followed["engine"] == [os.SCHED_BATCH, os.SCHED_OTHER, os.SCHED_OTHER]
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_who_was_begun_under_another_policy_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduling, "_IS_USUAL", False)
+
+    def work() -> None:
+        scheduling.let_go_on()
+        assert os.sched_getscheduler(0) == os.SCHED_OTHER
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+        scheduling.interrupt()
+        assert os.sched_getscheduler(0) == os.SCHED_BATCH
+
+    in_another(work)
+
+
+def test_where_policies_must_not_be_changed_all_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", refuse)
+    scheduling.let_go_on()
+    scheduling.interrupt()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
 def test_who_says_that_it_is_much_in_calls_may_leave_by_itself() -> None:
     uses: list[Use] = []
 
