@@ -207,7 +207,8 @@ def main() -> None:
         desk = SippUas(Path(folder), "answer", name="desk", media_port=ear.port)
         silent = SippUas(Path(folder), "silent", name="customer")
         talks = SippUas(Path(folder), "answer", name="talks", media_port=near.port)
-        hears = SippUas(Path(folder), "answer", name="hears", media_port=far.port)
+        # Who answers at once leaves no time for a tone, and the one that calls would not hear where we are.
+        hears = SippUas(Path(folder), "answer", name="hears", media_port=far.port, pause=300)
         try:
             made = service.define(extension=desk.uri, whitelist=["customer"])
             bridged = service.define(extension=talks.uri, whitelist=["hears"])
