@@ -542,8 +542,9 @@ def locate_peer(
 ) -> None:
     """Find where a request of ``dialog`` goes (:meth:`sipstack.agent.Agent.locate`).
 
-    As a rule that is the very address that the INVITE went to, to which a way is known. Where it leads nowhere from here, as a Contact of a transport that we have not, of no host, or of a phone behind NAT,
-    the trunk may know the way, or without one whoever was called: it was there that the dialog came from.
+    As a rule that is the very address that the INVITE went to, to which a way is known. Where it leads nowhere from here, as a
+    Contact of a transport that we have not, of no host, or of a phone behind NAT, the trunk may know the way, or without one
+    whoever was called: it was there that the dialog came from.
     """
 
     hop, reached = dialog.next_hop(), dialog.reached
